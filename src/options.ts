@@ -1,0 +1,67 @@
+/**
+ * What a mount can be told: every option with its meaning and its default.
+ *
+ * The command line (cli/) makes one of these; so may a program that uses the library. Paths and other
+ * strings from outside are {@link ByteString}s, because file names are bytes and need not be UTF-8.
+ */
+
+/** Bytes held in a string, one char code (0..255) a byte, as `Buffer.latin1Slice` makes them. Never text. */
+export type ByteString = string & { readonly __brand: "ByteString" };
+
+/** Ids `onDisk .. onDisk + length - 1` in the layers are shown as `shown .. shown + length - 1` in the mount. */
+export interface IdRange {
+	readonly onDisk: number;
+	readonly shown: number;
+	readonly length: number;
+}
+
+export interface MountOptions {
+	/** Where to mount; may be `/dev/fd/N`, an already mounted /dev/fuse descriptor. */
+	readonly mountpoint: ByteString;
+	/** Read-only layers, topmost first; at least one. */
+	readonly lowerDirectories: readonly ByteString[];
+	/** The writable layer; undefined: a read-only mount. Given if and only if `workDirectory` is. */
+	readonly upperDirectory: ByteString | undefined;
+	/** Scratch directory on the upper's file system. */
+	readonly workDirectory: ByteString | undefined;
+	/** Refuse every change although there is an upper layer. Default: false. */
+	readonly readOnly: boolean;
+	/** Stay in the foreground. Default: false. */
+	readonly foreground: boolean;
+	/** Trace requests to the log. Default: false. */
+	readonly debug: boolean;
+	/** Later ranges win. Empty: ids are shown as they are. */
+	readonly uidMapping: readonly IdRange[];
+	readonly gidMapping: readonly IdRange[];
+	/** Seconds the kernel may keep names, attributes and absences; 0 switches caching off. Default: 1e9. */
+	readonly timeout: number;
+	/** Accepted for compatibility: one thread serves all requests either way. Default: false. */
+	readonly threaded: boolean;
+	/** False: fsync and fsyncdir do nothing, copy-up is not made durable. Default: true. */
+	readonly fsync: boolean;
+	/** Let the kernel gather writes in its page cache. Default: true. */
+	readonly writeback: boolean;
+	/** Trust the inode numbers readdir gives instead of resolving origins. Default: false. */
+	readonly fastInode: boolean;
+	/** False: no extended attributes through the mount (ENOTSUP). Default: true. */
+	readonly xattrs: boolean;
+	/** Where owner, mode and device are kept: 0 on the inode, 1 and 2 in an extended attribute. Default: 0. */
+	readonly xattrPermissions: 0 | 1 | 2;
+	/** Show everything as owned by root; chown succeeds without effect. Default: false. */
+	readonly squashToRoot: boolean;
+	/** Show this owner; wins over `squashToRoot`. Default: undefined. */
+	readonly squashToUid: number | undefined;
+	readonly squashToGid: number | undefined;
+	/** Directories show a link count of 1. Default: false. */
+	readonly staticLinkCount: boolean;
+	/** POSIX ACLs. Default: true, unless a layer has none. */
+	readonly acl: boolean;
+	/** SELinux mount context, handed to the kernel. Default: undefined. */
+	readonly context: ByteString | undefined;
+	/** Inode numbers stable across mounts where layers lie on several devices. Default: "off". */
+	readonly xino: "off" | "auto" | "on";
+	/** Truncate inode numbers to 32 bits. Default: false. */
+	readonly inode32: boolean;
+	/** Mount flags and libfuse options passed through, such as `allow_other` or `max_write=N`. */
+	readonly kernelOptions: readonly ByteString[];
+}
