@@ -15,6 +15,26 @@ export interface IdRange {
 	readonly length: number;
 }
 
+/** Mount options handed on to libfuse or the kernel; `ro`, `rw` and `max_write=N` have fields of their own. */
+export type KernelOption =
+	| "allow_root"
+	| "allow_other"
+	| "default_permissions"
+	| "suid"
+	| "nosuid"
+	| "dev"
+	| "nodev"
+	| "exec"
+	| "noexec"
+	| "atime"
+	| "noatime"
+	| "diratime"
+	| "nodiratime"
+	| "splice_write"
+	| "splice_read"
+	| "splice_move"
+	| "kernel_cache";
+
 export interface MountOptions {
 	/** Where to mount; may be `/dev/fd/N`, an already mounted /dev/fuse descriptor. */
 	readonly mountpoint: ByteString;
@@ -33,7 +53,7 @@ export interface MountOptions {
 	/** Later ranges win. Empty: ids are shown as they are. */
 	readonly uidMapping: readonly IdRange[];
 	readonly gidMapping: readonly IdRange[];
-	/** Seconds the kernel may keep names, attributes and absences; 0 switches caching off. Default: 1e9. */
+	/** Seconds the kernel may keep names, attributes and absences, 0 to 2^32; 0: no caching. Default: 1e9. */
 	readonly timeout: number;
 	/** Accepted for compatibility: one thread serves all requests either way. Default: false. */
 	readonly threaded: boolean;
@@ -62,6 +82,45 @@ export interface MountOptions {
 	readonly xino: "off" | "auto" | "on";
 	/** Truncate inode numbers to 32 bits. Default: false. */
 	readonly inode32: boolean;
-	/** Mount flags and libfuse options passed through, such as `allow_other` or `max_write=N`. */
-	readonly kernelOptions: readonly ByteString[];
+	/** Largest WRITE request in bytes; undefined: as large as kernel and libfuse allow. Default: undefined. */
+	readonly maxWrite: number | undefined;
+	/** In order, each at most once, of opposites (suid, nosuid) only the one given last. */
+	readonly kernelOptions: readonly KernelOption[];
+	/** Write whiteouts as `.wh.NAME` files without trying character devices first. Default: false. */
+	readonly fileWhiteouts: boolean;
+	/** False: never let the kernel read and write the real files by itself. Default: true. */
+	readonly passthrough: boolean;
+	/** Append the log to this file. Default: undefined, the log goes to stderr. */
+	readonly logFile: ByteString | undefined;
 }
+
+/** What a mount is unless told otherwise; where it goes and of which layers it is made has no default. */
+export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDirectories">> = Object.freeze({
+	upperDirectory: undefined,
+	workDirectory: undefined,
+	readOnly: false,
+	foreground: false,
+	debug: false,
+	uidMapping: Object.freeze([]),
+	gidMapping: Object.freeze([]),
+	timeout: 1e9,
+	threaded: false,
+	fsync: true,
+	writeback: true,
+	fastInode: false,
+	xattrs: true,
+	xattrPermissions: 0,
+	squashToRoot: false,
+	squashToUid: undefined,
+	squashToGid: undefined,
+	staticLinkCount: false,
+	acl: true,
+	context: undefined,
+	xino: "off",
+	inode32: false,
+	maxWrite: undefined,
+	kernelOptions: Object.freeze([]),
+	fileWhiteouts: false,
+	passthrough: true,
+	logFile: undefined,
+});
