@@ -1,0 +1,169 @@
+/** The options of `-o`: one entry each, with what its value looks like and what it changes. */
+import type { ByteString, KernelOption, MountOptions } from "../options.ts";
+import { display } from "./display.ts";
+import { parseIdMapping } from "./id-mapping.ts";
+import { addKernelOption, isKernelOption } from "./kernel-options.ts";
+import { resolveEscapes } from "./option-string.ts";
+import { UsageError } from "./usage-error.ts";
+import {
+	parseBoolean,
+	parseChoice,
+	parseContext,
+	parseId,
+	parseMaxWrite,
+	parsePath,
+	parsePaths,
+	parseTimeout,
+} from "./values.ts";
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** Mount options while the command line is being read: still without what must be given. */
+export interface Draft extends Mutable<Omit<MountOptions, "mountpoint" | "kernelOptions">> {
+	mountpoint: ByteString | undefined;
+	kernelOptions: KernelOption[];
+	/** Means `fsync=0` wherever it stands. */
+	volatile: boolean;
+	warnings: string[];
+}
+
+interface OptionSyntax {
+	/** What the value looks like; undefined: a boolean, whose value may be left out. */
+	readonly value: string | undefined;
+	readonly apply: (draft: Draft, value: ByteString | undefined, option: string) => void;
+}
+
+function valued(
+	value: string,
+	apply: (draft: Draft, value: ByteString, option: string) => void,
+): OptionSyntax {
+	return {
+		value,
+		apply(draft, given, option) {
+			if (given === undefined) throw new UsageError(`${option} needs a value: write ${option}=${value}`);
+			apply(draft, given, option);
+		},
+	};
+}
+
+function boolean(set: (draft: Draft, value: boolean) => void): OptionSyntax {
+	return {
+		value: undefined,
+		apply(draft, given, option) {
+			set(draft, parseBoolean(option, given));
+		},
+	};
+}
+
+const fsync = boolean((draft, value) => {
+	draft.fsync = value;
+});
+const fastInode = boolean((draft, value) => {
+	draft.fastInode = value;
+});
+
+/** Every option with a meaning of its own. A later one replaces an earlier one of the same name. */
+export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
+	Object.entries({
+		lowerdir: valued("DIR[:DIR...]", (draft, value, option) => {
+			draft.lowerDirectories = parsePaths(option, value);
+		}),
+		upperdir: valued("DIR", (draft, value, option) => {
+			draft.upperDirectory = parsePath(option, value);
+		}),
+		workdir: valued("DIR", (draft, value, option) => {
+			draft.workDirectory = parsePath(option, value);
+		}),
+		uidmapping: valued("ON-DISK:SHOWN:LENGTH[:...]", (draft, value, option) => {
+			draft.uidMapping = parseIdMapping(option, value);
+		}),
+		gidmapping: valued("ON-DISK:SHOWN:LENGTH[:...]", (draft, value, option) => {
+			draft.gidMapping = parseIdMapping(option, value);
+		}),
+		squash_to_root: boolean((draft, value) => {
+			draft.squashToRoot = value;
+		}),
+		squash_to_uid: valued("UID", (draft, value, option) => {
+			draft.squashToUid = parseId(option, value);
+		}),
+		squash_to_gid: valued("GID", (draft, value, option) => {
+			draft.squashToGid = parseId(option, value);
+		}),
+		xattr_permissions: valued("0|1|2", (draft, value, option) => {
+			draft.xattrPermissions = Number(parseChoice(option, value, ["0", "1", "2"])) as 0 | 1 | 2;
+		}),
+		timeout: valued("SECONDS", (draft, value, option) => {
+			draft.timeout = parseTimeout(option, value);
+		}),
+		fsync,
+		volatile: boolean((draft, value) => {
+			draft.volatile = value;
+		}),
+		writeback: boolean((draft, value) => {
+			draft.writeback = value;
+		}),
+		threaded: boolean((draft, value) => {
+			draft.threaded = value;
+		}),
+		max_write: valued("BYTES", (draft, value, option) => {
+			draft.maxWrite = parseMaxWrite(option, value);
+		}),
+		noxattrs: boolean((draft, value) => {
+			draft.xattrs = !value;
+		}),
+		noacl: boolean((draft, value) => {
+			draft.acl = !value;
+		}),
+		static_nlink: boolean((draft, value) => {
+			draft.staticLinkCount = value;
+		}),
+		xino: valued("off|auto|on", (draft, value, option) => {
+			draft.xino = parseChoice(option, value, ["off", "auto", "on"]);
+		}),
+		ino32_t: boolean((draft, value) => {
+			draft.inode32 = value;
+		}),
+		fast_ino: fastInode,
+		redirect_dir: valued("off", (_draft, value, option) => {
+			if ((value as string) === "off") return;
+			throw new UsageError(
+				`${option}=${display(value)} is not supported: write ${option}=off or leave it out`,
+			);
+		}),
+		context: valued('"CONTEXT"', (draft, value, option) => {
+			draft.context = parseContext(option, value);
+		}),
+		plugins: valued("FILE[:FILE...]", (draft, value, option) => {
+			draft.warnings.push(`plugins are not supported, ignored: ${option}=${display(resolveEscapes(value))}`);
+		}),
+		debug: boolean((draft, value) => {
+			draft.debug = value;
+		}),
+	}),
+);
+
+/** Spellings of old versions, which need their value: `sync` alone is an option of mount(8). */
+const aliases: ReadonlyMap<string, OptionSyntax> = new Map([
+	["sync", fsync],
+	["fast_ino_check", fastInode],
+]);
+
+/** What mount(8) and fstab keep for themselves, yet hand on to the programs they call. */
+const mountTableOption =
+	/^(?:defaults|(?:no)?auto|(?:no)?users?|owner|group|nofail|_netdev|[xX]-.*|(?:user|comment)=.*)$/s;
+
+/** Takes one option of an `-o` string into the draft; an unknown one becomes a warning. */
+export function applyMountOption(draft: Draft, option: ByteString): void {
+	const equals = option.indexOf("=");
+	const name = equals < 0 ? option : option.slice(0, equals);
+	const value = equals < 0 ? undefined : (option.slice(equals + 1) as ByteString);
+	const syntax = mountOptions.get(name) ?? (value === undefined ? undefined : aliases.get(name));
+	if (syntax) syntax.apply(draft, value, name);
+	else if (isKernelOption(option)) draft.kernelOptions = addKernelOption(draft.kernelOptions, option);
+	else if (option === "ro" || option === "rw") draft.readOnly = option === "ro";
+	else if (!mountTableOption.test(option)) warnUnknown(draft, resolveEscapes(option));
+}
+
+export function warnUnknown(draft: Draft, argument: ByteString): void {
+	draft.warnings.push(`unknown argument ignored: ${display(argument)}`);
+}

@@ -1,0 +1,7 @@
+/**
+ * Why a command line cannot be obeyed, in one line that names the thing and the remedy. The program's name
+ * is put in front where the message is printed.
+ */
+export class UsageError extends Error {
+	override readonly name = "UsageError";
+}
