@@ -3,6 +3,8 @@
  * newer kernels only append fields or take over padding.
  */
 #include <linux/fuse.h>
+#include <linux/ioctl.h>
+#include <linux/version.h>
 
 #define FUSE_KERNEL_VERSION 7
 #define FUSE_KERNEL_MINOR_VERSION 45
@@ -672,3 +674,5 @@ struct fuse_backing_map {
 #define FUSE_DEV_IOC_CLONE _IOR(FUSE_DEV_IOC_MAGIC, 0, uint32_t)
 #define FUSE_DEV_IOC_BACKING_OPEN _IOW(FUSE_DEV_IOC_MAGIC, 1, struct fuse_backing_map)
 #define FUSE_DEV_IOC_BACKING_CLOSE _IOW(FUSE_DEV_IOC_MAGIC, 2, uint32_t)
+/* Asks for an INIT request before mount(2) returns. */
+#define FUSE_DEV_IOC_SYNC_INIT _IO(FUSE_DEV_IOC_MAGIC, 3)

@@ -1,16 +1,30 @@
 /*
- * What only the C library's headers declare: its structs, and flags that the kernel's public headers leave out.
+ * What only the C library declares: its structs and functions, and flags that the kernel's public headers leave out.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
 #include <time.h>
+#include <unistd.h>
 
 struct timespec {
 	long tv_sec;
@@ -111,3 +125,92 @@ struct file_handle {
 #define POSIX_SPAWN_SETSIGMASK 0x8
 #define POSIX_SPAWN_SETSIGDEF 0x4
 #define POSIX_SPAWN_SETSID 0x80
+
+int *__errno_location(void);
+long syscall(long sysno, ...);
+
+/* Content of files */
+int openat(int fd, const char *path, int flags, ...);
+int close(int fd);
+int dup(int fd);
+int dup2(int fd, int target);
+int pipe2(int *pipe, int flags);
+int fcntl(int fd, int command, ...);
+ssize_t read(int fd, void *buffer, size_t size);
+ssize_t write(int fd, const void *buffer, size_t size);
+ssize_t pread(int fd, void *buffer, size_t size, off_t offset);
+ssize_t pwrite(int fd, const void *buffer, size_t size, off_t offset);
+ssize_t readv(int fd, const struct iovec *iov, int count);
+ssize_t writev(int fd, const struct iovec *iov, int count);
+off_t lseek(int fd, off_t offset, int whence);
+int ftruncate(int fd, off_t length);
+int fallocate(int fd, int mode, off_t offset, off_t length);
+ssize_t copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned int flags);
+int sync_file_range(int fd, off_t offset, off_t length, unsigned int flags);
+int fsync(int fd);
+int fdatasync(int fd);
+int syncfs(int fd);
+int flock(int fd, int operation);
+int ioctl(int fd, unsigned long request, ...);
+int poll(struct pollfd *fds, unsigned long count, int timeout);
+
+/* Names */
+ssize_t getdents64(int fd, void *buffer, size_t size);
+int mkdirat(int fd, const char *path, mode_t mode);
+int mknodat(int fd, const char *path, mode_t mode, dev_t device);
+int symlinkat(const char *target, int fd, const char *path);
+int linkat(int old_fd, const char *old_path, int new_fd, const char *new_path, int flags);
+int unlinkat(int fd, const char *path, int flags);
+int renameat2(int old_fd, const char *old_path, int new_fd, const char *new_path, unsigned int flags);
+ssize_t readlinkat(int fd, const char *path, char *buffer, size_t size);
+int name_to_handle_at(int fd, const char *path, struct file_handle *handle, int *mount_id, int flags);
+int open_by_handle_at(int mount_fd, struct file_handle *handle, int flags);
+
+/* Attributes */
+int statx(int fd, const char *path, int flags, unsigned int mask, struct statx *buffer);
+int fstat(int fd, struct stat *buffer);
+int fstatat(int fd, const char *path, struct stat *buffer, int flags);
+int fstatfs(int fd, struct statfs *buffer);
+int fstatfs64(int fd, struct statfs64 *buffer);
+int faccessat(int fd, const char *path, int mode, int flags);
+int fchmod(int fd, mode_t mode);
+int fchmodat(int fd, const char *path, mode_t mode, int flags);
+int fchown(int fd, uid_t uid, gid_t gid);
+int fchownat(int fd, const char *path, uid_t uid, gid_t gid, int flags);
+int futimens(int fd, const struct timespec *times);
+int utimensat(int fd, const char *path, const struct timespec *times, int flags);
+mode_t umask(mode_t mask);
+
+ssize_t getxattr(const char *path, const char *name, void *value, size_t size);
+ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size);
+ssize_t fgetxattr(int fd, const char *name, void *value, size_t size);
+int setxattr(const char *path, const char *name, const void *value, size_t size, int flags);
+int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags);
+int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags);
+ssize_t listxattr(const char *path, char *list, size_t size);
+ssize_t llistxattr(const char *path, char *list, size_t size);
+ssize_t flistxattr(int fd, char *list, size_t size);
+int removexattr(const char *path, const char *name);
+int lremovexattr(const char *path, const char *name);
+int fremovexattr(int fd, const char *name);
+
+/* Process and mounts */
+void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
+int munmap(void *address, size_t length);
+int madvise(void *address, size_t length, int advice);
+int chdir(const char *path);
+int fchdir(int fd);
+uid_t getuid(void);
+uid_t geteuid(void);
+gid_t getgid(void);
+gid_t getegid(void);
+pid_t getpid(void);
+int setfsuid(uid_t uid);
+int setfsgid(gid_t gid);
+int prctl(int option, ...);
+int eventfd(unsigned int value, int flags);
+int timerfd_create(clockid_t clock, int flags);
+int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old);
+int signalfd(int fd, const sigset_t *mask, int flags);
+int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+int umount2(const char *target, int flags);

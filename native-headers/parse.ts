@@ -99,13 +99,22 @@ function parse(source: string, architecture: Architecture): Header {
 function preprocess(source: string, architecture: Architecture): string {
 	const lines: string[] = [];
 	let taken = true;
+	let conditional = false;
 	for (const line of source.replace(/\/\*.*?\*\//gs, " ").split("\n")) {
 		const text = line.trim().replace(/\s+/g, " ");
-		if (text === "#if defined(__aarch64__)") taken = architecture === "arm64";
-		else if (text === "#else") taken = !taken;
-		else if (text === "#endif") taken = true;
-		else if (taken) lines.push(text.startsWith("#") ? `${text};` : text);
+		if (text === "#if defined(__aarch64__)" && !conditional) {
+			conditional = true;
+			taken = architecture === "arm64";
+		} else if (text === "#else" && conditional) {
+			taken = !taken;
+		} else if (text === "#endif" && conditional) {
+			conditional = false;
+			taken = true;
+		} else if (taken) {
+			lines.push(text.startsWith("#") ? `${text};` : text);
+		}
 	}
+	if (conditional) throw new Error("unfinished #if");
 	return lines.join(" ");
 }
 
@@ -175,10 +184,10 @@ function baseOf(expression: string): 8 | 10 | 16 {
 function evaluate(header: Header, expression: string): bigint {
 	const shift = /^\((\w+) << (\d+)\)$/.exec(expression);
 	if (shift) return evaluate(header, shift[1]!) << BigInt(shift[2]!);
-	const ioctl = /^_IO([RW]+)\((\w+), (\d+), ([\w ]+)\)$/.exec(expression);
+	const ioctl = /^_IO([RW]*)\((\w+), (\d+)(?:, ([\w ]+))?\)$/.exec(expression);
 	if (ioctl) {
 		const direction = (ioctl[1]!.includes("W") ? 1n : 0n) | (ioctl[1]!.includes("R") ? 2n : 0n);
-		const size = BigInt(shapeOf(header, ioctl[4]!).size);
+		const size = ioctl[4] === undefined ? 0n : BigInt(shapeOf(header, ioctl[4]).size);
 		return (direction << 30n) | (size << 16n) | (evaluate(header, ioctl[2]!) << 8n) | BigInt(ioctl[3]!);
 	}
 	const number = /^(-?)(0x[0-9a-f]+|\d+)(?:ULL)?$/i.exec(expression);

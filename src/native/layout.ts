@@ -164,6 +164,7 @@ export const FUSE_DEV_IOC_MAGIC = 229;
 export const FUSE_DEV_IOC_CLONE = 0x8004e500;
 export const FUSE_DEV_IOC_BACKING_OPEN = 0x4010e501;
 export const FUSE_DEV_IOC_BACKING_CLOSE = 0x4004e502;
+export const FUSE_DEV_IOC_SYNC_INIT = 0xe503;
 
 export const fuseInHeader = {
 	sizeof: 40,
