@@ -1,0 +1,49 @@
+/** The kernel's table of mounts, as far as tests ask for it. */
+
+import { readFileSync } from "node:fs";
+import { MNT_DETACH, umount } from "./native.ts";
+
+export interface MountedPath {
+	readonly path: string;
+	readonly type: string;
+	readonly source: string;
+	/** Per-mount and per-file-system options. */
+	readonly options: readonly string[];
+	/** The minor device number, which is also the number of a FUSE connection. */
+	readonly minor: number;
+}
+
+/** In the order in which they were mounted: of several on one path the last is seen. */
+export function mountTable(): MountedPath[] {
+	const decode = (text: string) =>
+		Buffer.from(
+			text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
+			"latin1",
+		).toString();
+	return readFileSync("/proc/self/mountinfo", "latin1")
+		.split("\n")
+		.filter((line) => line !== "")
+		.map((line) => {
+			const [before = "", after = ""] = line.split(" - ");
+			const [, , device = "", , path = "", options = ""] = before.split(" ");
+			const [type = "", source = "", superOptions = ""] = after.split(" ");
+			return {
+				path: decode(path),
+				type,
+				source: decode(source),
+				options: [...options.split(","), ...superOptions.split(",")],
+				minor: Number(device.split(":")[1]),
+			};
+		});
+}
+
+export function findMount(path: string): MountedPath | undefined {
+	return mountTable().findLast((mounted) => mounted.path === path);
+}
+
+/** Lazily unmounts all at and below `directory`, so that removing it cannot reach into a mount. */
+export function detachMountsUnder(directory: string): void {
+	for (const { path } of mountTable().reverse()) {
+		if (path === directory || path.startsWith(`${directory}/`)) umount(path, MNT_DETACH);
+	}
+}

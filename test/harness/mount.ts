@@ -1,0 +1,236 @@
+/**
+ * Mounts as a user would: the program is run, goes to the background and answers; then it is unmounted, and
+ * its daemon must leave.
+ */
+
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { detachMountsUnder, findMount } from "./mount-table.ts";
+import { mount as mountSystemCall, umount } from "./native.ts";
+import { isKernel, program as programUnderTest } from "./program.ts";
+import { watchdog } from "./watchdog-client.ts";
+
+/** Names the daemon in /proc/PID/environ, whatever it calls itself. */
+const markerVariable = "FUSE_OVERLAYFS_TEST_RUN";
+/** Longer than anything healthy on a busy machine; short enough for a test to fail by itself. */
+const patienceMs = 15_000;
+
+export interface ProgramResult {
+	/** null: it was still running when patience ended, and was killed. */
+	readonly exitCode: number | null;
+	readonly stdout: string;
+	readonly stderr: string;
+	/** Identifies the daemon it may have left, for {@link daemonsOf}. */
+	readonly run: string;
+}
+
+export interface RunOptions {
+	readonly program?: string;
+	readonly cwd?: string;
+	readonly environment?: Readonly<Record<string, string>>;
+	/** Run as this user and group. */
+	readonly user?: number;
+}
+
+/** Starts the program without waiting for it. */
+export function startProgram(args: readonly string[], options: RunOptions = {}) {
+	const run = randomUUID();
+	const command = [options.program ?? programUnderTest, ...args];
+	const id = String(options.user);
+	const asUser =
+		options.user === undefined ? [] : ["setpriv", `--reuid=${id}`, `--regid=${id}`, "--clear-groups", "--"];
+	const child = Bun.spawn([...asUser, ...command], {
+		cwd: options.cwd ?? "/",
+		env: { ...process.env, ...options.environment, [markerVariable]: run },
+		stdin: "ignore",
+		stdout: "pipe",
+		stderr: "pipe",
+	});
+	return { child, run };
+}
+
+/** Runs the program until it exits and, as callers such as podman do, reads its output to the end. */
+export async function runProgram(args: readonly string[], options: RunOptions = {}): Promise<ProgramResult> {
+	const { child, run } = startProgram(args, options);
+	const impatience = setTimeout(() => {
+		for (const pid of daemonsOf(run)) process.kill(pid, "SIGKILL");
+	}, patienceMs);
+	try {
+		const [stdout, stderr] = await Promise.all([
+			new Response(child.stdout).text(),
+			new Response(child.stderr).text(),
+		]);
+		await child.exited;
+		return { exitCode: child.exitCode, stdout, stderr, run };
+	} finally {
+		clearTimeout(impatience);
+	}
+}
+
+/** The living processes that a run of the program left, the program itself included. */
+export function daemonsOf(run: string): number[] {
+	return readdirSync("/proc")
+		.filter((name) => /^\d+$/.test(name))
+		.filter((pid) => {
+			try {
+				const isZombie = /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+				return (
+					!isZombie && readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${markerVariable}=${run}`)
+				);
+			} catch {
+				return false; // It has left meanwhile.
+			}
+		})
+		.map(Number);
+}
+
+/** Resolves when `condition` holds; rejects with `complaint` when patience ends before. */
+export async function until(condition: () => boolean, complaint: string): Promise<void> {
+	for (const end = Date.now() + patienceMs; !condition(); await Bun.sleep(2)) {
+		if (Date.now() > end) throw new Error(complaint);
+	}
+}
+
+export interface MountRequest extends RunOptions {
+	/** Topmost first. */
+	readonly lower: readonly string[];
+	readonly upper?: string | undefined;
+	readonly work?: string | undefined;
+	readonly mountpoint: string;
+	/** Each becomes an `-o` of its own. */
+	readonly options?: readonly string[];
+}
+
+export function layerOptions({ lower, upper, work }: Pick<MountRequest, "lower" | "upper" | "work">): string {
+	const parts = [`lowerdir=${lower.join(":")}`];
+	if (upper !== undefined) parts.push(`upperdir=${upper}`);
+	if (work !== undefined) parts.push(`workdir=${work}`);
+	return parts.join(",");
+}
+
+function programArguments(request: MountRequest): string[] {
+	const options = [layerOptions(request), ...(request.options ?? [])];
+	return [...options.flatMap((option) => ["-o", option]), request.mountpoint];
+}
+
+/** Mounts that are to be released when a test ends in any way. */
+const openMounts = new Set<OverlayMount>();
+
+export class OverlayMount implements AsyncDisposable {
+	readonly path: string;
+	#request: MountRequest;
+	/** What the program wrote while it started. */
+	stderr = "";
+	#run = "";
+	/** Set from the first unmount on: a test that timed out may unmount at the same time as its clean-up. */
+	#leaving: Promise<void> | undefined;
+	readonly #log: string;
+
+	constructor(request: MountRequest) {
+		this.#request = request;
+		this.path = request.mountpoint;
+		this.#log = join(dirname(request.mountpoint), `${basename(request.mountpoint)}.log`);
+	}
+
+	/** A path in the mount: `names` are text; for other names see {@link bytes}. */
+	at(...names: string[]): string {
+		return join(this.path, ...names);
+	}
+
+	/** A path in the mount whose last name is no text, one char code a byte. */
+	bytes(latin1: string): Buffer {
+		return Buffer.concat([Buffer.from(`${this.path}/`), Buffer.from(latin1, "latin1")]);
+	}
+
+	get daemons(): number[] {
+		return this.#run === "" ? [] : daemonsOf(this.#run);
+	}
+
+	/** What the daemon logged up to now. */
+	get log(): string {
+		return existsSync(this.#log) ? readFileSync(this.#log, "latin1") : "";
+	}
+
+	async start(): Promise<void> {
+		this.#leaving = undefined;
+		if (isKernel && this.#request.program === undefined) {
+			mountKernelOverlay(this.#request);
+			openMounts.add(this);
+			return;
+		}
+		const environment = { FUSE_OVERLAYFS_DEBUG_LOG: this.#log, ...this.#request.environment };
+		const result = await runProgram(programArguments(this.#request), { ...this.#request, environment });
+		this.#run = result.run;
+		this.stderr = result.stderr;
+		const mounted = findMount(this.path);
+		if (result.exitCode !== 0 || mounted === undefined || !mounted.type.startsWith("fuse")) {
+			await this.#leave();
+			throw new Error(`mounting failed with exit code ${result.exitCode}: ${result.stderr}`);
+		}
+		openMounts.add(this);
+		watchdog.tell("mount", this.path, mounted.minor);
+	}
+
+	/** Unmounts and expects the daemon to leave by itself. */
+	unmount(): Promise<void> {
+		this.#leaving ??= this.#unmount();
+		return this.#leaving;
+	}
+
+	async #unmount(): Promise<void> {
+		const { exitCode, stderr } = await runProgram([this.path], { program: "umount" });
+		try {
+			if (exitCode !== 0) throw new Error(`umount: ${stderr}`);
+			await until(
+				() => this.daemons.length === 0,
+				`the daemon stays after the unmount; its log:\n${this.log}`,
+			);
+		} finally {
+			await this.#leave();
+		}
+	}
+
+	/** Unmounts and mounts again: all that is seen afterwards comes from the layers. */
+	async remount(changes: Partial<MountRequest> = {}): Promise<void> {
+		await this.unmount();
+		this.#request = { ...this.#request, ...changes };
+		await this.start();
+	}
+
+	/** Whatever has gone wrong: no mount and no daemon remain. */
+	async #leave(): Promise<void> {
+		detachMountsUnder(this.path);
+		for (const pid of this.daemons) process.kill(pid, "SIGKILL");
+		await until(() => this.daemons.length === 0, "the daemon survives SIGKILL");
+		openMounts.delete(this);
+		watchdog.tell("unmounted", this.path);
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		if (openMounts.has(this)) await this.unmount();
+	}
+}
+
+export async function mountOverlay(request: MountRequest): Promise<OverlayMount> {
+	const mount = new OverlayMount(request);
+	await mount.start();
+	return mount;
+}
+
+/** For tests that ended without their clean-up, as timed-out ones do. */
+export async function releaseOpenMounts(): Promise<void> {
+	for (const mount of openMounts) await mount[Symbol.asyncDispose]();
+}
+
+/** Kernel overlayfs on the same layers, for comparing. Never a mountpoint that is in use. */
+export function mountKernelOverlay(request: MountRequest): Disposable & { readonly path: string } {
+	mkdirSync(request.mountpoint, { recursive: true });
+	mountSystemCall("overlay", request.mountpoint, "overlay", 0, layerOptions(request));
+	return {
+		path: request.mountpoint,
+		[Symbol.dispose]() {
+			umount(request.mountpoint);
+		},
+	};
+}

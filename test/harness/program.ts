@@ -1,0 +1,31 @@
+/**
+ * Which program the mount tests run, and what else this machine can mount for comparison.
+ */
+
+import { accessSync, constants } from "node:fs";
+import { join, resolve } from "node:path";
+
+export const projectDirectory = join(import.meta.dir, "../..");
+
+/** FUSE_OVERLAYFS_PROGRAM: the program under test, when it is not the launcher of the source tree. */
+export const program = resolve(
+	process.env.FUSE_OVERLAYFS_PROGRAM ?? join(projectDirectory, "src/fuse-overlayfs"),
+);
+
+/** The C program as Debian packages it: a peer that must read what we write. */
+export const debianProgram = "/usr/bin/fuse-overlayfs";
+
+/**
+ * FUSE_OVERLAYFS_PROGRAM=kernel: the tests' statements are tried on kernel overlayfs itself. It is the yardstick,
+ * so a statement that fails there needs a reason.
+ */
+export const isKernel = process.env.FUSE_OVERLAYFS_PROGRAM === "kernel";
+
+export function isExecutable(path: string): boolean {
+	try {
+		accessSync(path, constants.X_OK);
+		return true;
+	} catch {
+		return false;
+	}
+}
