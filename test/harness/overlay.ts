@@ -26,6 +26,9 @@ export interface LastingOptions extends SnapshotOptions {
 	readonly debian?: boolean;
 }
 
+/** Debian's fuse-overlayfs 1.10 opens a copied-up FIFO to read its origin, and waits for a writer for ever. */
+export const debianOpensFifos: LastingOptions = { debian: false };
+
 /** Layers, their mount, and shorthands for paths in them. */
 export class Overlay implements AsyncDisposable {
 	readonly tree: TemporaryTree;
