@@ -1,0 +1,123 @@
+/** A private container storage whose overlay driver mounts with the program under test, and a base image in it. */
+import { linkSync } from "node:fs";
+import { program } from "../harness/program.ts";
+import { mountsBelow, type Result, type RunOptions, Scratch } from "./scratch.ts";
+
+/** What tests of containers need, and the Debian packages that hold it. */
+export const containerTools = {
+	podman: "podman",
+	buildah: "buildah",
+	crun: "crun",
+	busybox: "busybox-static",
+};
+
+const applets = [
+	"cat",
+	"chmod",
+	"cp",
+	"find",
+	"grep",
+	"ln",
+	"ls",
+	"mkdir",
+	"mv",
+	"rm",
+	"rmdir",
+	"sh",
+	"sort",
+	"stat",
+];
+
+export class ContainerStore implements AsyncDisposable {
+	readonly scratch: Scratch;
+	readonly #env: Record<string, string>;
+
+	private constructor(scratch: Scratch) {
+		this.scratch = scratch;
+		this.#env = {
+			CONTAINERS_CONF: scratch.path("containers.conf"),
+			CONTAINERS_STORAGE_CONF: scratch.path("storage.conf"),
+			HOME: scratch.path("home"),
+			TMPDIR: scratch.path("tmp"),
+			XDG_RUNTIME_DIR: scratch.path("xdg"),
+		};
+	}
+
+	/** @param overlaySettings further lines for the overlay driver's section of storage.conf */
+	static async create(overlaySettings = ""): Promise<ContainerStore> {
+		const scratch = new Scratch();
+		scratch.mkdir("home", "tmp", "xdg", "run", "engine", "cni");
+		await scratch.write({
+			"storage.conf": `[storage]
+driver = "overlay"
+graphroot = "${scratch.path("graph")}"
+runroot = "${scratch.path("run")}"
+[storage.options.overlay]
+mount_program = "${program}"
+mountopt = "nodev"
+${overlaySettings}
+`,
+			// Everything the engines keep goes into the folder, and no limit is raised: that may not be allowed.
+			"containers.conf": `[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+lock_type = "file"
+tmp_dir = "${scratch.path("engine/tmp")}"
+runtime = "crun"
+[network]
+network_config_dir = "${scratch.path("cni")}"
+`,
+		});
+		return new ContainerStore(scratch);
+	}
+
+	/** Runs podman or buildah on this storage. */
+	run(argv: string[], options: RunOptions = {}): Promise<Result> {
+		return this.scratch.run(argv, { ...options, env: { ...this.#env, ...options.env } });
+	}
+
+	/** Like `run`; throws unless the exit code is 0. Returns stdout without its last newline. */
+	async must(argv: string[], options: RunOptions = {}): Promise<string> {
+		const text = await this.scratch.must(argv, { ...options, env: { ...this.#env, ...options.env } });
+		return text.replace(/\n$/, "");
+	}
+
+	/** `podman run` where it needs no set-up of the machine: no network, and its own view of cgroups. */
+	runContainer(...argv: string[]): Promise<string> {
+		const podman = `podman run --cgroups=disabled --network none "$@"`;
+		const script = `mount -t cgroup2 none /sys/fs/cgroup && exec ${podman}`;
+		return this.must(["unshare", "--mount", "sh", "-c", script, "sh", ...argv]);
+	}
+
+	/** Imports an image made of a static busybox and the given files, as one layer. */
+	async importBase(
+		name: string,
+		files: Record<string, string>,
+		links: [string, string][] = [],
+	): Promise<void> {
+		const tree = this.scratch.mkdir("base", "base/bin", "base/proc", "base/dev", "base/sys", "base/tmp");
+		await Bun.$`cp ${Bun.which("busybox")!} ${tree}/bin/busybox`.quiet();
+		for (const applet of applets) await Bun.$`ln -s busybox ${tree}/bin/${applet}`.quiet();
+		await this.scratch.write(
+			Object.fromEntries(Object.entries(files).map(([path, content]) => [`base/${path}`, content])),
+		);
+		for (const [existing, added] of links) linkSync(`${tree}/${existing}`, `${tree}/${added}`);
+		await this.must(["tar", "-C", tree, "-cf", this.scratch.path("base.tar"), "."]);
+		await this.must(["podman", "import", "--quiet", this.scratch.path("base.tar"), name]);
+	}
+
+	/** What is left mounted of layers: nothing, when no container or image is in use. */
+	mergedMounts(): string[] {
+		return mountsBelow(this.scratch.dir).flatMap(({ path, type }) => (type.startsWith("fuse") ? [path] : []));
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		try {
+			await this.run(["podman", "system", "reset", "--force"]);
+		} finally {
+			await this.scratch[Symbol.asyncDispose]();
+		}
+	}
+}
