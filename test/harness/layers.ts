@@ -23,7 +23,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { detachMountsUnder } from "./mount-table.ts";
-import { type BytePath, mknod, setTimes, setxattr } from "./native.ts";
+import { type BytePath, mknod, mount, setTimes, setxattr } from "./native.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 export interface Attributes {
@@ -122,7 +122,7 @@ export function hardLink(name: string): Entry {
  * whiteout", for which the directory holding it gets the opaque value `x`.
  */
 export function whiteout(format: "device" | "file" | "xattr" = "device"): Entry {
-	return entry((path) => {
+	return entry((path, layer) => {
 		const slash = path.lastIndexOf("/");
 		const parent = path.subarray(0, slash);
 		if (format === "device") {
@@ -132,7 +132,8 @@ export function whiteout(format: "device" | "file" | "xattr" = "device"): Entry 
 		} else {
 			writeFileSync(path, "");
 			setxattr(path, "trusted.overlay.whiteout", "y");
-			setxattr(parent, "trusted.overlay.opaque", "x");
+			// The kernel looks for them only in a lower layer whose root is marked too.
+			for (const marked of [parent, layer]) setxattr(marked, "trusted.overlay.opaque", "x");
 		}
 	});
 }
@@ -204,12 +205,17 @@ export class TemporaryTree implements Disposable {
 		return path;
 	}
 
-	/** The layers a test needs: `lower` (topmost first), `upper`, `work`, and the mountpoint `merged`. */
-	layers(lowers: readonly Description[], upper: Description = {}): Layers {
+	/**
+	 * The layers a test needs: `lower` (topmost first), `upper`, `work`, and the mountpoint `merged`. On a small
+	 * disk, upper and work lie on a tmpfs of 2 MiB.
+	 */
+	layers(lowers: readonly Description[], upper: Description = {}, onSmallDisk = false): Layers {
+		const disk = onSmallDisk ? "disk/" : "";
+		if (onSmallDisk) mount("tmpfs", this.layer("disk"), "tmpfs", 0, "size=2m");
 		return {
 			lower: lowers.map((description, index) => this.layer(`lower${index + 1}`, description)),
-			upper: this.layer("upper", upper),
-			work: this.layer("work"),
+			upper: this.layer(`${disk}upper`, upper),
+			work: this.layer(`${disk}work`),
 			mountpoint: this.layer("merged"),
 		};
 	}

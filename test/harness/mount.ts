@@ -116,6 +116,8 @@ function programArguments(request: MountRequest): string[] {
 
 /** Mounts that are to be released when a test ends in any way. */
 const openMounts = new Set<OverlayMount>();
+/** Why mounts could not be unmounted at the end of a scope; reported after the test. */
+const failedDisposals: unknown[] = [];
 
 export class OverlayMount implements AsyncDisposable {
 	readonly path: string;
@@ -207,8 +209,13 @@ export class OverlayMount implements AsyncDisposable {
 		watchdog.tell("unmounted", this.path);
 	}
 
+	/** Does not throw: that would hide what the test itself complains of. */
 	async [Symbol.asyncDispose](): Promise<void> {
-		if (openMounts.has(this)) await this.unmount();
+		try {
+			if (openMounts.has(this)) await this.unmount();
+		} catch (error) {
+			failedDisposals.push(error);
+		}
 	}
 }
 
@@ -218,9 +225,11 @@ export async function mountOverlay(request: MountRequest): Promise<OverlayMount>
 	return mount;
 }
 
-/** For tests that ended without their clean-up, as timed-out ones do. */
+/** After each test: unmounts what a timed-out test left, and tells what went wrong with its clean-up. */
 export async function releaseOpenMounts(): Promise<void> {
 	for (const mount of openMounts) await mount[Symbol.asyncDispose]();
+	const [failure] = failedDisposals.splice(0);
+	if (failure !== undefined) throw failure;
 }
 
 /** Kernel overlayfs on the same layers, for comparing. Never a mountpoint that is in use. */

@@ -15,6 +15,8 @@ export interface OverlaySettings extends Omit<Partial<MountRequest>, "lower" | "
 	readonly upper?: Description;
 	/** Mount without an upper layer. Default: false. */
 	readonly readOnly?: boolean;
+	/** Put upper and work on a file system of their own, a tmpfs of 2 MiB. Default: false. */
+	readonly onSmallDisk?: boolean;
 	/** Where to make the temporary tree. Default: the machine's directory for such. */
 	readonly base?: string;
 }
@@ -120,10 +122,10 @@ export async function mountLayers(
 	lowers: readonly Description[],
 	settings: OverlaySettings = {},
 ): Promise<Overlay> {
-	const { upper: upperDescription, readOnly = false, base, ...request } = settings;
+	const { upper: upperDescription, readOnly = false, onSmallDisk, base, ...request } = settings;
 	const tree = base === undefined ? temporaryTree() : temporaryTree(base);
 	try {
-		const layers = tree.layers(lowers, upperDescription);
+		const layers = tree.layers(lowers, upperDescription, onSmallDisk);
 		const { upper, work, ...readOnlyLayers } = layers;
 		const mount = await mountOverlay({ ...(readOnly ? readOnlyLayers : layers), ...request });
 		return new Overlay(tree, layers, mount, readOnly);
