@@ -75,6 +75,15 @@ function readlinkOr(path: string): string {
 	}
 }
 
+/** Ends a process, or with a negative number its group, if it still lives. */
+function kill(pid: number): void {
+	try {
+		process.kill(pid, "SIGKILL");
+	} catch {
+		// it has left meanwhile
+	}
+}
+
 export class Scratch implements AsyncDisposable {
 	readonly dir: string;
 	/** FUSE mounts that the watchdog knows of: it cuts them off when this process itself hangs on one. */
@@ -127,7 +136,7 @@ export class Scratch implements AsyncDisposable {
 		const timer = setTimeout(async () => {
 			late = true;
 			await this.#cutConnections();
-			process.kill(-child.pid, "SIGKILL");
+			kill(-child.pid);
 		}, timeout);
 		await child.exited;
 		clearTimeout(timer);
@@ -188,7 +197,7 @@ export class Scratch implements AsyncDisposable {
 		detachMountsUnder(this.dir);
 		this.#tellWatchdog();
 		await until(() => holdersOf(this.dir).length === 0, "daemons stay").catch(() => {
-			for (const pid of holdersOf(this.dir)) process.kill(pid, "SIGKILL");
+			for (const pid of holdersOf(this.dir)) kill(pid);
 		});
 		// Never delete through a mount that would not go.
 		if (mountsBelow(this.dir).length > 0) throw new Error(`still mounted below ${this.dir}`);
