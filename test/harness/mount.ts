@@ -31,6 +31,8 @@ export interface RunOptions {
 	readonly environment?: Readonly<Record<string, string>>;
 	/** Run as this user and group. */
 	readonly user?: number;
+	/** Descriptors it finds open as 3, 4 and so on. */
+	readonly inherit?: readonly number[];
 }
 
 /** Starts the program without waiting for it. */
@@ -43,9 +45,7 @@ export function startProgram(args: readonly string[], options: RunOptions = {}) 
 	const child = Bun.spawn([...asUser, ...command], {
 		cwd: options.cwd ?? "/",
 		env: { ...process.env, ...options.environment, [markerVariable]: run },
-		stdin: "ignore",
-		stdout: "pipe",
-		stderr: "pipe",
+		stdio: ["ignore", "pipe", "pipe", ...(options.inherit ?? [])],
 	});
 	return { child, run };
 }
@@ -198,6 +198,11 @@ export class OverlayMount implements AsyncDisposable {
 		await this.unmount();
 		this.#request = { ...this.#request, ...changes };
 		await this.start();
+	}
+
+	/** For a test that has unmounted by itself. */
+	forget(): Promise<void> {
+		return this.#leave();
 	}
 
 	/** Whatever has gone wrong: no mount and no daemon remain. */

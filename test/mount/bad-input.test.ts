@@ -1,0 +1,171 @@
+import { describe, expect, test } from "bun:test";
+import { chmodSync, chownSync } from "node:fs";
+import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
+import { daemonsOf, layerOptions, type RunOptions, runProgram } from "../harness/mount.ts";
+import { findMount } from "../harness/mount-table.ts";
+import { mount } from "../harness/native.ts";
+import { program } from "../harness/program.ts";
+import { snapshot } from "../harness/snapshot.ts";
+import { usableFuseDevice } from "../harness/user.ts";
+
+interface Attempt extends RunOptions {
+	readonly args: readonly string[];
+	/** What the message must name. */
+	readonly names: string | RegExp;
+}
+
+const user = 1000;
+
+/** Runs the program and expects it to refuse with one line, having done nothing. */
+async function expectRefusal(prepare: (layers: Layers, tree: TemporaryTree) => Attempt): Promise<void> {
+	using tree = temporaryTree();
+	const layers = tree.layers([{ a: "lower", "d/b": "b" }], { u: "upper" });
+	const { args, names, ...options } = prepare(layers, tree);
+	const before = snapshot(tree.path);
+	const { exitCode, stdout, stderr, run } = await runProgram(args, options);
+	expect(stderr).toMatch(/^fuse-overlayfs: .+\n$/);
+	expect(stderr).toMatch(names);
+	expect({ exitCode, stdout, daemons: daemonsOf(run) }).toEqual({ exitCode: 1, stdout: "", daemons: [] });
+	expect(findMount(layers.mountpoint)?.type ?? "none").not.toMatch(/^fuse/);
+	expect(snapshot(tree.path)).toEqual(before);
+}
+
+/** The layers with some of them replaced by other paths; null leaves the option out. */
+function withLayers(
+	layers: Layers,
+	changes: { lower?: string[]; upper?: string | null; work?: string | null },
+): string[] {
+	const { lower, upper, work } = { ...layers, ...changes };
+	return [
+		"-o",
+		layerOptions({ lower, upper: upper ?? undefined, work: work ?? undefined }),
+		layers.mountpoint,
+	];
+}
+
+describe("bad input is refused with one line that names it", () => {
+	test("no arguments, no mountpoint, no lowerdir", async () => {
+		await expectRefusal(() => ({ args: [], names: /mountpoint|lowerdir|--help/ }));
+		await expectRefusal((layers) => ({ args: ["-o", layerOptions(layers)], names: "mountpoint" }));
+		await expectRefusal(({ mountpoint }) => ({ args: [mountpoint], names: "lowerdir" }));
+		await expectRefusal(({ mountpoint }) => ({ args: ["-o", "lowerdir=", mountpoint], names: "lowerdir" }));
+	});
+
+	test("a lower layer that is missing, or no directory", async () => {
+		await expectRefusal((layers, tree) => ({
+			args: withLayers(layers, { lower: [...layers.lower, tree.join("missing")] }),
+			names: tree.join("missing"),
+		}));
+		await expectRefusal((layers, tree) => ({
+			args: withLayers(layers, { lower: [`${layers.lower[0]}/a`] }),
+			names: tree.join("lower1/a"),
+		}));
+	});
+
+	test("a lower layer that the caller may not read", async () => {
+		await expectRefusal((layers, tree) => {
+			for (const path of [layers.upper, layers.work, layers.mountpoint]) chownSync(path, user, user);
+			chmodSync(layers.lower[0] ?? "", 0o700);
+			return { args: withLayers(layers, {}), names: tree.join("lower1"), user };
+		});
+	});
+
+	test("upper without work, work without upper", async () => {
+		await expectRefusal((layers) => ({ args: withLayers(layers, { work: null }), names: "workdir" }));
+		await expectRefusal((layers) => ({ args: withLayers(layers, { upper: null }), names: "upperdir" }));
+	});
+
+	test("an upper or work that is missing, or no directory", async () => {
+		for (const option of ["upper", "work"] as const) {
+			await expectRefusal((layers, tree) => ({
+				args: withLayers(layers, { [option]: tree.join("missing") }),
+				names: tree.join("missing"),
+			}));
+			await expectRefusal((layers) => ({
+				args: withLayers(layers, { [option]: `${layers.upper}/u` }),
+				names: `${layers.upper}/u`,
+			}));
+		}
+	});
+
+	test("work on another file system than upper", async () => {
+		await expectRefusal((layers, tree) => {
+			const elsewhere = tree.layer("elsewhere");
+			mount("tmpfs", elsewhere, "tmpfs", 0, "size=1m");
+			return { args: withLayers(layers, { work: elsewhere }), names: /workdir|elsewhere/ };
+		});
+	});
+
+	test("a mountpoint that is missing, or a file", async () => {
+		await expectRefusal((layers, tree) => ({
+			args: ["-o", layerOptions(layers), tree.join("missing")],
+			names: tree.join("missing"),
+		}));
+		await expectRefusal((layers) => ({
+			args: ["-o", layerOptions(layers), `${layers.lower[0]}/a`],
+			names: `${layers.lower[0]}/a`,
+		}));
+	});
+
+	test.each([
+		"uidmapping=0:1000",
+		"uidmapping=a:b:c",
+		"gidmapping=0:0:-1",
+		"gidmapping=0:0:1:5",
+		"timeout=junk",
+		"timeout=-1",
+		"squash_to_uid=nobody",
+		"squash_to_gid=",
+		"xattr_permissions=7",
+		"xino=maybe",
+		"redirect_dir=perhaps",
+		"fsync=2",
+	])("option %s", async (option) => {
+		await expectRefusal((layers) => ({
+			args: ["-o", `${layerOptions(layers)},${option}`, layers.mountpoint],
+			names: option.split("=")[0] ?? option,
+		}));
+	});
+});
+
+describe("a machine that cannot mount is told in one line", () => {
+	/** Runs the program behind a shell command in a mount namespace of its own. */
+	function inNamespace(layers: Layers, preparation: string, prefix = ""): Pick<Attempt, "program" | "args"> {
+		const script = `${preparation} && exec ${prefix} "$0" "$@"`;
+		return { program: "unshare", args: ["-m", "sh", "-c", script, program, ...withLayers(layers, {})] };
+	}
+	const asUser = `setpriv --reuid=${user} --regid=${user} --clear-groups --`;
+	function own(layers: Layers): void {
+		for (const path of [...layers.lower, layers.upper, layers.work, layers.mountpoint])
+			chownSync(path, user, user);
+	}
+
+	test("without /dev/fuse", async () => {
+		await expectRefusal((layers, tree) => {
+			const bare = tree.layer("dev", { null: "", zero: "", urandom: "" });
+			const others = `for name in null zero urandom; do mount --bind /dev/$name "${bare}/$name"; done`;
+			return { ...inNamespace(layers, `${others} && mount --rbind "${bare}" /dev`), names: "/dev/fuse" };
+		});
+	});
+
+	test("without permission to mount", async () => {
+		await expectRefusal((layers) => ({
+			program: "setpriv",
+			args: ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--", program, ...withLayers(layers, {})],
+			names: /permi|CAP_SYS_ADMIN/i,
+		}));
+	});
+
+	test("without fusermount3 for a user who is not root", async () => {
+		await expectRefusal((layers, tree) => {
+			own(layers);
+			const empty = tree.layer("replacement", { "not-executable": "" });
+			const device = usableFuseDevice(tree);
+			const hide = `for helper in /bin/fusermount3 /usr/bin/fusermount3; do mount --bind "${empty}/not-executable" $helper; done`;
+			return {
+				...inNamespace(layers, `mount --bind "${device}" /dev/fuse && ${hide}`, asUser),
+				names: "fusermount3",
+			};
+		});
+	});
+});

@@ -1,0 +1,270 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { open } from "../harness/descriptor.ts";
+import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
+import { daemonsOf, layerOptions, runProgram, startProgram, until } from "../harness/mount.ts";
+import { findMount } from "../harness/mount-table.ts";
+import { MNT_DETACH, mount, umount } from "../harness/native.ts";
+import { mountLayers } from "../harness/overlay.ts";
+import { program } from "../harness/program.ts";
+
+const read = (path: string) => readFileSync(path, "utf8");
+const isMounted = (path: string) => findMount(path) !== undefined;
+
+/** Unmounts by hand what a test mounted by running the program itself, and waits for the daemon. */
+async function expectUnmount(path: string, run: string): Promise<void> {
+	umount(path);
+	await until(() => daemonsOf(run).length === 0, "the daemon stays after the unmount");
+}
+
+/** Starts the program in the foreground and waits for the mount. */
+async function foreground(layers: Layers, ...args: string[]) {
+	const started = startProgram([...args, "-o", layerOptions(layers), layers.mountpoint]);
+	await until(() => isMounted(layers.mountpoint), "nothing gets mounted");
+	return started;
+}
+
+function someLayers(tree: TemporaryTree): Layers {
+	return tree.layers([{ a: "lower", "d/b": "b" }]);
+}
+
+describe("in the background", () => {
+	test("the program exits 0 once the mount answers, silently, and leaves one daemon", async () => {
+		await using overlay = await mountLayers([{ a: "lower" }]);
+		expect(overlay.mount.stderr).toBe("");
+		expect(read(overlay.at("a"))).toBe("lower");
+		expect(overlay.mount.daemons.length).toBe(1);
+	});
+
+	test("the daemon lets go of stdin, stdout, stderr, directory and terminal", async () => {
+		await using overlay = await mountLayers([{ a: "lower" }], { cwd: "/tmp" });
+		const [pid] = overlay.mount.daemons;
+		for (const fd of [0, 1, 2]) expect(readlinkSync(`/proc/${pid}/fd/${fd}`)).not.toContain("pipe");
+		expect(readlinkSync(`/proc/${pid}/cwd`)).toBe("/");
+		const [, session] = /\) \S \d+ \d+ (\d+)/.exec(read(`/proc/${pid}/stat`)) ?? [];
+		expect(session).not.toBe(/\) \S \d+ \d+ (\d+)/.exec(read("/proc/self/stat"))?.[1] ?? "");
+	});
+
+	test("the daemon has umask 0 and as many descriptors as it may have", async () => {
+		await using overlay = await mountLayers([{ a: "lower" }]);
+		const [pid] = overlay.mount.daemons;
+		expect(read(`/proc/${pid}/status`)).toMatch(/^Umask:\s+0000$/m);
+		const [, soft, hard] = /^Max open files\s+(\S+)\s+(\S+)/m.exec(read(`/proc/${pid}/limits`)) ?? [];
+		expect(soft).toBe(hard ?? "");
+	});
+
+	test("an unmount from outside, of any kind, ends the daemon", async () => {
+		for (const command of [
+			["umount"],
+			["umount", "-l"],
+			["fusermount3", "-u"],
+			["fusermount3", "-u", "-z"],
+		]) {
+			await using overlay = await mountLayers([{ a: "lower" }]);
+			read(overlay.at("a"));
+			expect(Bun.spawnSync([...command, overlay.path]).exitCode).toBe(0);
+			await until(() => overlay.mount.daemons.length === 0, `the daemon stays after ${command.join(" ")}`);
+			await overlay.mount.forget();
+		}
+	});
+
+	test("a daemon that was killed leaves a dead mount, which a new one can replace", async () => {
+		await using overlay = await mountLayers([{ a: "lower" }]);
+		writeFileSync(overlay.at("new"), "new");
+		Bun.spawnSync(["sync", "-f", overlay.path]);
+		for (const pid of overlay.mount.daemons) process.kill(pid, "SIGKILL");
+		await until(() => overlay.mount.daemons.length === 0, "the daemon survives SIGKILL");
+		await overlay.remount();
+		expect(readdirSync(overlay.path).sort()).toEqual(["a", "new"]);
+	});
+});
+
+describe("in the foreground", () => {
+	test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("%s unmounts and exits 0", async (signal) => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { child, run } = await foreground(layers, "-f");
+		writeFileSync(`${layers.mountpoint}/new`, "new");
+		for (const pid of daemonsOf(run)) process.kill(pid, signal);
+		expect(await child.exited).toBe(0);
+		expect(isMounted(layers.mountpoint)).toBeFalse();
+		expect(read(`${layers.upper}/new`)).toBe("new");
+		expect(await new Response(child.stderr).text()).toBe("");
+	});
+
+	test("SIGTERM unmounts lazily what is busy", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { child } = await foreground(layers, "-f");
+		using _busy = open(`${layers.mountpoint}/a`);
+		child.kill("SIGTERM");
+		expect(await child.exited).toBe(0);
+		expect(isMounted(layers.mountpoint)).toBeFalse();
+	});
+
+	test("an unmount from outside exits 0", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { child } = await foreground(layers, "-f");
+		umount(layers.mountpoint);
+		expect(await child.exited).toBe(0);
+	});
+
+	test.each(["-d", "--debug", "-o debug"])("%s traces requests on stderr", async (flag) => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { child } = await foreground(layers, ...flag.split(" "));
+		expect(read(`${layers.mountpoint}/a`)).toBe("lower");
+		expect(child.exitCode).toBeNull();
+		umount(layers.mountpoint);
+		expect(await child.exited).toBe(0);
+		expect((await new Response(child.stderr).text()).toLowerCase()).toContain("lookup");
+	});
+
+	test("a daemon whose mount was replaced leaves the other mount alone", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { child } = await foreground(layers, "-f");
+		umount(layers.mountpoint, MNT_DETACH);
+		mount("tmpfs", layers.mountpoint, "tmpfs", 0, "");
+		expect(await child.exited).toBe(0);
+		expect(findMount(layers.mountpoint)?.type).toBe("tmpfs");
+	});
+});
+
+describe("arguments", () => {
+	test("-o may be repeated and glued, and of several positionals the last is the mountpoint", async () => {
+		using tree = temporaryTree();
+		const { lower, upper, work, mountpoint } = someLayers(tree);
+		const options = [`-olowerdir=${lower[0]}`, "-o", `upperdir=${upper}`, "-o", `noatime,workdir=${work}`];
+		const { exitCode, stderr, run } = await runProgram(["overlay", ...options, mountpoint]);
+		expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+		expect(read(`${mountpoint}/a`)).toBe("lower");
+		await expectUnmount(mountpoint, run);
+	});
+
+	test("unknown options are named and ignored", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { exitCode, stderr, run } = await runProgram([
+			"-o",
+			`${layerOptions(layers)},lazytime,what=ever`,
+			layers.mountpoint,
+		]);
+		expect(stderr.split("\n").sort()).toEqual([
+			"",
+			"unknown argument ignored: lazytime",
+			"unknown argument ignored: what=ever",
+		]);
+		expect(exitCode).toBe(0);
+		await expectUnmount(layers.mountpoint, run);
+	});
+
+	test("root's mount has the default options, and those given", async () => {
+		await using overlay = await mountLayers([{ a: "a" }], { options: ["noexec"] });
+		const mounted = findMount(overlay.path);
+		expect(mounted?.type).toBe("fuse.fuse-overlayfs");
+		expect(mounted?.source).toBe("fuse-overlayfs");
+		expect(mounted?.options).toEqual(
+			expect.arrayContaining(["default_permissions", "allow_other", "noatime", "nodev", "noexec", "rw"]),
+		);
+		expect(mounted?.options).not.toContain("nosuid");
+	});
+
+	test("names of layers are bytes, not text", async () => {
+		using tree = temporaryTree();
+		const { mountpoint } = tree.layers([]);
+		const script = `name=$(printf '%s/\\377\\376 a' "${tree.path}"); mkdir "$name"; echo odd >"$name/x"; exec "$0" -o "lowerdir=$name" "${mountpoint}"`;
+		const { exitCode, run } = await runProgram(["-c", script, program], { program: "/bin/sh" });
+		expect(exitCode).toBe(0);
+		expect(read(`${mountpoint}/x`)).toBe("odd\n");
+		await expectUnmount(mountpoint, run);
+	});
+
+	test("--help tells the usage on stdout", async () => {
+		for (const flag of ["-h", "--help"]) {
+			const { exitCode, stdout, stderr } = await runProgram([flag]);
+			expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+			expect(stdout).toContain("fuse-overlayfs");
+			expect(stdout).toContain("lowerdir");
+		}
+	});
+
+	test("--version has the four lines that podman info shows", async () => {
+		for (const flag of ["-V", "--version"]) {
+			const { exitCode, stdout } = await runProgram([flag]);
+			expect(exitCode).toBe(0);
+			expect(stdout).toMatch(
+				/^fusermount3 version: \S+\nfuse-overlayfs: version \S+\nFUSE library version:? \S+\nusing FUSE kernel interface version \S+\n$/,
+			);
+		}
+	});
+});
+
+describe("environment", () => {
+	test(".env, bunfig.toml and BUN_OPTIONS of the caller have no effect", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const trap = tree.join("trapped");
+		const hostile = tree.layer("cwd", {
+			"trap.ts": `require("node:fs").writeFileSync(${JSON.stringify(trap)}, "")`,
+			"bunfig.toml": 'preload = ["./trap.ts"]\n',
+			".env": "FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1\n",
+		});
+		const { exitCode, run } = await runProgram(["-o", layerOptions(layers), layers.mountpoint], {
+			cwd: hostile,
+			environment: { BUN_OPTIONS: `--preload ${hostile}/trap.ts` },
+		});
+		expect(exitCode).toBe(0);
+		expect(existsSync(trap)).toBeFalse();
+		Bun.spawnSync(["rm", `${layers.mountpoint}/a`]);
+		await expectUnmount(layers.mountpoint, run);
+		expect(readdirSync(layers.upper)).toEqual(["a"]);
+	});
+
+	test("SIGUSR1 adds statistics to the file that FUSE_OVERLAYFS_DEBUG_LOG names", async () => {
+		await using overlay = await mountLayers([{ a: "a", b: "b" }]);
+		readdirSync(overlay.path);
+		read(overlay.at("a"));
+		for (const pid of overlay.mount.daemons) process.kill(pid, "SIGUSR1");
+		await until(() => /# NODES: \d+/.test(overlay.mount.log), "no statistics in the log");
+		expect(overlay.mount.log).toMatch(/# INODES: \d+/);
+		expect(read(overlay.at("b"))).toBe("b");
+	});
+});
+
+describe("an already mounted /dev/fuse", () => {
+	test("is served when the mountpoint is /dev/fd/N", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		using device = open("/dev/fuse", "r+");
+		mount(
+			"overlay",
+			layers.mountpoint,
+			"fuse.fuse-overlayfs",
+			0,
+			`fd=${device.fd},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions`,
+		);
+		const { exitCode, stderr, run } = await runProgram(["-o", layerOptions(layers), "/dev/fd/3"], {
+			inherit: [device.fd],
+		});
+		device.close();
+		expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+		expect(read(`${layers.mountpoint}/a`)).toBe("lower");
+		writeFileSync(`${layers.mountpoint}/new`, "new");
+		await expectUnmount(layers.mountpoint, run);
+		expect(read(`${layers.upper}/new`)).toBe("new");
+	});
+});
+
+describe("the name it is called by", () => {
+	test("may be a symlink anywhere", async () => {
+		using tree = temporaryTree();
+		const link = tree.join("fuse-overlayfs");
+		Bun.spawnSync(["ln", "-s", program, link]);
+		const { exitCode, stdout } = await runProgram(["--version"], { program: link });
+		expect(exitCode).toBe(0);
+		expect(stdout).toContain(`${basename(link)}: version`);
+	});
+});

@@ -1,0 +1,78 @@
+import { describe, expect, test } from "bun:test";
+import { chownSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { directory, file, symlink, temporaryTree } from "../harness/layers.ts";
+import { daemonsOf, layerOptions, runProgram, until } from "../harness/mount.ts";
+import { getxattr } from "../harness/native.ts";
+import { program } from "../harness/program.ts";
+import { usableFuseDevice } from "../harness/user.ts";
+
+const user = 1000;
+const mine = { uid: user, gid: user };
+const asUser = `setpriv --reuid=${user} --regid=${user} --clear-groups -- sh -e`;
+
+/** Mounts as the user, runs `script` as the user in the mount, then `asRoot`, and unmounts as the user. */
+async function inMountOfUser(script: string, asRoot = "true") {
+	const tree = temporaryTree();
+	const layers = tree.layers([
+		{
+			a: file("a", mine),
+			gone: file("x", mine),
+			d: directory(mine),
+			"d/b": file("b", mine),
+			l: symlink("a", mine),
+		},
+		{ closed: directory({ mode: 0o700 }), "closed/secret": "root's" },
+	]);
+	for (const path of [...layers.lower, layers.upper, layers.work, layers.mountpoint])
+		chownSync(path, user, user);
+	// The lower layer's closed directory is root's; the layer itself is the user's.
+	const whole = `
+		mount --bind "${usableFuseDevice(tree)}" /dev/fuse
+		cd /
+		${asUser} -c '"${program}" -o "${layerOptions(layers)}" "${layers.mountpoint}"; cd "${layers.mountpoint}"; ${script}'
+		${asRoot.replaceAll("MOUNT", layers.mountpoint)}
+		${asUser} -c 'fusermount3 -u "${layers.mountpoint}"'`;
+	const result = await runProgram(["-m", "sh", "-e", "-c", whole], { program: "unshare" });
+	await until(() => daemonsOf(result.run).length === 0, "the daemon stays after the unmount");
+	return { tree, layers, ...result };
+}
+
+describe("a user who is not root", () => {
+	test("mounts own layers through fusermount3, and changes them", async () => {
+		const { tree, layers, ...result } = await inMountOfUser(
+			"cat a; echo changed >a; rm gone; rm -r d; mkdir d; echo new >d/new; ln a link; mv l l2; ls",
+		);
+		using _ = tree;
+		expect(result.stderr).toBe("");
+		expect(result.stdout).toBe("aa\nclosed\nd\nl2\nlink\n");
+		expect(result.exitCode).toBe(0);
+		const inUpper = (name: string) => `${layers.upper}/${name}`;
+		expect(readFileSync(inUpper("a"), "utf8")).toBe("changed\n");
+		expect(lstatSync(inUpper("a")).uid).toBe(user);
+		expect(lstatSync(inUpper("gone")).rdev).toBe(0);
+		expect(readdirSync(inUpper("d")).filter((name) => !name.startsWith(".wh."))).toEqual(["new"]);
+		// Only root may set trusted.*, so the marks are those that old readers and the kernel's userxattr know.
+		expect(getxattr(inUpper("d"), "user.overlay.opaque").toString()).toBe("y");
+		expect(getxattr(inUpper("d"), "user.fuseoverlayfs.opaque").toString()).toBe("y");
+	});
+
+	test("is refused what the layers refuse, for that directory alone", async () => {
+		const { tree, ...result } = await inMountOfUser("cat closed/secret 2>/dev/null || echo refused; cat a");
+		using _ = tree;
+		expect(result).toMatchObject({ stderr: "", stdout: "refused\na", exitCode: 0 });
+	});
+
+	test("has the mount alone: others, root included, stay out without allow_other", async () => {
+		const { tree, ...result } = await inMountOfUser(
+			`grep " $PWD " /proc/self/mounts | cut -d " " -f 3,4`,
+			"ls MOUNT 2>/dev/null || echo root is refused",
+		);
+		using _ = tree;
+		expect(result.stdout).toMatch(
+			new RegExp(
+				`^fuse.fuse-overlayfs rw,nosuid,nodev,noatime,user_id=${user},group_id=${user},default_permissions\nroot is refused\n$`,
+			),
+		);
+		expect(result.exitCode).toBe(0);
+	});
+});
