@@ -1,5 +1,5 @@
+import { display } from "../display.ts";
 import type { ByteString, IdRange } from "../options.ts";
-import { display } from "./display.ts";
 import { UsageError } from "./usage-error.ts";
 import { parseDecimal } from "./values.ts";
 

@@ -1,6 +1,7 @@
 /** The options of `-o`: one entry each, with what its value looks like and what it changes. */
+
+import { display } from "../display.ts";
 import type { ByteString, KernelOption, MountOptions } from "../options.ts";
-import { display } from "./display.ts";
 import { parseIdMapping } from "./id-mapping.ts";
 import { addKernelOption, isKernelOption } from "./kernel-options.ts";
 import { resolveEscapes } from "./option-string.ts";

@@ -1,6 +1,7 @@
 /** How the value of a single option is read: strictly, with an error that says what would be right. */
+
+import { display } from "../display.ts";
 import type { ByteString } from "../options.ts";
-import { display } from "./display.ts";
 import { resolveEscapes, splitPathList } from "./option-string.ts";
 import { UsageError } from "./usage-error.ts";
 

@@ -1,7 +1,7 @@
-import type { ByteString } from "../options.ts";
+import type { ByteString } from "./options.ts";
 
 /**
- * Bytes from the command line as text for a message, never as a name to work with.
+ * Bytes from outside as text for a message, never as a name to work with.
  *
  * Invalid UTF-8 becomes U+FFFD. What could forge a second line or reorder the text (control characters,
  * line separators, directional marks) is written as an escape.

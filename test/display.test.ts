@@ -1,6 +1,6 @@
 import { expect, it } from "bun:test";
-import { display } from "../../src/cli/display.ts";
-import { bytes, raw } from "./bytes.ts";
+import { display } from "../src/display.ts";
+import { bytes, raw } from "./cli/bytes.ts";
 
 it.each([
 	["plain", bytes("/a b/c,d:e"), "/a b/c,d:e"],

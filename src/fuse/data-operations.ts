@@ -1,0 +1,201 @@
+/** The operations on content: of files, and of directories. */
+
+import {
+	DT_DIR,
+	DT_REG,
+	EINVAL,
+	ENOSYS,
+	ENOTTY,
+	FS_IOC_FSGETXATTR,
+	FS_IOC_FSSETXATTR,
+	FS_IOC_GETFLAGS,
+	FS_IOC_GETVERSION,
+	FS_IOC_SETFLAGS,
+	FS_IOC_SETVERSION,
+	FUSE_FSYNC_FDATASYNC,
+	FUSE_WRITE_KILL_SUIDGID,
+	fsxattr,
+	fuseCopyFileRangeIn,
+	fuseFallocateIn,
+	fuseFsyncIn,
+	fuseIoctlIn,
+	fuseIoctlOut,
+	fuseLseekIn,
+	fuseLseekOut,
+	fuseReadIn,
+	fuseWriteIn,
+} from "../native/layout.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import {
+	allocateRange,
+	close,
+	control,
+	copyRange,
+	duplicate,
+	type Fd,
+	pread,
+	pwrite,
+	seek,
+} from "../native/libc/file.ts";
+import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
+import { killPrivileges } from "../overlay/attributes.ts";
+import { copyUp } from "../overlay/copy-up.ts";
+import type { NodeId } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import { DirectoryReply } from "./directory-reply.ts";
+import type { Context } from "./dispatch.ts";
+import { REPLY, REPLY_SIZE } from "./reply.ts";
+import { ARGUMENTS, argument32, argument64, knownNode, requestNode } from "./request.ts";
+
+/** A long copy keeps others waiting: the caller asks again for the rest. */
+const LARGEST_COPY = 16 << 20;
+
+interface InodeControl {
+	/** Bytes of the argument, by the kernel under us; the callers' may be shorter. */
+	readonly size: number;
+	readonly changes: boolean;
+}
+
+const CONTROLS: ReadonlyMap<number, InodeControl> = new Map([
+	[FS_IOC_GETFLAGS, { size: 8, changes: false }],
+	[FS_IOC_SETFLAGS, { size: 8, changes: true }],
+	[FS_IOC_GETVERSION, { size: 8, changes: false }],
+	[FS_IOC_SETVERSION, { size: 8, changes: true }],
+	[FS_IOC_FSGETXATTR, { size: fsxattr.sizeof, changes: false }],
+	[FS_IOC_FSSETXATTR, { size: fsxattr.sizeof, changes: true }],
+]);
+const CONTROL = reserve(64);
+
+export function dataOperations({ overlay, replies, options, log }: Context) {
+	const directories = new DirectoryReply(overlay, replies);
+
+	return {
+		read() {
+			const node = requestNode(overlay);
+			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
+			const length = check(pread(overlay.files.readable(node), REPLY, size, argument64(fuseReadIn.offset)));
+			replies.bytes(REPLY, length);
+		},
+
+		write() {
+			const node = requestNode(overlay);
+			copyUp(overlay, node);
+			if ((argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_KILL_SUIDGID) !== 0) killPrivileges(overlay, node);
+			const fd = overlay.files.writable(node);
+			const size = argument32(fuseWriteIn.size);
+			replies.written(writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, argument64(fuseWriteIn.offset)));
+		},
+
+		fsync() {
+			const node = requestNode(overlay);
+			// The kernel then takes every sync for done.
+			if (!options.fsync) fail(ENOSYS);
+			if (!overlay.isUpper(node)) {
+				replies.success();
+				return;
+			}
+			syncLater(
+				overlay.files.readable(node),
+				(argument32(fuseFsyncIn.fsyncFlags) & FUSE_FSYNC_FDATASYNC) !== 0,
+			);
+		},
+
+		fsyncdir() {
+			const node = requestNode(overlay);
+			if (!options.fsync) fail(ENOSYS);
+			if (!overlay.isUpper(node)) {
+				replies.success();
+				return;
+			}
+			syncLater(overlay.directories.get(node).fds[0]!, false);
+		},
+
+		readdir() {
+			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
+			directories.answer(requestNode(overlay), argument64(fuseReadIn.offset), size, false);
+		},
+
+		readdirplus() {
+			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
+			directories.answer(requestNode(overlay), argument64(fuseReadIn.offset), size, true);
+		},
+
+		ioctl() {
+			const node = requestNode(overlay);
+			const request = argument32(fuseIoctlIn.cmd);
+			const known = CONTROLS.get(request) ?? fail(ENOTTY);
+			const inSize = Math.min(argument32(fuseIoctlIn.inSize), known.size);
+			const outSize = Math.min(argument32(fuseIoctlIn.outSize), known.size);
+			if (known.changes) copyUp(overlay, node);
+			bytes.fill(0, CONTROL, CONTROL + known.size);
+			copy(CONTROL, ARGUMENTS + fuseIoctlIn.sizeof, inSize);
+			const fd = descriptorFor(overlay, node, ENOTTY);
+			const result = check(control(fd, request, CONTROL));
+			bytes.fill(0, REPLY, REPLY + fuseIoctlOut.sizeof);
+			view.setInt32(REPLY + fuseIoctlOut.result, result, true);
+			copy(REPLY + fuseIoctlOut.sizeof, CONTROL, outSize);
+			replies.bytes(REPLY, fuseIoctlOut.sizeof + outSize);
+		},
+
+		fallocate() {
+			const node = requestNode(overlay);
+			copyUp(overlay, node);
+			const { mode, offset, length } = fuseFallocateIn;
+			const fd = overlay.files.writable(node);
+			check(allocateRange(fd, argument32(mode), argument64(offset), argument64(length)));
+			replies.success();
+		},
+
+		copyFileRange() {
+			const { offIn, nodeidOut, offOut, len, flags } = fuseCopyFileRangeIn;
+			if (argument64(flags) !== 0) fail(EINVAL);
+			const target = knownNode(overlay, argument64(nodeidOut));
+			const source = requestNode(overlay);
+			copyUp(overlay, target);
+			const to = overlay.files.writable(target);
+			const length = Math.min(argument64(len), LARGEST_COPY);
+			const from = overlay.files.readable(source);
+			replies.written(check(copyRange(from, argument64(offIn), to, argument64(offOut), length)));
+		},
+
+		lseek() {
+			const node = requestNode(overlay);
+			const { offset, whence } = fuseLseekIn;
+			const fd = descriptorFor(overlay, node, EINVAL);
+			setNumber(REPLY + fuseLseekOut.offset, check(seek(fd, argument64(offset), argument32(whence))));
+			replies.bytes(REPLY, fuseLseekOut.sizeof);
+		},
+	};
+
+	/** Answers once the data is on the disk; others are served meanwhile. */
+	function syncLater(fd: Fd, dataOnly: boolean): void {
+		// The cache may close its descriptor before the job is done.
+		const own = check(duplicate(fd));
+		const request = replies.takeRequest();
+		overlay.jobs.run({ kind: dataOnly ? "dataSync" : "sync", fd: own }, (result) => {
+			close(own);
+			if (result < 0) log.warn(`fsync failed with errno ${-result}`);
+			replies.errorTo(request, -result);
+		});
+	}
+}
+
+/** Writes everything, or as much as there is room for. Throws only where nothing could be written. */
+function writeAll(fd: Fd, source: Offset, size: number, position: number): number {
+	let written = 0;
+	while (written < size) {
+		const result = pwrite(fd, source + written, size - written, position + written);
+		if (result < 0) return written > 0 ? written : fail(-result);
+		if (result === 0) break;
+		written += result;
+	}
+	return written;
+}
+
+/** A descriptor good for reading, of a file or a directory; `errno` is thrown for anything else. */
+function descriptorFor(overlay: Overlay, node: NodeId, errno: number): Fd {
+	const kind = overlay.nodes.kind(node);
+	if (kind === DT_REG) return overlay.files.readable(node);
+	if (kind === DT_DIR) return overlay.directories.get(node).fds[0]!;
+	return fail(errno);
+}

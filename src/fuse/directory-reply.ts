@@ -1,0 +1,161 @@
+/** The answers to READDIR and READDIRPLUS: as many entries as fit, from any offset on. */
+
+import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
+import { Errno } from "../native/libc/errno.ts";
+import { stat } from "../native/libc/metadata.ts";
+import { bytes, copy, getNumber, type Name, setNumber, store, view } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import { STAT } from "../overlay/attributes.ts";
+import type { Directory } from "../overlay/directory.ts";
+import type { Listing, Slot } from "../overlay/listing.ts";
+import { adopt, kindOf } from "../overlay/lookup.ts";
+import { measure } from "../overlay/name.ts";
+import { NO_NODE, type NodeId, ROOT } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import { numberOf } from "../overlay/readdir.ts";
+import { REPLY, type Replies } from "./reply.ts";
+
+const SELF = store("." as ByteString);
+const PARENT = store(".." as ByteString);
+/** Offsets behind "." and ".."; those behind other names are larger. */
+const AFTER_SELF = 1;
+const AFTER_PARENT = 2;
+
+export class DirectoryReply {
+	private readonly overlay: Overlay;
+	private readonly replies: Replies;
+	private end = 0;
+	private limit = 0;
+	private plus = false;
+
+	constructor(overlay: Overlay, replies: Replies) {
+		this.overlay = overlay;
+		this.replies = replies;
+	}
+
+	/** Answers the entries of `node` behind `offset`, at most `size` bytes, with attributes if `plus`. */
+	answer(node: NodeId, offset: number, size: number, plus: boolean): void {
+		const { overlay } = this;
+		const directory = overlay.directory(node);
+		const listing = overlay.directories.list(directory);
+		this.end = REPLY;
+		this.limit = REPLY + size;
+		this.plus = plus;
+		if (this.addDots(node, offset)) this.addEntries(directory, listing, Math.max(offset, AFTER_PARENT));
+		if (!this.replies.bytes(REPLY, this.end - REPLY) && plus) this.takeBack();
+	}
+
+	/** False where there was no room. */
+	private addDots(node: NodeId, offset: number): boolean {
+		const { nodes } = this.overlay;
+		if (offset < AFTER_SELF && !this.addDot(SELF, 1, node, AFTER_SELF)) return false;
+		const parent = node === ROOT || !nodes.isNamed(node) ? node : nodes.parent(node);
+		return offset >= AFTER_PARENT || this.addDot(PARENT, 2, parent, AFTER_PARENT);
+	}
+
+	private addDot(name: Name, length: number, node: NodeId, next: number): boolean {
+		const { nodes } = this.overlay;
+		const entry = this.begin(length);
+		if (entry === 0) return false;
+		// The kernel looks neither of them up.
+		if (this.plus) bytes.fill(0, this.end, this.end + fuseEntryOut.sizeof);
+		this.finish(entry, name, length, nodes.inodeLow(node), nodes.inodeHigh(node), DT_DIR, next);
+		return true;
+	}
+
+	private addEntries(directory: Directory, listing: Listing, offset: number): void {
+		let position = listing.positionAfter(offset);
+		for (;;) {
+			const slot = listing.slotAt(position++);
+			if (slot === -1) return;
+			if (!listing.isVisible(slot)) continue;
+			const entry = this.begin(listing.nameLength(slot));
+			if (entry === 0) return;
+			if (this.plus) this.addWithAttributes(directory, listing, slot, entry);
+			else this.addPlain(directory, listing, slot, entry);
+		}
+	}
+
+	private addPlain(directory: Directory, listing: Listing, slot: Slot, entry: number): void {
+		const { overlay } = this;
+		const { inodes } = overlay;
+		numberOf(overlay, directory, listing, slot);
+		const type = overlay.identity?.hidesKinds ? DT_UNKNOWN : listing.type(slot);
+		const length = listing.nameLength(slot);
+		this.finish(entry, listing.name(slot), length, inodes.low, inodes.high, type, listing.cookie(slot));
+	}
+
+	private addWithAttributes(directory: Directory, listing: Listing, slot: Slot, entry: number): void {
+		const { overlay, replies } = this;
+		const node = this.nodeFor(directory, listing, slot);
+		if (node === NO_NODE) {
+			bytes.fill(0, this.end, this.end + fuseEntryOut.sizeof);
+			this.addPlain(directory, listing, slot, entry);
+			return;
+		}
+		const { nodes } = overlay;
+		replies.writeEntry(this.end, node);
+		nodes.reference(node);
+		const length = listing.nameLength(slot);
+		const low = nodes.inodeLow(node);
+		const high = nodes.inodeHigh(node);
+		this.finish(entry, listing.name(slot), length, low, high, kindOf(STAT), listing.cookie(slot));
+	}
+
+	/**
+	 * The entry's node, its attributes in STAT; NO_NODE where the kernel had better ask for it by LOOKUP: when it cannot
+	 * be looked at, or is a merged directory, whose link count takes reading it.
+	 */
+	private nodeFor(directory: Directory, listing: Listing, slot: Slot): NodeId {
+		const { overlay } = this;
+		if (listing.isMerged(slot)) return NO_NODE;
+		const name = listing.name(slot);
+		const layer = listing.layer(slot);
+		const fd = directory.fd(layer);
+		if (stat(fd, name, STAT) < 0) return NO_NODE;
+		const known = overlay.nodes.find(directory.node, name, measure(name));
+		try {
+			return known === NO_NODE ? adopt(overlay, directory, name, layer) : overlay.show(known, fd, name);
+		} catch (error) {
+			if (error instanceof Errno) return NO_NODE;
+			throw error;
+		}
+	}
+
+	/** Room for one entry: where its `struct fuse_dirent` goes; 0 where it does not fit. */
+	private begin(length: number): number {
+		const header = this.plus ? fuseDirentplus.dirent : 0;
+		const size = header + ((fuseDirent.sizeof + length + 7) & ~7);
+		return this.end + size > this.limit ? 0 : this.end + header;
+	}
+
+	private finish(
+		entry: number,
+		name: Name,
+		length: number,
+		inodeLow: number,
+		inodeHigh: number,
+		type: number,
+		next: number,
+	): void {
+		view.setUint32(entry + fuseDirent.ino, inodeLow, true);
+		view.setUint32(entry + fuseDirent.ino + 4, inodeHigh, true);
+		setNumber(entry + fuseDirent.off, next);
+		view.setUint32(entry + fuseDirent.namelen, length, true);
+		view.setUint32(entry + fuseDirent.type, type, true);
+		copy(entry + fuseDirent.name, name, length);
+		const end = entry + ((fuseDirent.name + length + 7) & ~7);
+		for (let at = entry + fuseDirent.name + length; at < end; at++) bytes[at] = 0;
+		this.end = end;
+	}
+
+	/** Nobody has read the answer: the kernel does not hold the nodes in it. */
+	private takeBack(): void {
+		for (let at = REPLY; at < this.end; ) {
+			const node = getNumber(at + fuseEntryOut.nodeid);
+			if (node !== 0) this.overlay.nodes.forget(node as NodeId, 1);
+			const length = view.getUint32(at + fuseDirentplus.dirent + fuseDirent.namelen, true);
+			at += fuseDirentplus.dirent + ((fuseDirent.name + length + 7) & ~7);
+		}
+	}
+}

@@ -1,0 +1,164 @@
+/**
+ * Where a request enters: one function for each operation. It takes the message apart, calls the overlay, and answers
+ * once; whatever the overlay throws is answered here and nowhere else.
+ */
+
+import { display } from "../display.ts";
+import { EIO, fuseBatchForgetIn, fuseForgetIn, fuseForgetOne, fuseInHeader } from "../native/layout.ts";
+import { Errno, errnoName } from "../native/libc/errno.ts";
+import type { Libfuse } from "../native/libfuse/library.ts";
+import type { Handler, Operation } from "../native/libfuse/operations.ts";
+import { bytes, getNumber, readString } from "../native/memory.ts";
+import { Deferred } from "../overlay/job.ts";
+import type { NodeId } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import { dataOperations } from "./data-operations.ts";
+import { namespaceOperations } from "./namespace-operations.ts";
+import { Replies } from "./reply.ts";
+import { ARGUMENTS, argument32, argument64, REQUEST } from "./request.ts";
+
+/** Where a daemon's messages go. */
+export interface Log {
+	error(message: string): void;
+	warn(message: string): void;
+	/** undefined: requests are not traced. */
+	debug: ((message: string) => void) | undefined;
+}
+
+export interface DispatchOptions {
+	/** Seconds the kernel may keep names and attributes. */
+	readonly timeout: number;
+	/** Sync requests reach the disk. */
+	readonly fsync: boolean;
+}
+
+/** What an operation needs to do its work. */
+export interface Context {
+	readonly overlay: Overlay;
+	readonly replies: Replies;
+	readonly options: DispatchOptions;
+	readonly log: Log;
+}
+
+/** A request to be handled again, once the node it waits for is idle. */
+type Waiting = Uint8Array;
+
+export class Dispatcher {
+	readonly handlers: ReadonlyMap<Operation, Handler>;
+	/** Requests handled, for statistics. */
+	handled = 0;
+	private readonly context: Context;
+	private readonly waiting = new Map<NodeId, Waiting[]>();
+	/** Messages that may go on, oldest first. */
+	private readonly ready: Waiting[] = [];
+
+	constructor(libfuse: Libfuse, overlay: Overlay, options: DispatchOptions, log: Log) {
+		const replies = new Replies(libfuse, overlay, options.timeout);
+		this.context = { overlay, replies, options, log };
+		const operations = { ...namespaceOperations(this.context), ...dataOperations(this.context) };
+		const handlers = new Map<Operation, Handler>();
+		for (const [name, operation] of Object.entries(operations)) {
+			handlers.set(name as Operation, this.guarded(name, operation));
+		}
+		handlers.set(
+			"forget",
+			this.guarded("forget", () => this.forget()),
+		);
+		handlers.set(
+			"forgetMulti",
+			this.guarded("forgetMulti", () => this.forgetMany()),
+		);
+		handlers.set("destroy", () => {});
+		this.handlers = handlers;
+		overlay.onIdle = (node) => this.wake(node);
+	}
+
+	/** Wraps an operation so that every request is answered once, whatever happens in it. */
+	private guarded(name: string, operation: () => void): Handler {
+		const { replies } = this.context;
+		return (request) => {
+			this.handled++;
+			replies.begin(request);
+			try {
+				operation();
+				if (!replies.isAnswered) throw new Error("the operation gave no answer");
+				this.context.log.debug?.(`${name} ${describeRequest()}: answered`);
+			} catch (error) {
+				this.answerFailure(name, error);
+			}
+		};
+	}
+
+	private answerFailure(name: string, error: unknown): void {
+		const { replies, log } = this.context;
+		try {
+			if (error instanceof Deferred) {
+				this.defer(error.node);
+				return;
+			}
+			if (error instanceof Errno) {
+				log.debug?.(`${name} ${describeRequest()}: ${errnoName(error.code)}`);
+				if (!replies.isAnswered) replies.error(error.code);
+				return;
+			}
+			log.error(`${name} ${describeRequest()}: ${error instanceof Error ? error.stack : String(error)}`);
+		} catch (nested) {
+			log.error(`${name}: ${String(nested)}`);
+		}
+		if (!replies.isAnswered) replies.error(EIO);
+	}
+
+	/** Keeps the message until `node` is idle. Nothing has been changed by it yet. */
+	private defer(node: NodeId): void {
+		const size = getNumber(REQUEST + fuseInHeader.len) % 2 ** 32;
+		const message = bytes.slice(REQUEST, REQUEST + size);
+		const queue = this.waiting.get(node);
+		if (queue === undefined) this.waiting.set(node, [message]);
+		else queue.push(message);
+		// Frees libfuse's side of the request; the kernel waits on.
+		this.context.replies.none();
+	}
+
+	private wake(node: NodeId): void {
+		const queue = this.waiting.get(node);
+		if (queue === undefined) return;
+		this.waiting.delete(node);
+		this.ready.push(...queue);
+	}
+
+	/** Puts the oldest message that may go on back in the place of a request; returns its size, 0 if there is none. */
+	takeReady(): number {
+		const message = this.ready.shift();
+		if (message === undefined) return 0;
+		bytes.set(message, REQUEST);
+		return message.length;
+	}
+
+	private forget(): void {
+		const { overlay, replies } = this.context;
+		overlay.nodes.forget(
+			getNumber(REQUEST + fuseInHeader.nodeid) as NodeId,
+			argument64(fuseForgetIn.nlookup),
+		);
+		replies.none();
+	}
+
+	private forgetMany(): void {
+		const { overlay, replies } = this.context;
+		const count = argument32(fuseBatchForgetIn.count);
+		for (let index = 0; index < count; index++) {
+			const at = ARGUMENTS + fuseBatchForgetIn.sizeof + index * fuseForgetOne.sizeof;
+			const node = getNumber(at + fuseForgetOne.nodeid) as NodeId;
+			overlay.nodes.forget(node, getNumber(at + fuseForgetOne.nlookup));
+		}
+		replies.none();
+	}
+}
+
+/** The node and, where the message ends in one, the name; for messages to people. */
+function describeRequest(): string {
+	const node = getNumber(REQUEST + fuseInHeader.nodeid);
+	const size = getNumber(REQUEST + fuseInHeader.len) % 2 ** 32;
+	const text = size > fuseInHeader.sizeof && size < 512 ? display(readString(ARGUMENTS)) : "";
+	return `node ${node}${text === "" ? "" : ` "${text}"`}`;
+}

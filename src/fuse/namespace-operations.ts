@@ -1,0 +1,304 @@
+/** The operations on names and attributes. */
+
+import {
+	DT_DIR,
+	ENOENT,
+	ENOSYS,
+	ENOTDIR,
+	ERANGE,
+	FATTR_ATIME,
+	FATTR_ATIME_NOW,
+	FATTR_GID,
+	FATTR_KILL_SUIDGID,
+	FATTR_MODE,
+	FATTR_MTIME,
+	FATTR_MTIME_NOW,
+	FATTR_SIZE,
+	FATTR_UID,
+	FUSE_RENAME2,
+	FUSE_SETXATTR_ACL_KILL_SGID,
+	fuseCreateIn,
+	fuseGetxattrIn,
+	fuseKstatfs,
+	fuseLinkIn,
+	fuseMkdirIn,
+	fuseMknodIn,
+	fuseRename2In,
+	fuseRenameIn,
+	fuseSetattrIn,
+	fuseSetxattrIn,
+	fuseStatfsOut,
+	S_IFDIR,
+	S_IFLNK,
+	S_IFMT,
+	S_IFREG,
+	statfs,
+	timespec,
+	UTIME_NOW,
+	UTIME_OMIT,
+} from "../native/layout.ts";
+import { readLink } from "../native/libc/directory.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import {
+	bytes,
+	copy,
+	EMPTY_NAME,
+	getNumber,
+	type Offset,
+	reserve,
+	setNumber,
+	view,
+} from "../native/memory.ts";
+import { type Changes, changeAttributes, readAttributes, readFileSystem } from "../overlay/attributes.ts";
+import { type Blueprint, type Caller, create, createNameless } from "../overlay/create.ts";
+import { link } from "../overlay/link.ts";
+import { lookup } from "../overlay/lookup.ts";
+import { NO_NODE } from "../overlay/node.ts";
+import { rmdir, unlink } from "../overlay/remove.ts";
+import { rename } from "../overlay/rename.ts";
+import { deleteAttribute, listNames, readAttribute, writeAttribute } from "../overlay/xattr.ts";
+import type { Context } from "./dispatch.ts";
+import { REPLY, REPLY_SIZE } from "./reply.ts";
+import {
+	ARGUMENTS,
+	argument32,
+	argument64,
+	behind,
+	callerGid,
+	callerUid,
+	knownNode,
+	nameAt,
+	opcode,
+	requestNode,
+} from "./request.ts";
+
+const PATH_MAX = 4096;
+const TIMES = reserve(2 * timespec.sizeof);
+const FILE_SYSTEM = reserve(statfs.sizeof);
+
+const caller: Caller = { uid: 0, gid: 0, umask: 0 };
+const blueprint: Blueprint = { mode: 0, device: 0, target: EMPTY_NAME };
+const changes: Changes = {
+	mode: undefined,
+	uid: undefined,
+	gid: undefined,
+	size: undefined,
+	times: undefined,
+	killPrivileges: false,
+};
+
+function callerWith(umask: number): Caller {
+	caller.uid = callerUid();
+	caller.gid = callerGid();
+	caller.umask = umask;
+	return caller;
+}
+
+function blueprintOf(mode: number, device: number, target: Offset): Blueprint {
+	blueprint.mode = mode;
+	blueprint.device = device;
+	blueprint.target = target;
+	return blueprint;
+}
+
+export function namespaceOperations({ overlay, replies, options }: Context) {
+	/** Absence is cached by the kernel where it may cache at all. */
+	const cachesAbsence = options.timeout > 0;
+
+	return {
+		lookup() {
+			const node = lookup(overlay, requestNode(overlay), nameAt(0));
+			if (node !== NO_NODE) replies.entry(node);
+			else if (cachesAbsence) replies.noEntry();
+			else fail(ENOENT);
+		},
+
+		getattr() {
+			readAttributes(overlay, requestNode(overlay));
+			replies.attributes();
+		},
+
+		setattr() {
+			const node = requestNode(overlay);
+			changeAttributes(overlay, node, requestedChanges());
+			replies.attributes();
+		},
+
+		readlink() {
+			const place = overlay.locate(requestNode(overlay));
+			const length = check(readLink(place.directory, place.name, REPLY, PATH_MAX));
+			replies.bytes(REPLY, length);
+		},
+
+		mknod() {
+			const parent = requestNode(overlay);
+			const mode = argument32(fuseMknodIn.mode);
+			const what = blueprintOf(mode, argument32(fuseMknodIn.rdev), EMPTY_NAME);
+			const who = callerWith(argument32(fuseMknodIn.umask));
+			replies.entry(create(overlay, parent, nameAt(fuseMknodIn.sizeof), who, what));
+		},
+
+		mkdir() {
+			const parent = requestNode(overlay);
+			const mode = (argument32(fuseMkdirIn.mode) & ~S_IFMT) | S_IFDIR;
+			const who = callerWith(argument32(fuseMkdirIn.umask));
+			replies.entry(
+				create(overlay, parent, nameAt(fuseMkdirIn.sizeof), who, blueprintOf(mode, 0, EMPTY_NAME)),
+			);
+		},
+
+		symlink() {
+			const parent = requestNode(overlay);
+			const name = nameAt(0);
+			const what = blueprintOf(S_IFLNK | 0o777, 0, behind(name));
+			replies.entry(create(overlay, parent, name, callerWith(0), what));
+		},
+
+		create() {
+			const parent = requestNode(overlay);
+			const mode = (argument32(fuseCreateIn.mode) & ~S_IFMT) | S_IFREG;
+			const who = callerWith(argument32(fuseCreateIn.umask));
+			replies.created(
+				create(overlay, parent, nameAt(fuseCreateIn.sizeof), who, blueprintOf(mode, 0, EMPTY_NAME)),
+			);
+		},
+
+		tmpfile() {
+			const parent = requestNode(overlay);
+			const who = callerWith(argument32(fuseCreateIn.umask));
+			replies.created(createNameless(overlay, parent, who, argument32(fuseCreateIn.mode)));
+		},
+
+		unlink() {
+			unlink(overlay, requestNode(overlay), nameAt(0));
+			replies.success();
+		},
+
+		rmdir() {
+			rmdir(overlay, requestNode(overlay), nameAt(0));
+			replies.success();
+		},
+
+		rename() {
+			const withFlags = opcode() === FUSE_RENAME2;
+			const parent = requestNode(overlay);
+			const newParent = knownNode(overlay, argument64(fuseRenameIn.newdir));
+			const flags = withFlags ? argument32(fuseRename2In.flags) : 0;
+			const name = nameAt(withFlags ? fuseRename2In.sizeof : fuseRenameIn.sizeof);
+			const newName = behind(name) as typeof name;
+			rename(overlay, parent, name, newParent, newName, flags);
+			replies.success();
+		},
+
+		link() {
+			const node = knownNode(overlay, argument64(fuseLinkIn.oldnodeid));
+			link(overlay, node, requestNode(overlay), nameAt(fuseLinkIn.sizeof));
+			replies.entry(node);
+		},
+
+		statfs() {
+			readFileSystem(overlay, FILE_SYSTEM);
+			writeFileSystem(REPLY + fuseStatfsOut.st);
+			replies.bytes(REPLY, fuseStatfsOut.sizeof);
+		},
+
+		getxattr() {
+			const node = requestNode(overlay);
+			const size = Math.min(argument32(fuseGetxattrIn.size), REPLY_SIZE);
+			answerSized(size, readAttribute(overlay, node, nameAt(fuseGetxattrIn.sizeof), REPLY, size));
+		},
+
+		listxattr() {
+			const size = Math.min(argument32(fuseGetxattrIn.size), REPLY_SIZE);
+			answerSized(size, listNames(overlay, requestNode(overlay), REPLY, size));
+		},
+
+		setxattr() {
+			const node = requestNode(overlay);
+			const name = nameAt(fuseSetxattrIn.sizeof);
+			const killsGroupId = (argument32(fuseSetxattrIn.setxattrFlags) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+			const size = argument32(fuseSetxattrIn.size);
+			writeAttribute(overlay, node, name, behind(name), size, argument32(fuseSetxattrIn.flags), killsGroupId);
+			replies.success();
+		},
+
+		removexattr() {
+			deleteAttribute(overlay, requestNode(overlay), nameAt(0));
+			replies.success();
+		},
+
+		/** The kernel itself checks permissions (default_permissions), so this is not asked. */
+		access() {
+			replies.success();
+		},
+
+		/** Files are known by their node: the kernel need not ask, and keeps their pages across opens. */
+		open() {
+			fail(ENOSYS);
+		},
+
+		opendir() {
+			if (overlay.nodes.kind(requestNode(overlay)) !== DT_DIR) fail(ENOTDIR);
+			fail(ENOSYS);
+		},
+
+		flush() {
+			fail(ENOSYS);
+		},
+
+		/** Comes only for files created before the first open. */
+		release() {
+			replies.success();
+		},
+
+		releasedir() {
+			replies.success();
+		},
+	};
+
+	/** The value at REPLY, or its length alone where no room was given for it. */
+	function answerSized(size: number, length: number): void {
+		if (size !== 0) {
+			if (length > size) fail(ERANGE);
+			replies.bytes(REPLY, length);
+			return;
+		}
+		setNumber(REPLY, length);
+		replies.bytes(REPLY, 8);
+	}
+}
+
+function requestedChanges(): Changes {
+	const valid = argument32(fuseSetattrIn.valid);
+	changes.mode = (valid & FATTR_MODE) !== 0 ? argument32(fuseSetattrIn.mode) : undefined;
+	changes.uid = (valid & FATTR_UID) !== 0 ? argument32(fuseSetattrIn.uid) : undefined;
+	changes.gid = (valid & FATTR_GID) !== 0 ? argument32(fuseSetattrIn.gid) : undefined;
+	changes.size = (valid & FATTR_SIZE) !== 0 ? argument64(fuseSetattrIn.size) : undefined;
+	changes.killPrivileges = (valid & FATTR_KILL_SUIDGID) !== 0;
+	const timed = valid & (FATTR_ATIME | FATTR_MTIME);
+	changes.times = timed === 0 ? undefined : TIMES;
+	if (timed !== 0) {
+		const { atime, atimensec, mtime, mtimensec } = fuseSetattrIn;
+		writeTime(TIMES, valid & FATTR_ATIME, valid & FATTR_ATIME_NOW, atime, atimensec);
+		writeTime(TIMES + timespec.sizeof, valid & FATTR_MTIME, valid & FATTR_MTIME_NOW, mtime, mtimensec);
+	}
+	return changes;
+}
+
+function writeTime(at: Offset, given: number, now: number, seconds: number, nanoseconds: number): void {
+	copy(at + timespec.tvSec, ARGUMENTS + seconds, 8);
+	setNumber(at + timespec.tvNsec, given === 0 ? UTIME_OMIT : now !== 0 ? UTIME_NOW : argument32(nanoseconds));
+}
+
+/** FILE_SYSTEM as a `struct fuse_kstatfs`. */
+function writeFileSystem(at: Offset): void {
+	bytes.fill(0, at, at + fuseKstatfs.sizeof);
+	setNumber(at + fuseKstatfs.blocks, getNumber(FILE_SYSTEM + statfs.fBlocks));
+	setNumber(at + fuseKstatfs.bfree, getNumber(FILE_SYSTEM + statfs.fBfree));
+	setNumber(at + fuseKstatfs.bavail, getNumber(FILE_SYSTEM + statfs.fBavail));
+	setNumber(at + fuseKstatfs.files, getNumber(FILE_SYSTEM + statfs.fFiles));
+	setNumber(at + fuseKstatfs.ffree, getNumber(FILE_SYSTEM + statfs.fFfree));
+	view.setUint32(at + fuseKstatfs.bsize, getNumber(FILE_SYSTEM + statfs.fBsize), true);
+	view.setUint32(at + fuseKstatfs.namelen, getNumber(FILE_SYSTEM + statfs.fNamelen), true);
+	view.setUint32(at + fuseKstatfs.frsize, getNumber(FILE_SYSTEM + statfs.fFrsize), true);
+}

@@ -1,0 +1,161 @@
+/**
+ * Where a request leaves: every answer to the kernel, in the kernel's own layout (linux/fuse.h).
+ * Each request is answered exactly once.
+ */
+import {
+	FOPEN_KEEP_CACHE,
+	fuseAttr,
+	fuseAttrOut,
+	fuseEntryOut,
+	fuseOpenOut,
+	fuseWriteOut,
+	statx,
+} from "../native/layout.ts";
+import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
+import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
+import { STAT } from "../overlay/attributes.ts";
+import type { NodeId } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import { LARGEST_WRITE } from "./request.ts";
+
+/** Room for the largest answer: READ's data. */
+export const REPLY: Offset = reserve(LARGEST_WRITE + 4096);
+export const REPLY_SIZE = LARGEST_WRITE;
+
+const NANOSECONDS = 1e9;
+
+export class Replies {
+	private readonly libfuse: Libfuse;
+	private readonly overlay: Overlay;
+	private readonly validSeconds: number;
+	private readonly validNanoseconds: number;
+	/** The request being handled; 0 once it is answered. */
+	private request = 0 as FuseRequest;
+
+	/** @param timeout seconds the kernel may keep names and attributes */
+	constructor(libfuse: Libfuse, overlay: Overlay, timeout: number) {
+		this.libfuse = libfuse;
+		this.overlay = overlay;
+		this.validSeconds = Math.floor(timeout);
+		this.validNanoseconds = Math.floor((timeout - this.validSeconds) * NANOSECONDS);
+	}
+
+	/** `request` is the one that the answers go to from now on. */
+	begin(request: FuseRequest): void {
+		this.request = request;
+	}
+
+	get isAnswered(): boolean {
+		return this.request === 0;
+	}
+
+	/** Takes the request out of here, to be answered later with {@link errorTo}. */
+	takeRequest(): FuseRequest {
+		const { request } = this;
+		this.request = 0 as FuseRequest;
+		return request;
+	}
+
+	error(errno: number): void {
+		this.libfuse.replyError(this.takeRequest(), errno);
+	}
+
+	success(): void {
+		this.error(0);
+	}
+
+	/** Answers a request that was taken out. */
+	errorTo(request: FuseRequest, errno: number): void {
+		this.libfuse.replyError(request, errno);
+	}
+
+	/** Ends the request without an answer, as FORGET wants it. */
+	none(): void {
+		this.libfuse.replyNone(this.takeRequest());
+	}
+
+	/** Answers `size` bytes; false where nobody waits for them any more. */
+	bytes(at: Offset, size: number): boolean {
+		return this.libfuse.replyBytes(this.takeRequest(), at, size) === 0;
+	}
+
+	/** The node that was looked up or made, with the attributes in STAT. Counts the kernel's reference. */
+	entry(node: NodeId): void {
+		this.writeEntry(REPLY, node);
+		this.referring(node, fuseEntryOut.sizeof);
+	}
+
+	/** As {@link entry}, for CREATE and TMPFILE. The handle stands for nothing: files are known by their node. */
+	created(node: NodeId): void {
+		this.writeEntry(REPLY, node);
+		const open = REPLY + fuseEntryOut.sizeof;
+		setNumber(open + fuseOpenOut.fh, 0);
+		view.setUint32(open + fuseOpenOut.openFlags, FOPEN_KEEP_CACHE, true);
+		view.setUint32(open + fuseOpenOut.openFlags + 4, 0, true);
+		this.referring(node, fuseEntryOut.sizeof + fuseOpenOut.sizeof);
+	}
+
+	private referring(node: NodeId, size: number): void {
+		const { nodes } = this.overlay;
+		nodes.reference(node);
+		if (!this.bytes(REPLY, size)) nodes.forget(node, 1);
+	}
+
+	/** No such name, which the kernel may keep in mind as long as other answers. */
+	noEntry(): void {
+		bytes.fill(0, REPLY, REPLY + fuseEntryOut.sizeof);
+		this.writeValidity(REPLY + fuseEntryOut.entryValid, REPLY + fuseEntryOut.entryValidNsec);
+		this.bytes(REPLY, fuseEntryOut.sizeof);
+	}
+
+	/** The attributes in STAT. */
+	attributes(): void {
+		this.writeValidity(REPLY + fuseAttrOut.attrValid, REPLY + fuseAttrOut.attrValidNsec);
+		view.setUint32(REPLY + fuseAttrOut.attrValidNsec + 4, 0, true);
+		writeAttributes(REPLY + fuseAttrOut.attr);
+		this.bytes(REPLY, fuseAttrOut.sizeof);
+	}
+
+	/** How many bytes were written. */
+	written(size: number): void {
+		view.setUint32(REPLY + fuseWriteOut.size, size, true);
+		view.setUint32(REPLY + fuseWriteOut.size + 4, 0, true);
+		this.bytes(REPLY, fuseWriteOut.sizeof);
+	}
+
+	/** A `struct fuse_entry_out` for a node with the attributes in STAT. */
+	writeEntry(at: Offset, node: NodeId): void {
+		setNumber(at + fuseEntryOut.nodeid, node);
+		setNumber(at + fuseEntryOut.generation, this.overlay.nodes.generation(node));
+		this.writeValidity(at + fuseEntryOut.entryValid, at + fuseEntryOut.entryValidNsec);
+		this.writeValidity(at + fuseEntryOut.attrValid, at + fuseEntryOut.attrValidNsec);
+		writeAttributes(at + fuseEntryOut.attr);
+	}
+
+	private writeValidity(seconds: Offset, nanoseconds: Offset): void {
+		setNumber(seconds, this.validSeconds);
+		view.setUint32(nanoseconds, this.validNanoseconds, true);
+	}
+}
+
+/** STAT as a `struct fuse_attr`. */
+function writeAttributes(at: Offset): void {
+	copy(at + fuseAttr.ino, STAT + statx.stxIno, 8);
+	copy(at + fuseAttr.size, STAT + statx.stxSize, 8);
+	copy(at + fuseAttr.blocks, STAT + statx.stxBlocks, 8);
+	copy(at + fuseAttr.atime, STAT + statx.stxAtime, 8);
+	copy(at + fuseAttr.mtime, STAT + statx.stxMtime, 8);
+	copy(at + fuseAttr.ctime, STAT + statx.stxCtime, 8);
+	view.setUint32(at + fuseAttr.atimensec, view.getUint32(STAT + statx.stxAtime + 8, true), true);
+	view.setUint32(at + fuseAttr.mtimensec, view.getUint32(STAT + statx.stxMtime + 8, true), true);
+	view.setUint32(at + fuseAttr.ctimensec, view.getUint32(STAT + statx.stxCtime + 8, true), true);
+	view.setUint32(at + fuseAttr.mode, view.getUint16(STAT + statx.stxMode, true), true);
+	view.setUint32(at + fuseAttr.nlink, view.getUint32(STAT + statx.stxNlink, true), true);
+	view.setUint32(at + fuseAttr.uid, view.getUint32(STAT + statx.stxUid, true), true);
+	view.setUint32(at + fuseAttr.gid, view.getUint32(STAT + statx.stxGid, true), true);
+	const major = view.getUint32(STAT + statx.stxRdevMajor, true);
+	const minor = view.getUint32(STAT + statx.stxRdevMinor, true);
+	view.setUint32(at + fuseAttr.rdev, (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12), true);
+	view.setUint32(at + fuseAttr.blksize, view.getUint32(STAT + statx.stxBlksize, true), true);
+	view.setUint32(at + fuseAttr.flags, 0, true);
+}

@@ -1,0 +1,60 @@
+/**
+ * The request being handled: one message from the kernel at a time, read where it lies.
+ * Source: Linux include/uapi/linux/fuse.h.
+ */
+
+import { ESTALE, fuseInHeader } from "../native/layout.ts";
+import { fail } from "../native/libc/errno.ts";
+import { getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import type { NodeId } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+
+/** The most data one WRITE carries. */
+export const LARGEST_WRITE = 1 << 20;
+/** Room for the largest message: a page of headers before the data. */
+export const REQUEST_SIZE = LARGEST_WRITE + 4096;
+export const REQUEST: Offset = reserve(REQUEST_SIZE);
+/** Where an operation's own arguments begin. */
+export const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
+
+export function opcode(): number {
+	return view.getUint32(REQUEST + fuseInHeader.opcode, true);
+}
+
+/** The node the request is about. Throws ESTALE for one the kernel cannot hold. */
+export function requestNode(overlay: Overlay): NodeId {
+	return knownNode(overlay, getNumber(REQUEST + fuseInHeader.nodeid));
+}
+
+/** Throws ESTALE for an id the kernel cannot hold. */
+export function knownNode(overlay: Overlay, id: number): NodeId {
+	return overlay.nodes.has(id) ? (id as NodeId) : fail(ESTALE);
+}
+
+export function callerUid(): number {
+	return view.getUint32(REQUEST + fuseInHeader.uid, true);
+}
+
+export function callerGid(): number {
+	return view.getUint32(REQUEST + fuseInHeader.gid, true);
+}
+
+/** A 32-bit argument at `offset` of the operation's arguments. */
+export function argument32(offset: number): number {
+	return view.getUint32(ARGUMENTS + offset, true);
+}
+
+/** A 64-bit argument at `offset` of the operation's arguments. */
+export function argument64(offset: number): number {
+	return getNumber(ARGUMENTS + offset);
+}
+
+/** The name that begins `offset` bytes into the operation's arguments. */
+export function nameAt(offset: number): Name {
+	return (ARGUMENTS + offset) as Name;
+}
+
+/** What follows the NUL of a string. */
+export function behind(string: Offset): Offset {
+	return string + lengthOf(string) + 1;
+}

@@ -1,0 +1,192 @@
+/** Where a mount is put together: options -> layers -> overlay -> session. */
+import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:fs";
+import { display } from "./display.ts";
+import { Dispatcher, type Log } from "./fuse/dispatch.ts";
+import { MountFailed, Session, SIGNALS } from "./fuse/session.ts";
+import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
+import { PROC_SUPER_MAGIC } from "./native/layout.ts";
+import {
+	blockSignals,
+	effectiveGid,
+	effectiveUid,
+	raiseDescriptorLimit,
+	setUmask,
+} from "./native/libc/process.ts";
+import { Libfuse } from "./native/libfuse/library.ts";
+import type { ByteString, MountOptions } from "./options.ts";
+import { Identity } from "./overlay/identity.ts";
+import { openLower, openUpper } from "./overlay/open-layers.ts";
+import { Overlay } from "./overlay/overlay.ts";
+import { Workdir } from "./overlay/workdir.ts";
+import { WorkerJobs } from "./overlay/worker-jobs.ts";
+import { supportsAcl } from "./overlay/xattr.ts";
+
+/** Descriptors used for other things than the caches: layers, the session, jobs. */
+const RESERVED_DESCRIPTORS = 64;
+const LARGEST_DESCRIPTORS = 32768;
+const SMALLEST_DESCRIPTORS = 32;
+const LARGEST_LISTINGS = 32 << 20;
+const HEX = 16;
+const CONTAINERS = 2;
+
+/** A mount that answers. */
+export interface Mounted {
+	/** Serves requests until it is unmounted or a signal says so; then the mount is gone. Blocks the thread. */
+	serve(): void;
+}
+
+/**
+ * Mounts an overlay. Blocks the thread's signals SIGHUP, SIGINT, SIGTERM and SIGUSR1, which {@link Mounted.serve} minds;
+ * they must be blocked in all other threads too.
+ * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
+ */
+export function mount(options: MountOptions, log: Log): Mounted {
+	blockSignals(SIGNALS);
+	setUmask(0);
+	const libfuse = new Libfuse();
+	const messages: string[] = [];
+	let tell = (message: string): void => void messages.push(message);
+	libfuse.redirectLog((message) => tell(message));
+	const mountpoint = checkMountpoint(options.mountpoint);
+	const limit = raiseDescriptorLimit();
+	checkProc(log);
+	const jobs = new WorkerJobs((error) => log.error(`a background thread failed: ${String(error)}`));
+	const overlay = openOverlay(options, jobs, limit, log);
+	const acl = options.acl && supportsAcl(overlay);
+	const dispatcher = new Dispatcher(
+		libfuse,
+		overlay,
+		{ timeout: options.timeout, fsync: options.fsync },
+		log,
+	);
+	const features = { writeback: options.writeback, acl, maxWrite: options.maxWrite };
+	const session = mountSession(options, (argument) => {
+		messages.length = 0;
+		const attempt = new Session(libfuse, argument, dispatcher, overlay, jobs, log);
+		try {
+			attempt.mount(mountpoint, features);
+			return attempt;
+		} catch (error) {
+			if (!(error instanceof MountFailed)) throw error;
+			throw new MountFailed(explain(options.mountpoint, error.message, messages));
+		}
+	});
+	tell = (message) => log.warn(message);
+	process.chdir("/");
+	return {
+		serve() {
+			try {
+				session.serve();
+			} finally {
+				session.close();
+			}
+		},
+	};
+}
+
+/** With the SELinux context where the kernel takes one, else without. */
+function mountSession(options: MountOptions, attempt: (argument: ByteString) => Session): Session {
+	if (options.context !== undefined) {
+		try {
+			return attempt(sessionArgument(sessionOptions(options, { context: true })));
+		} catch (error) {
+			if (!(error instanceof MountFailed)) throw error;
+		}
+	}
+	return attempt(sessionArgument(sessionOptions(options, { context: false })));
+}
+
+function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log: Log): Overlay {
+	const { upperDirectory, workDirectory } = options;
+	const upper =
+		upperDirectory === undefined || workDirectory === undefined
+			? undefined
+			: openUpper(upperDirectory, workDirectory);
+	const first = upper === undefined ? 0 : 1;
+	const lowers = options.lowerDirectories.map((path, index) => openLower(first + index, path));
+	const layers = upper === undefined ? lowers : [upper.layer, ...lowers];
+	const work =
+		upper === undefined || options.readOnly ? undefined : new Workdir(upper.work, options.fileWhiteouts);
+	if (work?.isShared) {
+		log.warn(`workdir ${display(workDirectory ?? ("" as ByteString))} is in use by another mount`);
+	}
+	const overflow = {
+		uid: readNumber("/proc/sys/kernel/overflowuid"),
+		gid: readNumber("/proc/sys/kernel/overflowgid"),
+	};
+	const identity = Identity.of(options, layers, work !== undefined, overflow, (message) => log.warn(message));
+	const forCaches = Math.min(limit - RESERVED_DESCRIPTORS - layers.length, LARGEST_DESCRIPTORS);
+	return new Overlay(layers, work, identity, jobs, {
+		fsync: options.fsync,
+		staticLinkCount: options.staticLinkCount,
+		fastInode: options.fastInode,
+		inode32: options.inode32,
+		xattrs: options.xattrs,
+		isolatesSecurity: options.xattrPermissions === CONTAINERS,
+		uid: effectiveUid(),
+		gid: effectiveGid(),
+		largestDescriptors: Math.max(forCaches, SMALLEST_DESCRIPTORS),
+		largestListings: LARGEST_LISTINGS,
+	});
+}
+
+/** The mountpoint as libfuse takes it, once it is known to be one. */
+function checkMountpoint(path: ByteString): ByteString {
+	const name = display(path);
+	if (/^\/dev\/fd\/\d+$/.test(path)) return path;
+	const bytes = Buffer.from(path, "latin1");
+	try {
+		if (!statSync(bytes).isDirectory()) {
+			throw new MountFailed(`mountpoint ${name} is not a directory: mount on an empty directory`);
+		}
+	} catch (error) {
+		if (error instanceof MountFailed) throw error;
+		throw new MountFailed(
+			`cannot use mountpoint ${name}: ${(error as Error).message}: create the directory first`,
+		);
+	}
+	checkDevice();
+	return (
+		path.startsWith("/") ? path : `${Buffer.from(process.cwd()).toString("latin1")}/${path}`
+	) as ByteString;
+}
+
+function checkDevice(): void {
+	try {
+		accessSync("/dev/fuse", constants.F_OK);
+	} catch {
+		throw new MountFailed(
+			"/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container the device",
+		);
+	}
+}
+
+/** One line of what libfuse said and what to do about it. */
+function explain(mountpoint: ByteString, reason: string, messages: readonly string[]): string {
+	const said = messages.map((message) => message.replace(/^fuse: */, "")).join("; ");
+	const remedy =
+		effectiveUid() === 0
+			? "root needs CAP_SYS_ADMIN and access to /dev/fuse"
+			: "install fusermount3 (Debian and Ubuntu: apt install fuse3), own the mountpoint, and have read and write access to /dev/fuse";
+	return `${reason} on ${display(mountpoint)}: ${said === "" ? "permission denied" : said}: ${remedy}`;
+}
+
+/** Extended attributes and unlinked files are reached through /proc. */
+function checkProc(log: Log): void {
+	try {
+		const { type } = statfsSync("/proc");
+		if (type !== PROC_SUPER_MAGIC)
+			log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
+	} catch (error) {
+		log.warn(`cannot look at /proc: ${(error as Error).message}`);
+	}
+}
+
+function readNumber(path: string): number {
+	const overflow = 65534;
+	try {
+		return Number.parseInt(readFileSync(path, "latin1"), 10);
+	} catch {
+		return overflow;
+	}
+}

@@ -1,0 +1,53 @@
+/** System calls that read and change directories. Names and buffers are offsets into native/memory.ts. */
+import { dlopen, FFIType } from "bun:ffi";
+import { base, type Offset } from "../memory.ts";
+import { outcome } from "./errno.ts";
+import type { Fd } from "./file.ts";
+
+const libc = dlopen("libc.so.6", {
+	getdents64: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
+	mkdirat: { args: ["i32", "usize", "u32"], returns: "i32" },
+	mknodat: { args: ["i32", "usize", "u32", FFIType.u64_fast], returns: "i32" },
+	symlinkat: { args: ["usize", "i32", "usize"], returns: "i32" },
+	linkat: { args: ["i32", "usize", "i32", "usize", "i32"], returns: "i32" },
+	unlinkat: { args: ["i32", "usize", "i32"], returns: "i32" },
+	renameat2: { args: ["i32", "usize", "i32", "usize", "u32"], returns: "i32" },
+	readlinkat: { args: ["i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
+}).symbols;
+
+/** Reads `struct linux_dirent64` records; 0 at the end. */
+export function readEntries(directory: Fd, target: Offset, size: number): number {
+	return outcome(libc.getdents64(directory, base + target, size));
+}
+
+export function makeDirectory(directory: Fd, name: Offset, mode: number): number {
+	return outcome(libc.mkdirat(directory, base + name, mode));
+}
+
+/** `mode` holds the kind (S_IFMT) too; `device` counts for devices only. */
+export function makeNode(directory: Fd, name: Offset, mode: number, device: number): number {
+	return outcome(libc.mknodat(directory, base + name, mode, device));
+}
+
+export function makeSymlink(target: Offset, directory: Fd, name: Offset): number {
+	return outcome(libc.symlinkat(base + target, directory, base + name));
+}
+
+export function makeLink(from: Fd, name: Offset, to: Fd, newName: Offset, flags: number): number {
+	return outcome(libc.linkat(from, base + name, to, base + newName, flags));
+}
+
+/** `flags`: AT_REMOVEDIR for directories. */
+export function removeName(directory: Fd, name: Offset, flags: number): number {
+	return outcome(libc.unlinkat(directory, base + name, flags));
+}
+
+/** `flags`: `RENAME_*`. */
+export function moveName(from: Fd, name: Offset, to: Fd, newName: Offset, flags: number): number {
+	return outcome(libc.renameat2(from, base + name, to, base + newName, flags));
+}
+
+/** Reads a link's target without NUL; returns its length. The empty name reads `directory` itself (O_PATH). */
+export function readLink(directory: Fd, name: Offset, target: Offset, size: number): number {
+	return outcome(libc.readlinkat(directory, base + name, base + target, size));
+}

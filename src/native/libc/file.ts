@@ -1,0 +1,147 @@
+/** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
+import { dlopen, FFIType } from "bun:ffi";
+import type { ByteString } from "../../options.ts";
+import { AT_FDCWD, FICLONE, O_CLOEXEC, openHow, SYS_openat2 } from "../layout.ts";
+import { base, type Name, type Offset, reserve, setNumber, writeString } from "../memory.ts";
+import { outcome } from "./errno.ts";
+
+/** An open file descriptor; as a result, `-errno` when negative. */
+export type Fd = number & { readonly __brand: "Fd" };
+/** The working directory, where a call takes a directory descriptor. */
+export const WORKING_DIRECTORY = AT_FDCWD as Fd;
+/** No descriptor. */
+export const NO_FD = -1 as Fd;
+
+const libc = dlopen("libc.so.6", {
+	openat: { args: ["i32", "usize", "i32", "u32"], returns: "i32" },
+	close: { args: ["i32"], returns: "i32" },
+	dup: { args: ["i32"], returns: "i32" },
+	dup2: { args: ["i32", "i32"], returns: "i32" },
+	read: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
+	write: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
+	pread: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
+	pwrite: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
+	ftruncate: { args: ["i32", FFIType.i64_fast], returns: "i32" },
+	fsync: { args: ["i32"], returns: "i32" },
+	fdatasync: { args: ["i32"], returns: "i32" },
+	syncfs: { args: ["i32"], returns: "i32" },
+	fallocate: { args: ["i32", "i32", FFIType.i64_fast, FFIType.i64_fast], returns: "i32" },
+	lseek: { args: ["i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
+	copy_file_range: { args: ["i32", "usize", "i32", "usize", "usize", "u32"], returns: FFIType.i64_fast },
+	ioctl: { args: ["i32", "usize", "usize"], returns: "i32" },
+	flock: { args: ["i32", "i32"], returns: "i32" },
+}).symbols;
+const { syscall: openat2Call } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
+}).symbols;
+
+/** Opens one name in a directory. `mode` counts with O_CREAT and O_TMPFILE only. Always O_CLOEXEC. */
+export function openAt(directory: Fd, name: Offset, flags: number, mode = 0): Fd {
+	return outcome(libc.openat(directory, base + name, flags | O_CLOEXEC, mode)) as Fd;
+}
+
+const HOW = reserve(openHow.sizeof);
+
+/** Opens a path with `RESOLVE_*` restrictions (openat2(2), Linux 5.6). Always O_CLOEXEC. */
+export function openResolved(directory: Fd, path: Offset, flags: number, resolve: number): Fd {
+	setNumber(HOW + openHow.flags, flags | O_CLOEXEC);
+	setNumber(HOW + openHow.mode, 0);
+	setNumber(HOW + openHow.resolve, resolve);
+	return outcome(openat2Call(SYS_openat2, directory, base + path, base + HOW, openHow.sizeof)) as Fd;
+}
+
+const PROC_PATH = reserve(64) as Name;
+
+/** `/proc/self/fd/FD`: names what the descriptor is open on, also after its name is gone. Scratch memory. */
+export function descriptorPath(fd: Fd): Name {
+	writeString(PROC_PATH, `/proc/self/fd/${fd}` as ByteString);
+	return PROC_PATH;
+}
+
+/** Opens again what `fd` (O_PATH will do) is open on, with other flags. */
+export function reopen(fd: Fd, flags: number): Fd {
+	return openAt(WORKING_DIRECTORY, descriptorPath(fd), flags);
+}
+
+export function close(fd: Fd): void {
+	// After a failed close the descriptor is gone all the same; write errors were reported by fsync.
+	libc.close(fd);
+}
+
+export function duplicate(fd: Fd): Fd {
+	return outcome(libc.dup(fd)) as Fd;
+}
+
+/** Makes `target` name what `fd` is open on; not close-on-exec. */
+export function duplicateTo(fd: Fd, target: number): number {
+	return outcome(libc.dup2(fd, target));
+}
+
+export function read(fd: Fd, target: Offset, size: number): number {
+	return outcome(libc.read(fd, base + target, size));
+}
+
+export function write(fd: Fd, source: Offset, size: number): number {
+	return outcome(libc.write(fd, base + source, size));
+}
+
+export function pread(fd: Fd, target: Offset, size: number, position: number): number {
+	return outcome(libc.pread(fd, base + target, size, position));
+}
+
+export function pwrite(fd: Fd, source: Offset, size: number, position: number): number {
+	return outcome(libc.pwrite(fd, base + source, size, position));
+}
+
+export function truncate(fd: Fd, size: number): number {
+	return outcome(libc.ftruncate(fd, size));
+}
+
+export function sync(fd: Fd): number {
+	return outcome(libc.fsync(fd));
+}
+
+export function dataSync(fd: Fd): number {
+	return outcome(libc.fdatasync(fd));
+}
+
+export function syncFileSystem(fd: Fd): number {
+	return outcome(libc.syncfs(fd));
+}
+
+export function allocateRange(fd: Fd, mode: number, start: number, length: number): number {
+	return outcome(libc.fallocate(fd, mode, start, length));
+}
+
+export function seek(fd: Fd, offset: number, whence: number): number {
+	return outcome(libc.lseek(fd, offset, whence));
+}
+
+const POSITIONS = reserve(16);
+
+/** Copies within the kernel; reflinks where the file system can. Returns the bytes copied. */
+export function copyRange(
+	from: Fd,
+	fromPosition: number,
+	to: Fd,
+	toPosition: number,
+	length: number,
+): number {
+	setNumber(POSITIONS, fromPosition);
+	setNumber(POSITIONS + 8, toPosition);
+	return outcome(libc.copy_file_range(from, base + POSITIONS, to, base + POSITIONS + 8, length, 0));
+}
+
+/** Makes `to` share all blocks of `from` (ioctl FICLONE). */
+export function cloneFile(from: Fd, to: Fd): number {
+	return outcome(libc.ioctl(to, FICLONE, from));
+}
+
+/** ioctl(2) with a buffer as its argument. */
+export function control(fd: Fd, request: number, argument: Offset): number {
+	return outcome(libc.ioctl(fd, request, base + argument));
+}
+
+export function lock(fd: Fd, operation: number): number {
+	return outcome(libc.flock(fd, operation));
+}

@@ -1,0 +1,89 @@
+/** System calls on owners, modes, times and file systems. Names and buffers are offsets into native/memory.ts. */
+import { dlopen, FFIType } from "bun:ffi";
+import {
+	AT_EMPTY_PATH,
+	AT_NO_AUTOMOUNT,
+	AT_SYMLINK_NOFOLLOW,
+	ENOSYS,
+	O_NOFOLLOW,
+	O_PATH,
+	STATX_BASIC_STATS,
+	SYS_fchmodat2,
+} from "../layout.ts";
+import { base, type Offset } from "../memory.ts";
+import { outcome } from "./errno.ts";
+import { close, descriptorPath, type Fd, openAt, WORKING_DIRECTORY } from "./file.ts";
+
+const libc = dlopen("libc.so.6", {
+	statx: { args: ["i32", "usize", "i32", "u32", "usize"], returns: "i32" },
+	fchownat: { args: ["i32", "usize", "u32", "u32", "i32"], returns: "i32" },
+	fchmod: { args: ["i32", "u32"], returns: "i32" },
+	fchmodat: { args: ["i32", "usize", "u32", "i32"], returns: "i32" },
+	utimensat: { args: ["i32", "usize", "usize", "i32"], returns: "i32" },
+	fstatfs64: { args: ["i32", "usize"], returns: "i32" },
+}).symbols;
+const { syscall: fchmodat2 } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "i32", "usize", "u32", "i32"], returns: FFIType.i64_fast },
+}).symbols;
+
+const STATX_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+
+/** Fills a `struct statx` with the basic attributes of a name; never follows a symlink. */
+export function stat(directory: Fd, name: Offset, target: Offset): number {
+	return outcome(libc.statx(directory, base + name, STATX_FLAGS, STATX_BASIC_STATS, base + target));
+}
+
+/** As {@link stat}, with `flags` added (AT_EMPTY_PATH). */
+export function statFlagged(directory: Fd, name: Offset, flags: number, target: Offset): number {
+	return outcome(libc.statx(directory, base + name, STATX_FLAGS | flags, STATX_BASIC_STATS, base + target));
+}
+
+/** Fills a `struct statx` with the attributes of what `fd` is open on. */
+export function statDescriptor(fd: Fd, target: Offset): number {
+	return outcome(libc.statx(fd, base, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, base + target));
+}
+
+/** Leaves an id of 0xffffffff as it is. Does not follow symlinks. `flags`: AT_EMPTY_PATH. */
+export function changeOwner(directory: Fd, name: Offset, uid: number, gid: number, flags = 0): number {
+	return outcome(libc.fchownat(directory, base + name, uid, gid, flags | AT_SYMLINK_NOFOLLOW));
+}
+
+export function changeModeOf(fd: Fd, mode: number): number {
+	return outcome(libc.fchmod(fd, mode));
+}
+
+let hasFchmodat2 = true;
+
+/** chmod of a name that does not follow symlinks: fchmodat2 (Linux 6.6), else by way of a descriptor. */
+export function changeMode(directory: Fd, name: Offset, mode: number): number {
+	if (hasFchmodat2) {
+		const result = outcome(fchmodat2(SYS_fchmodat2, directory, base + name, mode, AT_SYMLINK_NOFOLLOW));
+		if (result !== -ENOSYS) return result;
+		hasFchmodat2 = false;
+	}
+	const fd = openAt(directory, name, O_PATH | O_NOFOLLOW);
+	if (fd < 0) return fd;
+	const result = changeModeOfPath(fd, mode);
+	close(fd);
+	return result;
+}
+
+/** chmod through an O_PATH descriptor. */
+export function changeModeOfPath(fd: Fd, mode: number): number {
+	return outcome(libc.fchmodat(WORKING_DIRECTORY, base + descriptorPath(fd), mode, 0));
+}
+
+/** Sets times from two `struct timespec` (UTIME_NOW, UTIME_OMIT allowed); does not follow symlinks. */
+export function changeTimes(directory: Fd, name: Offset, times: Offset): number {
+	return outcome(libc.utimensat(directory, base + name, base + times, AT_SYMLINK_NOFOLLOW));
+}
+
+/** As {@link changeTimes}, of what `fd` (O_PATH will do) is open on. */
+export function changeTimesOf(fd: Fd, times: Offset): number {
+	return outcome(libc.utimensat(WORKING_DIRECTORY, base + descriptorPath(fd), base + times, 0));
+}
+
+/** Fills a `struct statfs`. */
+export function statFileSystem(fd: Fd, target: Offset): number {
+	return outcome(libc.fstatfs64(fd, base + target));
+}

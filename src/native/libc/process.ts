@@ -1,0 +1,220 @@
+/** System calls on this process: identity, limits, signals, waiting, starting programs, views of mounts. */
+import { dlopen, FFIType } from "bun:ffi";
+import type { ByteString } from "../../options.ts";
+import {
+	AT_EMPTY_PATH,
+	AT_FDCWD,
+	MOUNT_ATTR__ATIME,
+	MOUNT_ATTR_NOATIME,
+	MOUNT_ATTR_RDONLY,
+	mountAttr,
+	O_CLOEXEC,
+	O_NONBLOCK,
+	OPEN_TREE_CLOEXEC,
+	OPEN_TREE_CLONE,
+	POSIX_SPAWN_SETSID,
+	RLIMIT_NOFILE,
+	rlimit,
+	SFD_CLOEXEC,
+	SFD_NONBLOCK,
+	SIG_BLOCK,
+	SYS_mount_setattr,
+	SYS_open_tree,
+	SYS_setfsgid,
+	SYS_setfsuid,
+} from "../layout.ts";
+import {
+	base,
+	EMPTY_NAME,
+	getNumber,
+	type Offset,
+	reserve,
+	setNumber,
+	store,
+	view,
+	writeString,
+} from "../memory.ts";
+import { check, outcome } from "./errno.ts";
+import type { Fd } from "./file.ts";
+
+const libc = dlopen("libc.so.6", {
+	umask: { args: ["u32"], returns: "u32" },
+	geteuid: { args: [], returns: "u32" },
+	getegid: { args: [], returns: "u32" },
+	getrlimit64: { args: ["i32", "usize"], returns: "i32" },
+	setrlimit64: { args: ["i32", "usize"], returns: "i32" },
+	pthread_sigmask: { args: ["i32", "usize", "usize"], returns: "i32" },
+	signalfd: { args: ["i32", "usize", "i32"], returns: "i32" },
+	poll: { args: ["usize", "u64", "i32"], returns: "i32" },
+	pipe2: { args: ["usize", "i32"], returns: "i32" },
+	fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+	execve: { args: ["usize", "usize", "usize"], returns: "i32" },
+	posix_spawn: { args: ["usize", "usize", "usize", "usize", "usize", "usize"], returns: "i32" },
+	posix_spawnattr_init: { args: ["usize"], returns: "i32" },
+	posix_spawnattr_setflags: { args: ["usize", "i16"], returns: "i32" },
+	posix_spawn_file_actions_init: { args: ["usize"], returns: "i32" },
+	posix_spawn_file_actions_addopen: { args: ["usize", "i32", "usize", "i32", "u32"], returns: "i32" },
+	posix_spawn_file_actions_adddup2: { args: ["usize", "i32", "i32"], returns: "i32" },
+}).symbols;
+const { syscall: setFileSystemId } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "u32"], returns: FFIType.i64_fast },
+}).symbols;
+const { syscall: openTree } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "i32", "usize", "u32"], returns: FFIType.i64_fast },
+}).symbols;
+const { syscall: mountSetAttributes } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "i32", "usize", "u32", "usize", "usize"], returns: FFIType.i64_fast },
+}).symbols;
+
+let currentUmask = -1;
+
+/** Sets the process's umask. */
+export function setUmask(mask: number): void {
+	if (mask === currentUmask) return;
+	libc.umask(mask);
+	currentUmask = mask;
+}
+
+export function effectiveUid(): number {
+	return libc.geteuid();
+}
+
+export function effectiveGid(): number {
+	return libc.getegid();
+}
+
+const NO_CHANGE = 0xffffffff;
+
+/**
+ * Makes this thread's file accesses those of other ids. False if that is not permitted, with the ids then undefined.
+ * The process's capabilities over files go with another uid, and come back with the own one.
+ */
+export function actAs(uid: number, gid: number): boolean {
+	setFileSystemId(SYS_setfsgid, gid);
+	setFileSystemId(SYS_setfsuid, uid);
+	return (
+		Number(setFileSystemId(SYS_setfsuid, NO_CHANGE)) === uid &&
+		Number(setFileSystemId(SYS_setfsgid, NO_CHANGE)) === gid
+	);
+}
+
+const LIMIT = reserve(rlimit.sizeof);
+
+/** Raises the soft limit on open files to the hard one; returns it. */
+export function raiseDescriptorLimit(): number {
+	check(outcome(libc.getrlimit64(RLIMIT_NOFILE, base + LIMIT)));
+	const hard = getNumber(LIMIT + rlimit.rlimMax);
+	if (getNumber(LIMIT + rlimit.rlimCur) === hard) return hard;
+	setNumber(LIMIT + rlimit.rlimCur, hard);
+	check(outcome(libc.setrlimit64(RLIMIT_NOFILE, base + LIMIT)));
+	return hard;
+}
+
+const SIGNAL_SET_SIZE = 128;
+const SIGNALS = reserve(SIGNAL_SET_SIZE);
+
+function signalSet(signals: readonly number[]): number {
+	for (let at = 0; at < SIGNAL_SET_SIZE; at += 4) view.setUint32(SIGNALS + at, 0, true);
+	for (const signal of signals) {
+		const at = SIGNALS + ((signal - 1) >> 5) * 4;
+		view.setUint32(at, view.getUint32(at, true) | (1 << ((signal - 1) & 31)), true);
+	}
+	return base + SIGNALS;
+}
+
+/** Blocks signals on this thread; programs started from here inherit it. */
+export function blockSignals(signals: readonly number[]): void {
+	libc.pthread_sigmask(SIG_BLOCK, signalSet(signals), 0);
+}
+
+/** A non-blocking descriptor to read the signals from, which must be blocked in every thread. */
+export function openSignals(signals: readonly number[]): Fd {
+	return check(outcome(libc.signalfd(-1, signalSet(signals), SFD_CLOEXEC | SFD_NONBLOCK)) as Fd);
+}
+
+/** Waits for `count` `struct pollfd`; returns how many are ready. `timeout` in milliseconds, -1: for ever. */
+export function poll(descriptors: Offset, count: number, timeout: number): number {
+	return outcome(libc.poll(base + descriptors, count, timeout));
+}
+
+const PIPE = reserve(8);
+
+/** A pipe's reading and writing end. */
+export function openPipe(nonBlocking: boolean): [Fd, Fd] {
+	check(outcome(libc.pipe2(base + PIPE, O_CLOEXEC | (nonBlocking ? O_NONBLOCK : 0))));
+	return [view.getInt32(PIPE, true) as Fd, view.getInt32(PIPE + 4, true) as Fd];
+}
+
+/** fcntl(2) with a number as its argument. */
+export function descriptorControl(fd: Fd, command: number, argument: number): number {
+	return outcome(libc.fcntl(fd, command, argument));
+}
+
+/** A NULL-terminated array of pointers to strings. Never freed: programs are started once. */
+function stringVector(strings: readonly ByteString[]): number {
+	const vector = reserve((strings.length + 1) * 8);
+	strings.forEach((string, index) => {
+		view.setBigUint64(vector + index * 8, BigInt(base + keep(string)), true);
+	});
+	return base + vector;
+}
+
+function keep(string: ByteString): Offset {
+	const at = reserve(string.length + 1);
+	writeString(at, string);
+	return at;
+}
+
+/** Replaces this process by another program; returns only on failure, with -errno. */
+export function execute(
+	program: ByteString,
+	args: readonly ByteString[],
+	environment: readonly ByteString[],
+): number {
+	return outcome(libc.execve(base + keep(program), stringVector(args), stringVector(environment)));
+}
+
+const DEV_NULL = store("/dev/null" as ByteString);
+const OPAQUE_STRUCT_SIZE = 512;
+
+/**
+ * Starts a program in a session of its own, with stdin and stdout on /dev/null, stderr shared, and `inherited` as its
+ * descriptor 3. The thread's blocked signals are inherited. Throws what starting may.
+ */
+export function spawnDetached(
+	program: ByteString,
+	args: readonly ByteString[],
+	environment: readonly ByteString[],
+	inherited: Fd,
+): void {
+	const actions = base + reserve(OPAQUE_STRUCT_SIZE);
+	const attributes = base + reserve(OPAQUE_STRUCT_SIZE);
+	const pid = base + reserve(8);
+	libc.posix_spawn_file_actions_init(actions);
+	libc.posix_spawn_file_actions_addopen(actions, 0, base + DEV_NULL, 0, 0);
+	libc.posix_spawn_file_actions_addopen(actions, 1, base + DEV_NULL, 1, 0);
+	libc.posix_spawn_file_actions_adddup2(actions, inherited, 3);
+	libc.posix_spawnattr_init(attributes);
+	libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID);
+	const path = base + keep(program);
+	check(-libc.posix_spawn(pid, path, actions, attributes, stringVector(args), stringVector(environment)));
+}
+
+const MOUNT_ATTRIBUTES = reserve(mountAttr.sizeof);
+
+/**
+ * A private clone of the mount that holds `path`, with `path` as its root and nothing mounted below it, kept alive by
+ * the descriptor (open_tree(2), Linux 5.2, CAP_SYS_ADMIN). Access times are not kept in it.
+ */
+export function cloneMount(path: Offset, readOnly: boolean): Fd {
+	const fd = outcome(
+		openTree(SYS_open_tree, AT_FDCWD, base + path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
+	) as Fd;
+	if (fd < 0) return fd;
+	setNumber(MOUNT_ATTRIBUTES + mountAttr.attrSet, MOUNT_ATTR_NOATIME | (readOnly ? MOUNT_ATTR_RDONLY : 0));
+	setNumber(MOUNT_ATTRIBUTES + mountAttr.attrClr, MOUNT_ATTR__ATIME);
+	// Without mount_setattr (Linux 5.12) the clone behaves as the original mount does.
+	const empty = base + EMPTY_NAME;
+	mountSetAttributes(SYS_mount_setattr, fd, empty, AT_EMPTY_PATH, base + MOUNT_ATTRIBUTES, mountAttr.sizeof);
+	return fd;
+}

@@ -1,0 +1,101 @@
+/**
+ * Extended attributes, of descriptors and of names in a directory. A name is reached as
+ * `/proc/self/fd/DIRECTORY/NAME` through the calls that do not follow a symlink: only the one name, which
+ * cannot hold a slash, is looked up in the layer.
+ */
+import { dlopen, FFIType } from "bun:ffi";
+import type { ByteString } from "../../options.ts";
+import { base, copy, EMPTY_NAME, lengthOf, type Offset, reserve, writeString } from "../memory.ts";
+import { outcome } from "./errno.ts";
+import type { Fd } from "./file.ts";
+
+const libc = dlopen("libc.so.6", {
+	fgetxattr: { args: ["i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
+	fsetxattr: { args: ["i32", "usize", "usize", "usize", "i32"], returns: "i32" },
+	flistxattr: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
+	fremovexattr: { args: ["i32", "usize"], returns: "i32" },
+	getxattr: { args: ["usize", "usize", "usize", "usize"], returns: FFIType.i64_fast },
+	setxattr: { args: ["usize", "usize", "usize", "usize", "i32"], returns: "i32" },
+	listxattr: { args: ["usize", "usize", "usize"], returns: FFIType.i64_fast },
+	removexattr: { args: ["usize", "usize"], returns: "i32" },
+	lgetxattr: { args: ["usize", "usize", "usize", "usize"], returns: FFIType.i64_fast },
+	lsetxattr: { args: ["usize", "usize", "usize", "usize", "i32"], returns: "i32" },
+	llistxattr: { args: ["usize", "usize", "usize"], returns: FFIType.i64_fast },
+	lremovexattr: { args: ["usize", "usize"], returns: "i32" },
+}).symbols;
+
+const PATH = reserve(512);
+
+/** The path of a name in a directory, or of the descriptor itself for the empty name. Scratch memory. */
+function pathOf(directory: Fd, name: Offset): number {
+	const prefix = `/proc/self/fd/${directory}` as ByteString;
+	writeString(PATH, prefix);
+	if (name !== EMPTY_NAME) {
+		const length = lengthOf(name);
+		writeString(PATH + prefix.length, "/" as ByteString);
+		copy(PATH + prefix.length + 1, name, length + 1);
+	}
+	return base + PATH;
+}
+
+/** Reads a value; returns its length. With `size` 0 only the length. */
+export function getAttributeOf(fd: Fd, attribute: Offset, target: Offset, size: number): number {
+	return outcome(libc.fgetxattr(fd, base + attribute, base + target, size));
+}
+
+/** `flags`: XATTR_CREATE, XATTR_REPLACE. */
+export function setAttributeOf(
+	fd: Fd,
+	attribute: Offset,
+	value: Offset,
+	size: number,
+	flags: number,
+): number {
+	return outcome(libc.fsetxattr(fd, base + attribute, base + value, size, flags));
+}
+
+/** Reads the names, each ended by NUL; returns their length together. With `size` 0 only the length. */
+export function listAttributesOf(fd: Fd, target: Offset, size: number): number {
+	return outcome(libc.flistxattr(fd, base + target, size));
+}
+
+export function removeAttributeOf(fd: Fd, attribute: Offset): number {
+	return outcome(libc.fremovexattr(fd, base + attribute));
+}
+
+/** As {@link getAttributeOf}, of a name; EMPTY_NAME stands for what `directory` (O_PATH will do) is open on. */
+export function getAttribute(
+	directory: Fd,
+	name: Offset,
+	attribute: Offset,
+	target: Offset,
+	size: number,
+): number {
+	const call = name === EMPTY_NAME ? libc.getxattr : libc.lgetxattr;
+	return outcome(call(pathOf(directory, name), base + attribute, base + target, size));
+}
+
+/** As {@link setAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
+export function setAttribute(
+	directory: Fd,
+	name: Offset,
+	attribute: Offset,
+	value: Offset,
+	size: number,
+	flags: number,
+): number {
+	const call = name === EMPTY_NAME ? libc.setxattr : libc.lsetxattr;
+	return outcome(call(pathOf(directory, name), base + attribute, base + value, size, flags));
+}
+
+/** As {@link listAttributesOf}, of a name or, for EMPTY_NAME, of the descriptor. */
+export function listAttributes(directory: Fd, name: Offset, target: Offset, size: number): number {
+	const call = name === EMPTY_NAME ? libc.listxattr : libc.llistxattr;
+	return outcome(call(pathOf(directory, name), base + target, size));
+}
+
+/** As {@link removeAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
+export function removeAttribute(directory: Fd, name: Offset, attribute: Offset): number {
+	const call = name === EMPTY_NAME ? libc.removexattr : libc.lremovexattr;
+	return outcome(call(pathOf(directory, name), base + attribute));
+}

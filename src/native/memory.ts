@@ -1,0 +1,157 @@
+/**
+ * The memory that system calls and libfuse see: one region, reserved once, that never moves.
+ *
+ * Everything handed to C lies in it, so a "pointer" in this program is an {@link Offset} into the region,
+ * readable as `bytes[offset]` at the price of an array access and passed to C as `base + offset`. A typed
+ * array's own address is never used: Bun may move small ones when code tiers up.
+ *
+ * File names are bytes that end in NUL, somewhere in the region: {@link Name}.
+ */
+import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
+import type { ByteString } from "../options.ts";
+import { MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "./layout.ts";
+
+/** A place in the region, in bytes from its start. */
+export type Offset = number;
+/** The offset of a NUL-terminated file name: one path component, never empty, without "/". */
+export type Name = Offset & { readonly __brand: "Name" };
+
+/** Address space only; pages are taken when first touched. Smaller ones are tried where this is refused. */
+const REGION_SIZES = [1 << 30, 1 << 28, 1 << 26];
+const ALIGNMENT = 16;
+const PAGE = 4096;
+
+const region = reserveRegion();
+/** The region's address in this process. */
+export const base: number = region.address;
+export const bytes = new Uint8Array(region.buffer);
+export const view = new DataView(region.buffer);
+/** The same memory, for its fast copies from and to strings. */
+const buffer = Buffer.from(region.buffer);
+
+function reserveRegion(): { address: number; buffer: ArrayBuffer } {
+	const { mmap } = dlopen("libc.so.6", {
+		mmap: { args: ["usize", "usize", "i32", "i32", "i32", "i64"], returns: "ptr" },
+	}).symbols;
+	for (const size of REGION_SIZES) {
+		const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+		const address = mmap(0, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+		if (address === null || BigInt.asUintN(64, BigInt(address)) === MAP_FAILED) continue;
+		return { address: Number(address), buffer: toArrayBuffer(Number(address) as Pointer, 0, size) };
+	}
+	throw new Error("cannot reserve memory: raise the address space limit (ulimit -v)");
+}
+
+/** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
+let top = PAGE;
+
+/** Memory for the life of the process, zeroed, aligned to 16 bytes (to a page from a page's size on). */
+export function reserve(size: number): Offset {
+	const alignment = size >= PAGE ? PAGE : ALIGNMENT;
+	const start = Math.ceil(top / alignment) * alignment;
+	if (start + size > bytes.length) throw new Error("out of memory: the region for names and buffers is full");
+	top = start + size;
+	return start;
+}
+
+/** The empty string, for calls with AT_EMPTY_PATH. */
+export const EMPTY_NAME = reserve(ALIGNMENT) as Name;
+
+const CLASS_SHIFT = 3;
+const LARGEST_SMALL = 1024;
+const CHUNK = 1 << 16;
+/** First free block of each small size class; a free block holds the offset of the next. */
+const freeSmall = new Uint32Array((LARGEST_SMALL >> CLASS_SHIFT) + 1);
+/** Free blocks above the small classes, by their rounded size. */
+const freeLarge = new Map<number, Offset[]>();
+let chunkNext = 0;
+let chunkEnd = 0;
+
+/** The size a block of `size` bytes really takes: multiples of 8, above 1 KiB powers of two. */
+export function blockSize(size: number): number {
+	if (size <= LARGEST_SMALL) return Math.max(8, (size + 7) & ~7);
+	return 2 ** Math.ceil(Math.log2(size));
+}
+
+/** A block of at least `size` bytes with undefined content; {@link release} takes it back. */
+export function allocate(size: number): Offset {
+	const rounded = blockSize(size);
+	if (rounded > LARGEST_SMALL) return freeLarge.get(rounded)?.pop() ?? reserve(rounded);
+	const sizeClass = rounded >> CLASS_SHIFT;
+	const head = freeSmall[sizeClass]!;
+	if (head !== 0) {
+		freeSmall[sizeClass] = view.getUint32(head, true);
+		return head;
+	}
+	if (chunkNext + rounded > chunkEnd) {
+		chunkNext = reserve(CHUNK);
+		chunkEnd = chunkNext + CHUNK;
+	}
+	const block = chunkNext;
+	chunkNext += rounded;
+	return block;
+}
+
+/** Gives back a block of {@link allocate} with the same `size`. */
+export function release(block: Offset, size: number): void {
+	const rounded = blockSize(size);
+	if (rounded > LARGEST_SMALL) {
+		const free = freeLarge.get(rounded);
+		if (free === undefined) freeLarge.set(rounded, [block]);
+		else free.push(block);
+		return;
+	}
+	const sizeClass = rounded >> CLASS_SHIFT;
+	view.setUint32(block, freeSmall[sizeClass]!, true);
+	freeSmall[sizeClass] = block;
+}
+
+/** Length in bytes of the NUL-terminated string at `string`. */
+export function lengthOf(string: Offset): number {
+	let end = string;
+	while (bytes[end] !== 0) end++;
+	return end - string;
+}
+
+/** The bytes at `offset`, as a string of char codes 0..255. */
+export function readBytes(offset: Offset, length: number): ByteString {
+	return buffer.toString("latin1", offset, offset + length) as ByteString;
+}
+
+/** The NUL-terminated bytes at `string`. */
+export function readString(string: Offset): ByteString {
+	return readBytes(string, lengthOf(string));
+}
+
+/** Writes `text` and a NUL at `target`, which must have room for `text.length + 1` bytes. */
+export function writeString(target: Offset, text: ByteString): void {
+	buffer.write(text, target, text.length, "latin1");
+	bytes[target + text.length] = 0;
+}
+
+/** Copies `text` with its NUL into a block of its own, which the caller releases or keeps for good. */
+export function store(text: ByteString): Name {
+	const block = allocate(text.length + 1);
+	writeString(block, text);
+	return block as Name;
+}
+
+/** Copies `length` bytes within the region. */
+export function copy(target: Offset, source: Offset, length: number): void {
+	if (length > 64) {
+		bytes.copyWithin(target, source, source + length);
+		return;
+	}
+	for (let index = 0; index < length; index++) bytes[target + index] = bytes[source + index]!;
+}
+
+/** A 64-bit number; exact up to 2^53, which sizes, offsets and node ids never pass. */
+export function getNumber(offset: Offset): number {
+	return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 2 ** 32;
+}
+
+/** Stores a non-negative integer below 2^53 as 64 bits. */
+export function setNumber(offset: Offset, value: number): void {
+	view.setUint32(offset, value >>> 0, true);
+	view.setUint32(offset + 4, value / 2 ** 32, true);
+}

@@ -1,0 +1,214 @@
+/** What stat(2) shows of a node, and changing it: mode, owner, size, times. */
+
+import {
+	DT_DIR,
+	DT_REG,
+	EINVAL,
+	EISDIR,
+	ENODATA,
+	EOPNOTSUPP,
+	S_IFMT,
+	S_ISGID,
+	S_ISUID,
+	S_IXGRP,
+	statx,
+} from "../native/layout.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { truncate } from "../native/libc/file.ts";
+import {
+	changeMode,
+	changeModeOfPath,
+	changeOwner,
+	changeTimes,
+	changeTimesOf,
+	statFileSystem,
+	statFlagged,
+} from "../native/libc/metadata.ts";
+import { removeAttribute } from "../native/libc/xattr.ts";
+import { type Offset, reserve, setNumber, store, view } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import { copyUp, copyUpTruncated } from "./copy-up.ts";
+import { NO_ID } from "./id-map.ts";
+import { overrideOf } from "./identity.ts";
+import { type NodeId, PURE } from "./node.ts";
+import type { Overlay, Place } from "./overlay.ts";
+import type { OverrideStat } from "./override-stat.ts";
+
+/** The attributes last looked at: a `struct statx`, as users see them once {@link finishAttributes} has run. */
+export const STAT = reserve(statx.sizeof);
+
+const CAPABILITY = store("security.capability" as ByteString);
+const MODE_BITS = 0o7777;
+
+/** What to change; fields that are undefined stay as they are. Ids are those of the mount. */
+export interface Changes {
+	mode: number | undefined;
+	uid: number | undefined;
+	gid: number | undefined;
+	size: number | undefined;
+	/** Two `struct timespec`, access and modification time; UTIME_OMIT and UTIME_NOW allowed. */
+	times: Offset | undefined;
+	/** Take the suid and sgid bits and file capabilities away, as a write by an unprivileged process does. */
+	killPrivileges: boolean;
+}
+
+/** Reads a node's attributes, as users see them, into {@link STAT}. Throws what looking may. */
+export function readAttributes(overlay: Overlay, node: NodeId): void {
+	const place = overlay.locate(node);
+	check(statFlagged(place.directory, place.name, place.flags, STAT));
+	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
+	finishAttributes(overlay, node);
+}
+
+/** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number and link count. */
+export function finishAttributes(overlay: Overlay, node: NodeId): void {
+	const { nodes } = overlay;
+	view.setUint32(STAT + statx.stxIno, nodes.inodeLow(node), true);
+	view.setUint32(STAT + statx.stxIno + 4, nodes.inodeHigh(node), true);
+	if (nodes.kind(node) === DT_DIR) {
+		const links = directoryLinks(overlay, node);
+		if (links !== undefined) view.setUint32(STAT + statx.stxNlink, links, true);
+	} else if (!nodes.isNamed(node) && !overlay.isUpper(node)) {
+		view.setUint32(STAT + statx.stxNlink, 0, true);
+	}
+}
+
+/** The link count of a directory: itself, "." and the ".." of each subdirectory; undefined: as on disk. */
+function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
+	if (overlay.options.staticLinkCount) return 1;
+	const { nodes, directories } = overlay;
+	if (!nodes.isNamed(node)) return 0;
+	if (nodes.flag(node, PURE)) return undefined;
+	const directory = directories.get(node);
+	return directory.isMerged ? 2 + directories.list(directory).subdirectories : undefined;
+}
+
+/** Changes attributes of a node and reads them anew into {@link STAT}. Copies up first. Throws what changing may. */
+export function changeAttributes(overlay: Overlay, node: NodeId, changes: Changes): void {
+	const { nodes } = overlay;
+	if (changes.size === undefined) {
+		copyUp(overlay, node);
+	} else {
+		if (nodes.kind(node) === DT_DIR) fail(EISDIR);
+		if (nodes.kind(node) !== DT_REG) fail(EINVAL);
+		copyUpTruncated(overlay, node, changes.size);
+	}
+	if (changes.uid !== undefined || changes.gid !== undefined)
+		changeOwners(overlay, node, changes.uid, changes.gid);
+	if (changes.size !== undefined) check(truncate(overlay.files.writable(node), changes.size));
+	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
+	if (changes.killPrivileges) killPrivileges(overlay, node);
+	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
+	readAttributes(overlay, node);
+}
+
+function changeOwners(
+	overlay: Overlay,
+	node: NodeId,
+	uid: number | undefined,
+	gid: number | undefined,
+): void {
+	const place = overlay.locate(node);
+	const { identity } = overlay;
+	if (identity === undefined) {
+		check(changeOwner(place.directory, place.name, uid ?? NO_ID, gid ?? NO_ID, place.flags));
+		return;
+	}
+	if (identity.squashesChown) return;
+	const onDiskUid = uid === undefined ? NO_ID : identity.uids.onDisk(uid);
+	const onDiskGid = gid === undefined ? NO_ID : identity.gids.onDisk(gid);
+	if ((uid !== undefined && onDiskUid === NO_ID) || (gid !== undefined && onDiskGid === NO_ID)) fail(EINVAL);
+	if (identity.attribute === undefined) {
+		check(changeOwner(place.directory, place.name, onDiskUid, onDiskGid, place.flags));
+		return;
+	}
+	const override = currentOverride(overlay, place);
+	if (uid !== undefined) override.uid = onDiskUid;
+	if (gid !== undefined) override.gid = onDiskGid;
+	// As chown(2) does to what is not a directory.
+	if (nodesKind(override.mode) !== DT_DIR) override.mode = withoutPrivileges(override.mode);
+	check(identity.write(place.directory, place.name, override));
+}
+
+function changePermissions(overlay: Overlay, node: NodeId, mode: number): void {
+	const place = overlay.locate(node);
+	const { identity } = overlay;
+	if (identity?.attribute !== undefined) {
+		const override = currentOverride(overlay, place);
+		override.mode = (override.mode & S_IFMT) | mode;
+		check(identity.write(place.directory, place.name, override));
+		return;
+	}
+	check(changeModeAt(place, mode));
+}
+
+/** chmod at a place; 0 or -errno. */
+export function changeModeAt(place: Place, mode: number): number {
+	return place.flags === 0
+		? changeMode(place.directory, place.name, mode)
+		: changeModeOfPath(place.directory, mode);
+}
+
+/** utimensat at a place. Throws what it may. */
+export function changeTimesAt(place: Place, times: Offset): void {
+	check(
+		place.flags === 0
+			? changeTimes(place.directory, place.name, times)
+			: changeTimesOf(place.directory, times),
+	);
+}
+
+/** The override attribute of an upper object, or what its inode says where it has none. */
+function currentOverride(overlay: Overlay, place: Place): OverrideStat {
+	const override = overlay.identity?.readOwn(place.directory, place.name);
+	check(statFlagged(place.directory, place.name, place.flags, STAT));
+	if (override === undefined) return overrideOf(STAT);
+	if ((override.mode & S_IFMT) === 0) override.mode |= view.getUint16(STAT + statx.stxMode, true) & S_IFMT;
+	return override;
+}
+
+/**
+ * Takes away what an unprivileged writer must not leave: suid, sgid of a group-executable file, capabilities.
+ * The kernel under us does so only for writers without CAP_FSETID, and this process may have it.
+ * Source: Linux fs/attr.c, setattr_should_drop_suidgid.
+ */
+export function killPrivileges(overlay: Overlay, node: NodeId): void {
+	const place = overlay.locate(node);
+	check(statFlagged(place.directory, place.name, place.flags, STAT));
+	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
+	const mode = view.getUint16(STAT + statx.stxMode, true);
+	const remaining = withoutPrivileges(mode);
+	if (remaining !== mode) changePermissions(overlay, node, remaining & MODE_BITS);
+	const again = overlay.locate(node);
+	const result = removeAttribute(again.directory, again.name, CAPABILITY);
+	if (result < 0 && result !== -ENODATA && result !== -EOPNOTSUPP) check(result);
+}
+
+function withoutPrivileges(mode: number): number {
+	const suid = mode & ~S_ISUID;
+	return (mode & S_IXGRP) === 0 ? suid : suid & ~S_ISGID;
+}
+
+function nodesKind(mode: number): number {
+	return (mode & S_IFMT) >> 12;
+}
+
+const TIMES = reserve(32);
+
+/** Two `struct timespec` that restore the access and modification time of a `struct statx`. Scratch memory. */
+export function timesOf(stat: Offset): Offset {
+	copyTime(stat + statx.stxAtime, TIMES);
+	copyTime(stat + statx.stxMtime, TIMES + 16);
+	return TIMES;
+}
+
+function copyTime(from: Offset, to: Offset): void {
+	view.setUint32(to, view.getUint32(from, true), true);
+	view.setInt32(to + 4, view.getInt32(from + 4, true), true);
+	setNumber(to + 8, view.getUint32(from + 8, true));
+}
+
+/** Fills a `struct statfs` with the file system of the topmost layer. */
+export function readFileSystem(overlay: Overlay, target: Offset): void {
+	check(statFileSystem(overlay.layers[0]!.root, target));
+}

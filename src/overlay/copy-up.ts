@@ -1,0 +1,295 @@
+/**
+ * Copy-up: a lower object gets a copy in the upper layer, which stands for it from then on. The copy is made in the
+ * workdir - content, owner, mode, attributes, times, in this order - made durable, and moved into place by one
+ * rename, so that the upper layer never shows a part of a file, not even after a power loss.
+ * Source: Linux fs/overlayfs/copy_up.c.
+ */
+
+import {
+	AT_REMOVEDIR,
+	DT_DIR,
+	DT_LNK,
+	DT_REG,
+	ENOENT,
+	O_CREAT,
+	O_DIRECTORY,
+	O_EXCL,
+	O_NOFOLLOW,
+	O_RDONLY,
+	O_RDWR,
+	S_IFMT,
+	S_IFREG,
+	statx,
+} from "../native/layout.ts";
+import {
+	makeDirectory,
+	makeNode,
+	makeSymlink,
+	moveName,
+	readLink,
+	removeName,
+} from "../native/libc/directory.ts";
+import { check, Errno, fail } from "../native/libc/errno.ts";
+import { cloneFile, close, duplicate, type Fd, openAt } from "../native/libc/file.ts";
+import {
+	changeMode,
+	changeOwner,
+	changeTimes,
+	changeTimesOf,
+	statDescriptor,
+	statFlagged,
+} from "../native/libc/metadata.ts";
+import {
+	bytes,
+	lengthOf,
+	type Name,
+	type Offset,
+	readString,
+	release,
+	reserve,
+	store,
+	view,
+} from "../native/memory.ts";
+import { timesOf } from "./attributes.ts";
+import { copyContent } from "./copy-content.ts";
+import type { Layer } from "./layer.ts";
+import { kindOf } from "./lookup.ts";
+import { measure } from "./name.ts";
+import { type NodeId, ROOT } from "./node.ts";
+import { writeOrigin } from "./origin.ts";
+import type { Overlay, Place } from "./overlay.ts";
+import { IMPURE, markImpure } from "./whiteout.ts";
+import type { Workdir } from "./workdir.ts";
+import { copyAttributes } from "./xattr.ts";
+
+/** Up to this many bytes are copied at once, by the thread that answers requests. */
+const LARGEST_INLINE_COPY = 1 << 20;
+const PATH_MAX = 4096;
+const MODE_BITS = 0o7777;
+
+const SOURCE = reserve(statx.sizeof);
+const PARENT = reserve(statx.sizeof);
+const TARGET = reserve(PATH_MAX + 1);
+
+/**
+ * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
+ * copy goes on in the background, and what copying may.
+ */
+export function copyUp(overlay: Overlay, node: NodeId): void {
+	if (!overlay.isUpper(node)) raise(overlay, node, Number.POSITIVE_INFINITY);
+}
+
+/** As {@link copyUp}, of a file about to be cut to `size` bytes: what lies behind is not copied. */
+export function copyUpTruncated(overlay: Overlay, node: NodeId, size: number): void {
+	if (!overlay.isUpper(node)) raise(overlay, node, size);
+}
+
+function raise(overlay: Overlay, node: NodeId, limit: number): void {
+	const work = overlay.writable();
+	overlay.settle(node);
+	throwFailure(overlay, node);
+	if (overlay.nodes.isNamed(node)) raiseParents(overlay, node);
+	const kind = overlay.nodes.kind(node);
+	if (kind === DT_REG) raiseFile(overlay, work, node, limit);
+	else if (kind === DT_DIR) raiseDirectory(overlay, work, node);
+	else raiseSpecial(overlay, work, node);
+}
+
+/** By a loop, not by recursion: a path may be thousands of directories deep. */
+function raiseParents(overlay: Overlay, node: NodeId): void {
+	const { nodes } = overlay;
+	const pending: NodeId[] = [];
+	for (let parent = nodes.parent(node); !overlay.isUpper(parent); parent = nodes.parent(parent)) {
+		if (!nodes.isNamed(parent)) fail(ENOENT);
+		pending.push(parent);
+		if (parent === ROOT) break;
+	}
+	for (let parent = pending.pop(); parent !== undefined; parent = pending.pop()) {
+		raiseDirectory(overlay, overlay.writable(), parent);
+	}
+}
+
+function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number): void {
+	const { nodes, files, options } = overlay;
+	const from = files.readable(node);
+	check(statDescriptor(from, SOURCE));
+	const size =
+		view.getUint32(SOURCE + statx.stxSize, true) + view.getUint32(SOURCE + statx.stxSize + 4, true) * 2 ** 32;
+	const length = Math.min(size, limit);
+	const temporary = work.temporaryName();
+	const to = check(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+	const layer = overlay.layers[nodes.layer(node)]!;
+	const durable = options.fsync && nodes.isNamed(node);
+	const cloned = length === size && length > 0 && clone(layer, from, to);
+	if (!durable && (cloned || length <= LARGEST_INLINE_COPY)) {
+		finishFile(overlay, work, node, temporary, to, cloned ? 0 : copyContent(from, to, length));
+		return;
+	}
+	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
+	const name = store(readString(temporary));
+	const source = check(duplicate(from));
+	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durable } as const;
+	overlay.runJob(node, task, (result) => {
+		close(source);
+		try {
+			finishFile(overlay, work, node, name, to, result);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+			overlay.failures.set(node, error.code);
+		} finally {
+			release(name, lengthOf(name) + 1);
+		}
+	});
+	throwFailure(overlay, node);
+}
+
+/** The copy a request waited for has failed: that is its answer. */
+function throwFailure(overlay: Overlay, node: NodeId): void {
+	const failure = overlay.failures.get(node);
+	if (failure === undefined) return;
+	overlay.failures.delete(node);
+	fail(failure);
+}
+
+/** Shares the blocks, where the file system can. Where it cannot, that is not tried again. */
+function clone(layer: Layer, from: Fd, to: Fd): boolean {
+	if (!layer.mayShareBlocks) return false;
+	layer.mayShareBlocks = cloneFile(from, to) === 0;
+	return layer.mayShareBlocks;
+}
+
+function finishFile(
+	overlay: Overlay,
+	work: Workdir,
+	node: NodeId,
+	temporary: Name,
+	to: Fd,
+	result: number,
+): void {
+	const { nodes, files } = overlay;
+	try {
+		check(result);
+		const source = sourceOf(overlay, node);
+		copyMetadata(overlay, work, node, source, work.fd, temporary);
+		// The copy of an unlinked file needs no name either.
+		if (nodes.isNamed(node)) moveIn(overlay, work, node, temporary);
+		else check(removeName(work.fd, temporary, 0));
+	} catch (error) {
+		close(to);
+		removeName(work.fd, temporary, 0);
+		throw error;
+	}
+	nodes.setLayer(node, 0);
+	files.replace(node, to);
+}
+
+function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
+	const { nodes, directories } = overlay;
+	if (!nodes.isNamed(node)) fail(ENOENT);
+	const directory = directories.get(node);
+	const source = sourceOf(overlay, node);
+	const temporary = work.temporaryName();
+	check(makeDirectory(work.fd, temporary, 0o700));
+	let fd: Fd | undefined;
+	try {
+		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		copyMetadata(overlay, work, node, source, work.fd, temporary);
+		moveIn(overlay, work, node, temporary);
+	} catch (error) {
+		if (fd !== undefined) close(fd);
+		removeName(work.fd, temporary, AT_REMOVEDIR);
+		throw error;
+	}
+	nodes.setLayer(node, 0);
+	directories.raise(directory, fd);
+}
+
+function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
+	const { nodes } = overlay;
+	if (!nodes.isNamed(node)) fail(ENOENT);
+	const source = sourceOf(overlay, node);
+	const temporary = work.temporaryName();
+	const mode = view.getUint16(SOURCE + statx.stxMode, true);
+	if (nodes.kind(node) === DT_LNK) {
+		const length = check(readLink(source.directory, source.name, TARGET, PATH_MAX));
+		bytes[TARGET + length] = 0;
+		check(makeSymlink(TARGET, work.fd, temporary));
+	} else if (overlay.identity?.attribute !== undefined) {
+		// The kind is kept in the attribute, because an unprivileged process may not make devices.
+		check(makeNode(work.fd, temporary, S_IFREG | 0o600, 0));
+	} else {
+		check(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
+	}
+	try {
+		copyMetadata(overlay, work, node, source, work.fd, temporary);
+		moveIn(overlay, work, node, temporary);
+	} catch (error) {
+		removeName(work.fd, temporary, 0);
+		throw error;
+	}
+	nodes.setLayer(node, 0);
+}
+
+/** The device number of a `struct statx`, as mknod(2) takes it. */
+export function deviceOf(stat: Offset): number {
+	const major = view.getUint32(stat + statx.stxRdevMajor, true);
+	const minor = view.getUint32(stat + statx.stxRdevMinor, true);
+	return (
+		((minor & 0xff) | ((major & 0xfff) << 8)) +
+		((minor & ~0xff) >>> 0) * 2 ** 12 +
+		((major & ~0xfff) >>> 0) * 2 ** 32
+	);
+}
+
+/** Where the lower object is; its raw attributes, with an override applied, are in SOURCE. */
+function sourceOf(overlay: Overlay, node: NodeId): Place {
+	const place = overlay.locate(node);
+	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
+	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
+	return place;
+}
+
+/** Owner, mode, attributes, origin and times of SOURCE for the copy `name` in `directory`. */
+function copyMetadata(
+	overlay: Overlay,
+	work: Workdir,
+	node: NodeId,
+	source: Place,
+	directory: Fd,
+	name: Name,
+): void {
+	const mode = view.getUint16(SOURCE + statx.stxMode, true);
+	const { identity } = overlay;
+	if (identity?.attribute !== undefined) {
+		identity.writeNew(directory, name, SOURCE);
+	} else {
+		const uid = view.getUint32(SOURCE + statx.stxUid, true);
+		const gid = view.getUint32(SOURCE + statx.stxGid, true);
+		if (!overlay.isOwn(uid, gid)) check(changeOwner(directory, name, uid, gid));
+		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, mode & MODE_BITS));
+	}
+	copyAttributes(overlay, node, source, directory, name);
+	if (nodeHasOrigin(overlay, node)) writeOrigin(overlay, node, directory, name, work.trustedAttributes);
+	check(changeTimes(directory, name, timesOf(SOURCE)));
+}
+
+/** A directory needs no origin: it is merged with the lower one of its name, and takes its number. */
+function nodeHasOrigin(overlay: Overlay, node: NodeId): boolean {
+	return overlay.nodes.kind(node) !== DT_DIR;
+}
+
+/** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */
+function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
+	const { nodes, directories } = overlay;
+	const parent = directories.get(nodes.parent(node));
+	const fd = parent.fds[0]!;
+	const name = nodes.name(node);
+	if ((parent.marks[0]! & IMPURE) === 0 && nodeHasOrigin(overlay, node) && markImpure(work, fd)) {
+		parent.marks[0]! |= IMPURE;
+	}
+	check(statDescriptor(fd, PARENT));
+	check(moveName(work.fd, temporary, fd, name, 0));
+	check(changeTimesOf(fd, timesOf(PARENT)));
+	const slot = parent.listing?.find(name, measure(name)) ?? -1;
+	if (slot !== -1) parent.listing?.raise(slot);
+}

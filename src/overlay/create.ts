@@ -1,0 +1,329 @@
+/** Making new objects: files, directories, devices, symlinks. Source: Linux fs/overlayfs/dir.c, ovl_create_or_link. */
+
+import {
+	AT_EMPTY_PATH,
+	EACCES,
+	EEXIST,
+	ENOENT,
+	EOVERFLOW,
+	EPERM,
+	O_CREAT,
+	O_DIRECTORY,
+	O_EXCL,
+	O_NOFOLLOW,
+	O_RDONLY,
+	O_RDWR,
+	O_TMPFILE,
+	RENAME_EXCHANGE,
+	RENAME_NOREPLACE,
+	S_IFCHR,
+	S_IFDIR,
+	S_IFLNK,
+	S_IFMT,
+	S_IFREG,
+	S_ISGID,
+	statx,
+} from "../native/layout.ts";
+import { makeDirectory, makeNode, makeSymlink, moveName, removeName } from "../native/libc/directory.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { close, type Fd, NO_FD, openAt } from "../native/libc/file.ts";
+import { changeMode, changeModeOf, changeOwner, stat, statDescriptor } from "../native/libc/metadata.ts";
+import { actAs, setUmask } from "../native/libc/process.ts";
+import { getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
+import { EMPTY_NAME, type Name, type Offset, reserve, store, view } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import { STAT } from "./attributes.ts";
+import { copyUp } from "./copy-up.ts";
+import type { Directory } from "./directory.ts";
+import { NO_ID } from "./id-map.ts";
+import { checkNewName, findLayer, inodeHigh, inodeLow, isBelow, kindOf, NOWHERE } from "./lookup.ts";
+import { measure } from "./name.ts";
+import { NO_NODE, type NodeId, PURE } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+import { isWhiteoutName, makeOpaque, removeWhiteoutFile } from "./whiteout.ts";
+import type { Workdir } from "./workdir.ts";
+
+/** Who asks for a new object: it will be theirs. Ids are those of the mount. */
+export interface Caller {
+	uid: number;
+	gid: number;
+	umask: number;
+}
+
+/** What to make. */
+export interface Blueprint {
+	/** With the S_IFMT bits; before umask and ACLs. */
+	mode: number;
+	/** For devices, as mknod(2) takes it. */
+	device: number;
+	/** For symlinks. */
+	target: Offset;
+}
+
+const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
+const SELF = store("." as ByteString);
+const ACL_SIZE = 65536;
+const ACL = reserve(ACL_SIZE);
+const PROBE = reserve(statx.sizeof);
+const MODE_BITS = 0o7777;
+const PERMISSION_BITS = 0o777;
+
+/**
+ * Makes a new object and its node; its attributes are in STAT. A regular file is open for writing afterwards.
+ * Throws EEXIST, EROFS, EPERM for a whiteout device, and what making it may.
+ */
+export function create(
+	overlay: Overlay,
+	parent: NodeId,
+	name: Name,
+	caller: Caller,
+	blueprint: Blueprint,
+): NodeId {
+	const work = overlay.writable();
+	checkNewName(name);
+	// Users must not be able to hide what is below by hand.
+	if ((blueprint.mode & S_IFMT) === S_IFCHR && blueprint.device === 0) fail(EPERM);
+	const directory = overlay.directory(parent);
+	if (directory.removed) fail(ENOENT);
+	copyUp(overlay, parent);
+	if (directory.isMerged && findLayer(overlay, directory, name, PROBE) !== NOWHERE) fail(EEXIST);
+	const fd = make(overlay, work, directory, name, caller, blueprint);
+	return enter(overlay, directory, name, fd);
+}
+
+/** Makes the object in the upper layer. Returns the descriptor of a new regular file that was made in place. */
+function make(
+	overlay: Overlay,
+	work: Workdir,
+	directory: Directory,
+	name: Name,
+	caller: Caller,
+	blueprint: Blueprint,
+): Fd {
+	const upper = directory.fds[0]!;
+	const isDirectory = (blueprint.mode & S_IFMT) === S_IFDIR;
+	// What a directory is made over must not show through it, at no moment.
+	const mustBeOpaque = isDirectory && isBelow(overlay, directory, name);
+	if (!mustBeOpaque && overlay.identity?.attribute === undefined) {
+		const uid = overlay.identity?.uids.onDisk(caller.uid) ?? caller.uid;
+		const gid = overlay.identity?.gids.onDisk(caller.gid) ?? caller.gid;
+		const made = makeAs(overlay, upper, name, uid, gid, caller.umask, blueprint);
+		if (made >= 0) {
+			if (directory.isMerged) removeWhiteoutFile(upper, name, measure(name).length);
+			return isRegular(blueprint) ? (made as Fd) : NO_FD;
+		}
+		if (made === -EEXIST) {
+			if (!isWhiteoutName(upper, name)) fail(EEXIST);
+		} else if (made !== -EACCES && made !== -EPERM) {
+			fail(-made);
+		}
+	}
+	makeInWorkdir(overlay, work, directory, name, caller, blueprint, mustBeOpaque);
+	return NO_FD;
+}
+
+/** Makes the object in place, as the caller: the kernel under us sees to owner, umask and ACLs. -errno on failure. */
+function makeAs(
+	overlay: Overlay,
+	directory: Fd,
+	name: Name,
+	uid: number,
+	gid: number,
+	umask: number,
+	blueprint: Blueprint,
+): number {
+	if (uid === NO_ID || gid === NO_ID) return -EOVERFLOW;
+	const other = !overlay.isOwn(uid, gid);
+	if (other && !actAs(uid, gid)) {
+		actAs(overlay.options.uid, overlay.options.gid);
+		return -EPERM;
+	}
+	setUmask(umask);
+	const made = makeObject(directory, name, blueprint);
+	setUmask(0);
+	if (other) actAs(overlay.options.uid, overlay.options.gid);
+	return made;
+}
+
+function makeObject(directory: Fd, name: Name, { mode, device, target }: Blueprint): number {
+	switch (mode & S_IFMT) {
+		case S_IFREG:
+			return openAt(directory, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode & MODE_BITS);
+		case S_IFDIR:
+			return makeDirectory(directory, name, mode & MODE_BITS);
+		case S_IFLNK:
+			return makeSymlink(target, directory, name);
+		default:
+			return makeNode(directory, name, mode, device);
+	}
+}
+
+/** Makes the object in the workdir, with everything it needs, and moves it to its name in one step. */
+function makeInWorkdir(
+	overlay: Overlay,
+	work: Workdir,
+	directory: Directory,
+	name: Name,
+	caller: Caller,
+	blueprint: Blueprint,
+	opaque: boolean,
+): void {
+	const upper = directory.fds[0]!;
+	const standIn = openStandIn(work, upper);
+	const place = standIn?.fd ?? work.fd;
+	const temporary = work.temporaryName();
+	try {
+		prepare(overlay, place, temporary, caller, blueprint, standIn?.inheritsGroup ?? false);
+		if (opaque) {
+			const fd = check(openAt(place, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+			try {
+				makeOpaque(work, fd);
+			} finally {
+				close(fd);
+			}
+		}
+		moveOver(place, temporary, upper, name);
+		if (directory.isMerged) removeWhiteoutFile(upper, name, measure(name).length);
+	} catch (error) {
+		if (standIn === undefined) work.removeTree(temporary);
+		throw error;
+	} finally {
+		if (standIn !== undefined) {
+			close(standIn.fd);
+			work.removeTree(standIn.name);
+		}
+	}
+}
+
+function prepare(
+	overlay: Overlay,
+	place: Fd,
+	temporary: Name,
+	caller: Caller,
+	blueprint: Blueprint,
+	inheritsGroup: boolean,
+): void {
+	const { identity } = overlay;
+	setUmask(caller.umask);
+	const isLink = (blueprint.mode & S_IFMT) === S_IFLNK;
+	const keepsKind = identity?.attribute === undefined || isDirectoryOrLink(blueprint);
+	const made = makeObject(place, temporary, keepsKind ? blueprint : asFile(blueprint));
+	setUmask(0);
+	check(made);
+	if (isRegular(blueprint) || !keepsKind) close(made as Fd);
+	const uid = identity?.uids.onDisk(caller.uid) ?? caller.uid;
+	const gid = identity?.gids.onDisk(caller.gid) ?? caller.gid;
+	if (uid === NO_ID || gid === NO_ID) fail(EOVERFLOW);
+	check(stat(place, temporary, PROBE));
+	const mode = view.getUint16(PROBE + statx.stxMode, true);
+	if (identity?.attribute !== undefined) {
+		view.setUint16(PROBE + statx.stxMode, (blueprint.mode & S_IFMT) | (mode & MODE_BITS), true);
+		view.setUint32(PROBE + statx.stxUid, uid, true);
+		if (!inheritsGroup) view.setUint32(PROBE + statx.stxGid, gid, true);
+		view.setUint32(PROBE + statx.stxRdevMajor, (blueprint.device >>> 8) & 0xfff, true);
+		view.setUint32(
+			PROBE + statx.stxRdevMinor,
+			(blueprint.device & 0xff) | ((blueprint.device >>> 12) & 0xfff00),
+			true,
+		);
+		identity.writeNew(place, temporary, PROBE);
+		return;
+	}
+	if (overlay.isOwn(uid, gid)) return;
+	check(changeOwner(place, temporary, uid, inheritsGroup ? NO_ID : gid));
+	// chown(2) takes suid and sgid bits away.
+	if (!isLink && (mode & MODE_BITS & ~PERMISSION_BITS) !== 0)
+		check(changeMode(place, temporary, mode & MODE_BITS));
+}
+
+function isRegular(blueprint: Blueprint): boolean {
+	return (blueprint.mode & S_IFMT) === S_IFREG;
+}
+
+function isDirectoryOrLink({ mode }: Blueprint): boolean {
+	return (mode & S_IFMT) === S_IFDIR || (mode & S_IFMT) === S_IFLNK;
+}
+
+function asFile(blueprint: Blueprint): Blueprint {
+	return { mode: S_IFREG | (blueprint.mode & MODE_BITS), device: 0, target: EMPTY_NAME };
+}
+
+/**
+ * A directory in the workdir that hands down what `upper` would: its default ACL and, if setgid, its group. So the
+ * kernel under us applies them to what is made in it. undefined where `upper` hands nothing down.
+ */
+function openStandIn(work: Workdir, upper: Fd): { fd: Fd; name: Name; inheritsGroup: boolean } | undefined {
+	check(statDescriptor(upper, PROBE));
+	const mode = view.getUint16(PROBE + statx.stxMode, true);
+	const gid = view.getUint32(PROBE + statx.stxGid, true);
+	const inheritsGroup = (mode & S_ISGID) !== 0;
+	const acl = getAttributeOf(upper, DEFAULT_ACL, ACL, ACL_SIZE);
+	if (!inheritsGroup && acl <= 0) return undefined;
+	const name = work.temporaryName();
+	check(makeDirectory(work.fd, name, 0o700));
+	const fd = check(openAt(work.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+	if (acl > 0) check(setAttributeOf(fd, DEFAULT_ACL, ACL, acl, 0));
+	if (inheritsGroup) {
+		check(changeOwner(work.fd, name, NO_ID, gid));
+		check(changeMode(work.fd, name, 0o700 | S_ISGID));
+	}
+	return { fd, name, inheritsGroup };
+}
+
+/** Moves a finished object to a name that is free or has a whiteout. Throws EEXIST for any other. */
+export function moveOver(from: Fd, temporary: Name, upper: Fd, name: Name): void {
+	const moved = moveName(from, temporary, upper, name, RENAME_NOREPLACE);
+	if (moved !== -EEXIST) {
+		check(moved);
+		return;
+	}
+	if (!isWhiteoutName(upper, name)) fail(EEXIST);
+	// By exchange, because a directory cannot be renamed over the whiteout; which then goes.
+	check(moveName(from, temporary, upper, name, RENAME_EXCHANGE));
+	check(removeName(from, temporary, 0));
+}
+
+/** The node of an object just made in the upper layer, with its attributes in STAT; takes over `fd`. */
+export function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): NodeId {
+	const { nodes, inodes } = overlay;
+	const upper = directory.fds[0]!;
+	check(fd === NO_FD ? stat(upper, name, STAT) : statDescriptor(fd, STAT));
+	const measured = measure(name);
+	directory.listing?.create(name, measured, kindOf(STAT), inodeLow(STAT), inodeHigh(STAT));
+	const stale = nodes.find(directory.node, name, measured);
+	if (stale !== NO_NODE) overlay.loseName(stale);
+	const node = nodes.add(kindOf(STAT), 0);
+	nodes.attach(node, directory.node, name, measure(name));
+	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
+	nodes.setInode(node, inodes.low, inodes.high);
+	nodes.setFlag(node, PURE, true);
+	if (fd !== NO_FD) overlay.files.replace(node, fd);
+	return overlay.show(node, upper, name);
+}
+
+/** A file without a name in the file system of `parent` (O_TMPFILE); its attributes are in STAT. */
+export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller, mode: number): NodeId {
+	overlay.writable();
+	const directory = overlay.directory(parent);
+	if (directory.removed) fail(ENOENT);
+	copyUp(overlay, parent);
+	const uid = overlay.identity?.uids.onDisk(caller.uid) ?? caller.uid;
+	const gid = overlay.identity?.gids.onDisk(caller.gid) ?? caller.gid;
+	if (uid === NO_ID || gid === NO_ID) fail(EOVERFLOW);
+	setUmask(caller.umask);
+	const opened = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
+	setUmask(0);
+	const fd = check(opened);
+	if (!overlay.isOwn(uid, gid)) {
+		check(changeOwner(fd, EMPTY_NAME, uid, gid, AT_EMPTY_PATH));
+		check(changeModeOf(fd, mode & MODE_BITS & ~caller.umask));
+	}
+	check(statDescriptor(fd, STAT));
+	const { nodes, inodes } = overlay;
+	const node = nodes.add(kindOf(STAT), 0);
+	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
+	nodes.setInode(node, inodes.low, inodes.high);
+	overlay.files.replace(node, fd);
+	overlay.files.pin(node);
+	return overlay.show(node, fd, EMPTY_NAME);
+}

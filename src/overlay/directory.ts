@@ -1,0 +1,252 @@
+/**
+ * A directory of the mount as its layers have it: which of them contribute, a descriptor in each, the listing.
+ * Derived from the node table and the layers; kept for the directories in use, closed when descriptors or memory
+ * run short, and opened again by walking down from the root one name at a time.
+ */
+
+import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { close, type Fd, NO_FD } from "../native/libc/file.ts";
+import type { Name } from "../native/memory.ts";
+import type { Layer } from "./layer.ts";
+import { Listing } from "./listing.ts";
+import { measure } from "./name.ts";
+import { type NodeId, PURE, ROOT } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+import { fillListing } from "./readdir.ts";
+import { hasWhiteoutFile, OPAQUE, readMarks } from "./whiteout.ts";
+import { isNotDirectory } from "./workdir.ts";
+
+/** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
+const PATIENCE = 3;
+
+export class Directory {
+	readonly node: NodeId;
+	/** Indices of the layers that contribute, topmost first. Never empty. */
+	readonly layers: number[];
+	/** A descriptor for each of `layers`. */
+	readonly fds: Fd[];
+	/** What each of `layers` says of its directory, see whiteout.ts. */
+	readonly marks: number[];
+	listing: Listing | undefined;
+	/** Removed, but still held open by somebody: shows nothing, takes nothing. */
+	removed = false;
+	/** Lookups since the listing was last there. */
+	lookups = 0;
+	/** Asked for since the cache last looked for something to close. */
+	recent = true;
+
+	constructor(node: NodeId, layers: number[], fds: Fd[], marks: number[]) {
+		this.node = node;
+		this.layers = layers;
+		this.fds = fds;
+		this.marks = marks;
+	}
+
+	/** Whether more than one layer contributes. */
+	get isMerged(): boolean {
+		return this.layers.length > 1;
+	}
+
+	/** The descriptor in layer `index`; NO_FD where that layer does not contribute. */
+	fd(index: number): Fd {
+		const { layers } = this;
+		for (let at = 0; at < layers.length; at++) {
+			if (layers[at] === index) return this.fds[at]!;
+		}
+		return NO_FD;
+	}
+
+	/** The directory in the upper layer was made by copy-up. */
+	addUpper(fd: Fd): void {
+		this.layers.unshift(0);
+		this.fds.unshift(fd);
+		this.marks.unshift(0);
+	}
+}
+
+export class DirectoryCache {
+	private readonly overlay: Overlay;
+	private readonly known = new Map<NodeId, Directory>();
+	private readonly largestDescriptors: number;
+	private readonly largestListings: number;
+	private descriptors = 0;
+	private listingBytes = 0;
+	private trims = 0;
+
+	/**
+	 * @param largestDescriptors descriptors to keep open at most, between requests
+	 * @param largestListings bytes of listings to keep at most, between requests
+	 */
+	constructor(overlay: Overlay, largestDescriptors: number, largestListings: number) {
+		this.overlay = overlay;
+		this.largestDescriptors = largestDescriptors;
+		this.largestListings = largestListings;
+	}
+
+	/** The root, whose descriptors belong to the layers. */
+	openRoot(): void {
+		const { layers } = this.overlay;
+		const marks = layers.map((layer) => readMarks(layer.root));
+		const last = marks.findIndex((mark) => (mark & OPAQUE) !== 0);
+		const count = last === -1 ? layers.length : last + 1;
+		const fds = layers.slice(0, count).map((layer) => layer.root);
+		this.known.set(ROOT, new Directory(ROOT, [...fds.keys()], fds, marks.slice(0, count)));
+	}
+
+	/** The directory of a node; opens it where it is not open. Throws ENOTDIR, EACCES and what opening may. */
+	get(node: NodeId): Directory {
+		let directory = this.known.get(node);
+		if (directory === undefined) {
+			directory = this.open(node);
+			this.known.set(node, directory);
+			this.descriptors += directory.fds.length;
+		}
+		directory.recent = true;
+		return directory;
+	}
+
+	/** The directory of a node if it is open. */
+	peek(node: NodeId): Directory | undefined {
+		return this.known.get(node);
+	}
+
+	/** A directory just made in the upper layer; takes over `fd`. */
+	addNew(node: NodeId, fd: Fd): void {
+		this.known.set(node, new Directory(node, [0], [fd], [0]));
+		this.descriptors++;
+	}
+
+	/** The directory was copied up; takes over `fd`, its descriptor in the upper layer. */
+	raise(directory: Directory, fd: Fd): void {
+		directory.addUpper(fd);
+		this.descriptors++;
+	}
+
+	/** Closes what is kept of a node's directory. */
+	drop(node: NodeId): void {
+		const directory = this.known.get(node);
+		if (directory === undefined || node === ROOT) return;
+		this.known.delete(node);
+		this.descriptors -= directory.fds.length;
+		for (const fd of directory.fds) close(fd);
+		this.dropListing(directory);
+	}
+
+	/** The directory was removed: whoever still has it open sees it empty. */
+	markRemoved(node: NodeId): void {
+		const directory = this.known.get(node);
+		if (directory === undefined) return;
+		directory.removed = true;
+		this.dropListing(directory);
+	}
+
+	/** The complete listing; read now if it is not there. Counts toward the memory kept. */
+	list(directory: Directory): Listing {
+		if (directory.listing?.isStale) this.dropListing(directory);
+		if (directory.listing !== undefined) return directory.listing;
+		const listing = new Listing();
+		if (!directory.removed) {
+			try {
+				fillListing(this.overlay, directory, listing);
+			} catch (error) {
+				listing.release();
+				throw error;
+			}
+		}
+		directory.listing = listing;
+		directory.lookups = 0;
+		this.listingBytes += listing.size;
+		return listing;
+	}
+
+	/** The listing, if it is there or now worth reading: a merged directory in which names are looked up often. */
+	listIfWorthwhile(directory: Directory): Listing | undefined {
+		const { listing } = directory;
+		if (listing !== undefined || !directory.isMerged) return listing;
+		return ++directory.lookups > PATIENCE ? this.list(directory) : undefined;
+	}
+
+	private dropListing(directory: Directory): void {
+		if (directory.listing === undefined) return;
+		this.listingBytes -= directory.listing.size;
+		directory.listing.release();
+		directory.listing = undefined;
+	}
+
+	/**
+	 * Closes the directories not used lately while more is kept than may be. Called between requests only: within
+	 * one, what {@link get} returned stays open.
+	 */
+	trim(): void {
+		// Adding up the listings costs a walk over all directories, and they grow slowly.
+		if ((++this.trims & 0xff) === 0) this.listingBytes = this.addUpListings();
+		if (this.descriptors <= this.largestDescriptors && this.listingBytes <= this.largestListings) return;
+		// In order of last use: what was asked for since the last time goes behind the rest.
+		for (const [node, directory] of [...this.known]) {
+			if (!directory.recent) continue;
+			directory.recent = false;
+			this.known.delete(node);
+			this.known.set(node, directory);
+		}
+		for (const [node, directory] of this.known) {
+			if (this.descriptors <= this.largestDescriptors / 2 && this.listingBytes <= this.largestListings / 2)
+				return;
+			if (node === ROOT || directory.removed) this.dropListing(directory);
+			else this.drop(node);
+		}
+	}
+
+	private addUpListings(): number {
+		let bytes = 0;
+		for (const { listing } of this.known.values()) bytes += listing?.size ?? 0;
+		return bytes;
+	}
+
+	private open(node: NodeId): Directory {
+		const { nodes, layers } = this.overlay;
+		if (nodes.kind(node) !== DT_DIR) fail(ENOTDIR);
+		if (!nodes.isNamed(node)) fail(ESTALE);
+		const parent = this.get(nodes.parent(node));
+		const name = nodes.name(node);
+		const top = nodes.layer(node);
+		const stack = new Directory(node, [], [], []);
+		try {
+			for (const index of this.candidates(parent, name)) {
+				if (index < top) continue;
+				const isLast = nodes.flag(node, PURE) || index === parent.layers.at(-1);
+				if (!this.push(stack, layers[index]!, parent.fd(index), name, isLast)) break;
+				if (nodes.flag(node, PURE)) break;
+			}
+			if (stack.fds.length === 0) fail(ENOENT);
+		} catch (error) {
+			for (const fd of stack.fds) close(fd);
+			throw error;
+		}
+		return stack;
+	}
+
+	/** The layers that can have the directory, by the parent's listing where there is one. */
+	private candidates(parent: Directory, name: Name): readonly number[] {
+		const { listing } = parent;
+		if (listing === undefined) return parent.layers;
+		const slot = listing.find(name, measure(name));
+		return slot === -1 ? [] : listing.layersOf(slot);
+	}
+
+	/** Adds one layer's directory to `stack`; returns whether layers below it may still contribute. */
+	private push(stack: Directory, layer: Layer, parent: Fd, name: Name, isLast: boolean): boolean {
+		const fd = layer.openDirectory(parent, name);
+		if (fd < 0) {
+			if (fd === -ENOENT) return isLast || !hasWhiteoutFile(parent, name, measure(name).length);
+			if (isNotDirectory(fd)) return false;
+			check(fd);
+		}
+		stack.fds.push(fd);
+		stack.layers.push(layer.index);
+		const marks = readMarks(fd);
+		stack.marks.push(marks);
+		if (isLast || (marks & OPAQUE) !== 0) return false;
+		return !hasWhiteoutFile(parent, name, measure(name).length);
+	}
+}

@@ -1,0 +1,176 @@
+/**
+ * Whom a file belongs to in the mount, against what its inode says: id mappings, squashing, and owner and mode
+ * kept in an extended attribute. A mount that uses none of these has no Identity and pays nothing.
+ */
+
+import { ENODATA, EOPNOTSUPP, S_IFLNK, S_IFMT, statx } from "../native/layout.ts";
+import { fail } from "../native/libc/errno.ts";
+import type { Fd } from "../native/libc/file.ts";
+import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
+import {
+	EMPTY_NAME,
+	type Name,
+	type Offset,
+	readBytes,
+	reserve,
+	store,
+	view,
+	writeString,
+} from "../native/memory.ts";
+import type { ByteString, MountOptions } from "../options.ts";
+import { IdMap } from "./id-map.ts";
+import type { Layer } from "./layer.ts";
+import { formatOverrideStat, type OverrideStat, parseOverrideStat } from "./override-stat.ts";
+
+const PRIVILEGED = store("security.fuseoverlayfs.override_stat" as ByteString);
+const CONTAINERS = store("user.containers.override_stat" as ByteString);
+const LEGACY = store("user.fuseoverlayfs.override_stat" as ByteString);
+const VALUE_SIZE = 128;
+const VALUE = reserve(VALUE_SIZE);
+
+export type IdentityOptions = Pick<
+	MountOptions,
+	"uidMapping" | "gidMapping" | "squashToRoot" | "squashToUid" | "squashToGid" | "xattrPermissions"
+>;
+
+export class Identity {
+	readonly uids: IdMap;
+	readonly gids: IdMap;
+	/** The attribute new objects of the upper layer get; undefined: the inode itself. */
+	readonly attribute: Name | undefined;
+	/** chown succeeds without effect. */
+	readonly squashesChown: boolean;
+	/** Some objects are shown as another kind than their inode's. */
+	readonly hidesKinds: boolean;
+	private readonly uid: number | undefined;
+	private readonly gid: number | undefined;
+	/** For each layer the attribute that overrides the inode; undefined: none does. */
+	private readonly attributes: (Name | undefined)[];
+	private readonly warn: (message: string) => void;
+
+	/** undefined where the mount shows what the inodes say. */
+	static of(
+		options: IdentityOptions,
+		layers: readonly Layer[],
+		hasUpper: boolean,
+		overflow: { uid: number; gid: number },
+		warn: (message: string) => void,
+	): Identity | undefined {
+		const identity = new Identity(options, layers, hasUpper, overflow, warn);
+		const plain =
+			options.uidMapping.length === 0 &&
+			options.gidMapping.length === 0 &&
+			identity.uid === undefined &&
+			identity.gid === undefined &&
+			identity.attributes.every((attribute) => attribute === undefined);
+		return plain ? undefined : identity;
+	}
+
+	private constructor(
+		options: IdentityOptions,
+		layers: readonly Layer[],
+		hasUpper: boolean,
+		overflow: { uid: number; gid: number },
+		warn: (message: string) => void,
+	) {
+		this.uids = new IdMap(options.uidMapping, overflow.uid);
+		this.gids = new IdMap(options.gidMapping, overflow.gid);
+		this.uid = options.squashToUid ?? (options.squashToRoot ? 0 : undefined);
+		this.gid = options.squashToGid ?? (options.squashToRoot ? 0 : undefined);
+		this.squashesChown = this.uid !== undefined || this.gid !== undefined;
+		const chosen = [undefined, PRIVILEGED, CONTAINERS][options.xattrPermissions];
+		this.attribute = hasUpper ? chosen : undefined;
+		this.attributes = layers.map((layer) =>
+			hasUpper && layer.index === 0 ? chosen : overridingAttribute(layer.root),
+		);
+		this.hidesKinds = this.attributes.some((attribute) => attribute !== undefined);
+		this.warn = warn;
+	}
+
+	/** Turns the owner and mode of a `struct statx`, read from a name of layer `layer`, into those shown. */
+	show(layer: number, directory: Fd, name: Offset, stat: Offset): void {
+		this.applyOverride(layer, directory, name, stat);
+		view.setUint32(
+			stat + statx.stxUid,
+			this.uid ?? this.uids.shown(view.getUint32(stat + statx.stxUid, true)),
+			true,
+		);
+		view.setUint32(
+			stat + statx.stxGid,
+			this.gid ?? this.gids.shown(view.getUint32(stat + statx.stxGid, true)),
+			true,
+		);
+	}
+
+	/** As {@link show}, but with the ids as they are on disk. */
+	applyOverride(layer: number, directory: Fd, name: Offset, stat: Offset): void {
+		const attribute = this.attributes[layer];
+		if (attribute === undefined) return;
+		const override = this.read(directory, name, attribute);
+		if (override !== undefined) apply(override, stat);
+	}
+
+	/** Gives a new object of the upper layer the owner, mode and device of a `struct statx`. */
+	writeNew(directory: Fd, name: Offset, stat: Offset): void {
+		const override = overrideOf(stat);
+		const result = this.write(directory, name, override);
+		// A symlink can have no `user` attribute, and its mode means nothing.
+		if (result < 0 && (override.mode & S_IFMT) !== S_IFLNK) fail(-result);
+	}
+
+	/** The override of an object of the upper layer as it stands on disk; undefined where it has none. */
+	readOwn(directory: Fd, name: Offset): OverrideStat | undefined {
+		return this.attribute === undefined ? undefined : this.read(directory, name, this.attribute);
+	}
+
+	/** Stores an override, in ids as on disk; returns 0 or -errno. */
+	write(directory: Fd, name: Offset, override: OverrideStat): number {
+		const value = formatOverrideStat(override);
+		writeString(VALUE, value as ByteString);
+		return setAttribute(directory, name, this.attribute ?? EMPTY_NAME, VALUE, value.length, 0);
+	}
+
+	private read(directory: Fd, name: Offset, attribute: Name): OverrideStat | undefined {
+		let length = getAttribute(directory, name, attribute, VALUE, VALUE_SIZE);
+		if (length === -ENODATA && attribute === CONTAINERS) {
+			length = getAttribute(directory, name, LEGACY, VALUE, VALUE_SIZE);
+		}
+		if (length === -ENODATA || length === -EOPNOTSUPP) return undefined;
+		const value = length >= 0 ? readBytes(VALUE, length) : "";
+		const override = parseOverrideStat(value);
+		if (override === undefined)
+			this.warn(`ignored a broken override_stat attribute: ${JSON.stringify(value)}`);
+		return override;
+	}
+}
+
+/** A lower layer says by its root that it was written with overrides. */
+function overridingAttribute(root: Fd): Name | undefined {
+	return [PRIVILEGED, CONTAINERS, LEGACY].find(
+		(attribute) => getAttribute(root, EMPTY_NAME, attribute, VALUE, VALUE_SIZE) >= 0,
+	);
+}
+
+/** What a `struct statx` says, as an override. */
+export function overrideOf(stat: Offset): OverrideStat {
+	return {
+		uid: view.getUint32(stat + statx.stxUid, true),
+		gid: view.getUint32(stat + statx.stxGid, true),
+		mode: view.getUint16(stat + statx.stxMode, true),
+		major: view.getUint32(stat + statx.stxRdevMajor, true),
+		minor: view.getUint32(stat + statx.stxRdevMinor, true),
+	};
+}
+
+function apply(override: OverrideStat, stat: Offset): void {
+	const kind = override.mode & S_IFMT;
+	const mode =
+		kind === 0 ? (view.getUint16(stat + statx.stxMode, true) & S_IFMT) | override.mode : override.mode;
+	view.setUint16(stat + statx.stxMode, mode, true);
+	view.setUint32(stat + statx.stxUid, override.uid, true);
+	view.setUint32(stat + statx.stxGid, override.gid, true);
+	if (override.major !== 0 || override.minor !== 0) {
+		view.setUint32(stat + statx.stxRdevMajor, override.major, true);
+		view.setUint32(stat + statx.stxRdevMinor, override.minor, true);
+	}
+}

@@ -1,0 +1,56 @@
+/**
+ * Work that takes long: copying content, waiting for the disk. What starts it goes on when it is done; meanwhile
+ * the thread that answers requests is free.
+ */
+import type { Fd } from "../native/libc/file.ts";
+import { dataSync, sync, syncFileSystem } from "../native/libc/file.ts";
+import { copyContent } from "./copy-content.ts";
+import type { NodeId } from "./node.ts";
+
+export type Task =
+	/** Copies `length` bytes and, with `durable`, waits until they are on the disk. */
+	| {
+			readonly kind: "copy";
+			readonly from: Fd;
+			readonly to: Fd;
+			readonly length: number;
+			readonly durable: boolean;
+	  }
+	| { readonly kind: "sync" | "dataSync" | "syncFileSystem"; readonly fd: Fd };
+
+export interface Jobs {
+	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */
+	run(task: Task, done: (result: number) => void): void;
+}
+
+/** Does a task on the calling thread; returns 0 or -errno. */
+export function perform(task: Task): number {
+	switch (task.kind) {
+		case "copy": {
+			const copied = copyContent(task.from, task.to, task.length);
+			return copied === 0 && task.durable ? dataSync(task.to) : copied;
+		}
+		case "sync":
+			return sync(task.fd);
+		case "dataSync":
+			return dataSync(task.fd);
+		case "syncFileSystem":
+			return syncFileSystem(task.fd);
+	}
+}
+
+/** Jobs that are done at once: for callers that have nothing else to do meanwhile. */
+export const inlineJobs: Jobs = {
+	run: (task, done) => done(perform(task)),
+};
+
+/** Thrown by an operation that must wait: it changed nothing and is to be run again once `node` is idle. */
+export class Deferred extends Error {
+	override readonly name = "Deferred";
+	readonly node: NodeId;
+
+	constructor(node: NodeId) {
+		super("waits for a job");
+		this.node = node;
+	}
+}

@@ -1,0 +1,85 @@
+/**
+ * A layer: one directory tree of the overlay, and how a directory in it is opened.
+ *
+ * Where the kernel allows it a layer is reached through a private clone of its mount (open_tree(2)), as kernel
+ * overlayfs does: nothing mounted inside the tree shows, so the walk can never come into the overlay's own mount
+ * or leave the file system; a lower layer's clone is read-only and keeps no access times. Without that privilege
+ * the tree is walked in place, and mount points in it are refused (EXDEV).
+ *
+ * Nothing follows a symlink inside a layer: directories are opened one name at a time.
+ */
+
+import {
+	EACCES,
+	EPERM,
+	O_DIRECTORY,
+	O_NOATIME,
+	O_NOFOLLOW,
+	O_PATH,
+	O_RDONLY,
+	RESOLVE_BENEATH,
+	RESOLVE_NO_SYMLINKS,
+	RESOLVE_NO_XDEV,
+	statx,
+} from "../native/layout.ts";
+import { check } from "../native/libc/errno.ts";
+import { close, type Fd, openAt, openResolved } from "../native/libc/file.ts";
+import { statDescriptor } from "../native/libc/metadata.ts";
+import { type Offset, reserve, view } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+
+const STAT = reserve(statx.sizeof);
+const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+
+export class Layer {
+	/** Position in the overlay's list; 0 is the topmost. */
+	readonly index: number;
+	/** As given by the user; for messages. */
+	readonly path: ByteString;
+	readonly root: Fd;
+	/** Reached through a private clone of its mount. */
+	readonly isolated: boolean;
+	/** Identifies the file system, as statx(2) gives it. */
+	readonly device: string;
+	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
+	mayShareBlocks = true;
+	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
+	private noAccessTime = O_NOATIME;
+
+	/** Takes over `root`, a descriptor that can be read. */
+	constructor(index: number, path: ByteString, root: Fd, isolated: boolean) {
+		this.index = index;
+		this.path = path;
+		this.root = root;
+		this.isolated = isolated;
+		check(statDescriptor(root, STAT));
+		this.device = `${view.getUint32(STAT + statx.stxDevMajor, true)}:${view.getUint32(STAT + statx.stxDevMinor, true)}`;
+	}
+
+	/**
+	 * Opens a directory below `parent` for reading, or for looking names up only where reading it is not allowed.
+	 * Returns -ENOTDIR or -ELOOP for anything else of that name, -EXDEV for a mount point.
+	 */
+	openDirectory(parent: Fd, name: Offset): Fd {
+		const fd = this.open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+		return fd === -EACCES ? this.open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW) : fd;
+	}
+
+	/** Opens a name below `parent` without following symlinks and without touching its access time. */
+	open(parent: Fd, name: Offset, flags: number): Fd {
+		const noAccessTime = (flags & O_PATH) === 0 ? this.noAccessTime : 0;
+		const fd = this.openExactly(parent, name, flags | O_NOFOLLOW | noAccessTime);
+		if (fd !== -EPERM || noAccessTime === 0) return fd;
+		const again = this.openExactly(parent, name, flags | O_NOFOLLOW);
+		if (again >= 0) this.noAccessTime = 0;
+		return again;
+	}
+
+	private openExactly(parent: Fd, name: Offset, flags: number): Fd {
+		return this.isolated ? openAt(parent, name, flags) : openResolved(parent, name, flags, CONFINED);
+	}
+
+	close(): void {
+		close(this.root);
+	}
+}

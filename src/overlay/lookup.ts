@@ -1,0 +1,185 @@
+/** Finding a name in the layers, and making the node for what was found. */
+
+import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, S_IFMT, statx } from "../native/layout.ts";
+import { fail } from "../native/libc/errno.ts";
+import { stat, statDescriptor } from "../native/libc/metadata.ts";
+import { copy, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import { STAT } from "./attributes.ts";
+import type { Directory } from "./directory.ts";
+import { measure, NAME_MAX } from "./name.ts";
+import { NO_NODE, type NodeId, PURE } from "./node.ts";
+import { readOrigin } from "./origin.ts";
+import type { Overlay } from "./overlay.ts";
+import {
+	ATTRIBUTE_WHITEOUTS,
+	hasWhiteoutAttribute,
+	hasWhiteoutFile,
+	IMPURE,
+	isReserved,
+	isWhiteoutDevice,
+} from "./whiteout.ts";
+
+/** No layer shows the name. */
+export const NOWHERE = -1;
+
+const PROBE = reserve(statx.sizeof);
+
+/**
+ * The node of a name, its attributes in STAT; NO_NODE where no layer shows the name.
+ * Throws ENAMETOOLONG and what looking may. Source: Linux fs/overlayfs/namei.c, ovl_lookup.
+ */
+export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
+	const { nodes } = overlay;
+	const directory = overlay.directory(parent);
+	const measured = measure(name);
+	if (measured.length > NAME_MAX) fail(ENAMETOOLONG);
+	if (isReserved(name) || directory.removed) return NO_NODE;
+	const known = nodes.find(parent, name, measured);
+	if (known !== NO_NODE) {
+		const layer = nodes.layer(known);
+		const fd = directory.fd(layer);
+		if (stat(fd, name, STAT) === 0 && kindOf(STAT) === nodes.kind(known)) {
+			return overlay.show(known, fd, name);
+		}
+		overlay.loseName(known);
+	}
+	const layer = findLayer(overlay, directory, name, STAT);
+	return layer === NOWHERE ? NO_NODE : adopt(overlay, directory, name, layer);
+}
+
+/** As {@link lookup}, of a name that must be there. Throws ENOENT. */
+export function lookupExisting(overlay: Overlay, parent: NodeId, name: Name): NodeId {
+	const node = lookup(overlay, parent, name);
+	return node === NO_NODE ? fail(ENOENT) : node;
+}
+
+/** The topmost layer that shows a name, its `struct statx` in `target`; NOWHERE if none does. */
+export function findLayer(overlay: Overlay, directory: Directory, name: Name, target: Offset): number {
+	const listing = overlay.directories.listIfWorthwhile(directory);
+	if (listing !== undefined) {
+		const slot = listing.find(name, measure(name));
+		if (slot === -1 || !listing.isVisible(slot)) return NOWHERE;
+		const layer = listing.layer(slot);
+		const result = stat(directory.fd(layer), name, target);
+		if (result === 0) return layer;
+		return result === -ENOENT ? NOWHERE : fail(-result);
+	}
+	return probe(directory, 0, name, target);
+}
+
+/** Asks the directory's layers, from the `first` of them on. */
+function probe(directory: Directory, first: number, name: Name, target: Offset): number {
+	const { layers, fds, marks } = directory;
+	const last = layers.length - 1;
+	for (let at = first; at <= last; at++) {
+		const fd = fds[at]!;
+		const result = stat(fd, name, target);
+		if (result === 0) {
+			if (isWhiteoutDevice(target)) return NOWHERE;
+			const byAttribute = (marks[at]! & ATTRIBUTE_WHITEOUTS) !== 0 && kindOf(target) === DT_REG;
+			return byAttribute && hasWhiteoutAttribute(fd, name) ? NOWHERE : layers[at]!;
+		}
+		if (result !== -ENOENT) fail(-result);
+		if (at < last && hasWhiteoutFile(fd, name, measure(name).length)) return NOWHERE;
+	}
+	return NOWHERE;
+}
+
+/** Whether a lower layer would show the name if the upper layer had nothing of it. */
+export function isBelow(overlay: Overlay, directory: Directory, name: Name): boolean {
+	if (!overlay.isUpper(directory.node)) return findLayer(overlay, directory, name, PROBE) !== NOWHERE;
+	if (!directory.isMerged) return false;
+	const listing = overlay.directories.listIfWorthwhile(directory);
+	if (listing === undefined) return probe(directory, 1, name, PROBE) !== NOWHERE;
+	const slot = listing.find(name, measure(name));
+	if (slot === -1) return false;
+	return listing.layer(slot) === 0 ? listing.showsBelow(slot) : listing.isVisible(slot);
+}
+
+/**
+ * The node for a name found in layer `layer`, made if the kernel does not know it yet; its raw attributes are in
+ * STAT and are those users see afterwards.
+ */
+export function adopt(overlay: Overlay, directory: Directory, name: Name, layer: number): NodeId {
+	const { nodes } = overlay;
+	const kind = kindOf(STAT);
+	const linked = overlay.work !== undefined && layer === 0 && kind !== DT_DIR && linkCount(STAT) > 1;
+	const known = linked ? overlay.upperLinks.find(STAT) : NO_NODE;
+	const node = known === NO_NODE ? nodes.add(kind, layer) : known;
+	try {
+		if (!nodes.isNamed(node)) {
+			nodes.attach(node, directory.node, name, measure(name));
+			overlay.files.unpin(node);
+		}
+		if (known === NO_NODE) {
+			if (kind === DT_DIR) adoptDirectory(overlay, directory, node, layer);
+			else numberFile(overlay, directory, node, layer);
+			if (linked) overlay.linkUpper(node, STAT);
+		}
+		overlay.show(node, directory.fd(layer), name);
+	} catch (error) {
+		nodes.freeIfUnused(node);
+		throw error;
+	}
+	return node;
+}
+
+/** Whether lower layers join in, and with which inode number a merged directory is shown: its topmost lower one. */
+function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer: number): void {
+	const { nodes, inodes } = overlay;
+	if (layer === parent.layers.at(-1)) {
+		nodes.setFlag(node, PURE, true);
+	} else {
+		const directory = overlay.directories.get(node);
+		if (!directory.isMerged) {
+			nodes.setFlag(node, PURE, true);
+		} else if (overlay.work !== undefined && layer === 0 && statDescriptor(directory.fds[1]!, PROBE) === 0) {
+			inodes.translate(directory.layers[1]!, inodeLow(PROBE), inodeHigh(PROBE));
+			nodes.setInode(node, inodes.low, inodes.high);
+			return;
+		}
+	}
+	inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
+	nodes.setInode(node, inodes.low, inodes.high);
+}
+
+/** A file that was copied up keeps the number it had in the lower layer. */
+function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer: number): void {
+	const { nodes, inodes } = overlay;
+	const mayHaveOrigin = overlay.work !== undefined && layer === 0 && (directory.marks[0]! & IMPURE) !== 0;
+	const origin =
+		mayHaveOrigin && !overlay.options.fastInode
+			? readOrigin(overlay, directory.fds[0]!, nodes.name(node), PROBE)
+			: NOWHERE;
+	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
+	else inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));
+	nodes.setInode(node, inodes.low, inodes.high);
+}
+
+/** `DT_*` of a `struct statx`. */
+export function kindOf(stat: Offset): number {
+	return (view.getUint16(stat + statx.stxMode, true) & S_IFMT) >> 12;
+}
+
+export function linkCount(stat: Offset): number {
+	return view.getUint32(stat + statx.stxNlink, true);
+}
+
+export function inodeLow(stat: Offset): number {
+	return view.getUint32(stat + statx.stxIno, true);
+}
+
+export function inodeHigh(stat: Offset): number {
+	return view.getUint32(stat + statx.stxIno + 4, true);
+}
+
+/** Copies a `struct statx`. */
+export function copyStat(target: Offset, source: Offset): void {
+	copy(target, source, statx.sizeof);
+}
+
+/** Refuses names that cannot be made: too long, or with a meaning of their own in a layer. */
+export function checkNewName(name: Name): void {
+	if (measure(name).length > NAME_MAX) fail(ENAMETOOLONG);
+	if (isReserved(name)) fail(EINVAL);
+}

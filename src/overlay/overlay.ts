@@ -1,0 +1,205 @@
+/**
+ * The overlay: layers merged into one tree. State and invariants; what is done with it stands in the other files
+ * of this folder. Nothing here knows of FUSE: every operation can be called on plain directories.
+ *
+ * - `layers[0]` is the upper layer if there is `work`, else the topmost lower one.
+ * - Lower layers are never changed.
+ * - A node's place on disk is its name in its parent's directory in its topmost layer, or, once it has no name,
+ *   the descriptor pinned in `files` (for directories: in `directories`).
+ */
+
+import { AT_EMPTY_PATH, DT_DIR, EROFS, ESTALE } from "../native/layout.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import type { Fd } from "../native/libc/file.ts";
+import { statDescriptor } from "../native/libc/metadata.ts";
+import { EMPTY_NAME, type Name, type Offset } from "../native/memory.ts";
+import { finishAttributes, STAT } from "./attributes.ts";
+import { type Directory, DirectoryCache } from "./directory.ts";
+import { FileCache } from "./file.ts";
+import type { Identity } from "./identity.ts";
+import { InodeNumbers } from "./inode-number.ts";
+import { Deferred, type Jobs, type Task } from "./job.ts";
+import type { Layer } from "./layer.ts";
+import { UpperLinks } from "./link.ts";
+import { inodeHigh, inodeLow } from "./lookup.ts";
+import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
+import type { Workdir } from "./workdir.ts";
+
+export interface OverlayOptions {
+	/** Changes are made durable where that is asked for, and at copy-up. */
+	readonly fsync: boolean;
+	/** Directories show a link count of 1. */
+	readonly staticLinkCount: boolean;
+	/** Trust readdir's inode numbers instead of resolving origins. */
+	readonly fastInode: boolean;
+	readonly inode32: boolean;
+	/** Extended attributes can be used through the mount. */
+	readonly xattrs: boolean;
+	/** `security.*` attributes are kept as `user.containers.override_security.*` (xattr_permissions=2). */
+	readonly isolatesSecurity: boolean;
+	/** The ids this process runs under. */
+	readonly uid: number;
+	readonly gid: number;
+	/** Descriptors the caches may keep open. */
+	readonly largestDescriptors: number;
+	/** Bytes of directory listings kept in memory. */
+	readonly largestListings: number;
+}
+
+/** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
+export interface Place {
+	directory: Fd;
+	name: Name;
+	/** AT_EMPTY_PATH for the empty name, else 0. */
+	flags: number;
+}
+
+export class Overlay {
+	readonly layers: readonly Layer[];
+	/** Where changes are prepared; undefined: a read-only overlay. */
+	readonly work: Workdir | undefined;
+	readonly options: OverlayOptions;
+	readonly identity: Identity | undefined;
+	readonly jobs: Jobs;
+	readonly nodes: NodeTable;
+	readonly directories: DirectoryCache;
+	readonly files: FileCache;
+	readonly upperLinks = new UpperLinks();
+	readonly inodes: InodeNumbers;
+	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
+	readonly failures = new Map<NodeId, number>();
+	/** Told of every node on which a job has ended: what waited for it can be run again. */
+	onIdle: (node: NodeId) => void = () => {};
+	private readonly place: Place = { directory: -1 as Fd, name: EMPTY_NAME, flags: 0 };
+
+	constructor(
+		layers: readonly Layer[],
+		work: Workdir | undefined,
+		identity: Identity | undefined,
+		jobs: Jobs,
+		options: OverlayOptions,
+	) {
+		this.layers = layers;
+		this.work = work;
+		this.identity = identity;
+		this.jobs = jobs;
+		this.options = options;
+		this.nodes = new NodeTable((node) => this.release(node));
+		this.directories = new DirectoryCache(this, options.largestDescriptors / 2, options.largestListings);
+		this.files = new FileCache(this, options.largestDescriptors / 2);
+		this.inodes = new InodeNumbers(layers, options.inode32);
+		this.nodes.setKind(ROOT, DT_DIR);
+		this.directories.openRoot();
+		this.numberRoot();
+	}
+
+	/** As for other merged directories: the topmost lower layer's number, which no copy-up changes. */
+	private numberRoot(): void {
+		const lower = this.work === undefined ? 0 : 1;
+		check(statDescriptor(this.layers[lower]!.root, STAT));
+		this.inodes.translate(lower, inodeLow(STAT), inodeHigh(STAT));
+		this.nodes.setInode(ROOT, this.inodes.low, this.inodes.high);
+	}
+
+	/** Whether the node's object is in the upper layer. */
+	isUpper(node: NodeId): boolean {
+		return this.work !== undefined && this.nodes.layer(node) === 0;
+	}
+
+	/** Whether new objects of this process belong to these ids by themselves. */
+	isOwn(uid: number, gid: number): boolean {
+		return uid === this.options.uid && gid === this.options.gid;
+	}
+
+	/** The workdir of an overlay that can be changed. Throws EROFS for one that cannot. */
+	writable(): Workdir {
+		return this.work ?? fail(EROFS);
+	}
+
+	/** The node's place on disk, in a record that the next call overwrites. */
+	locate(node: NodeId): Place {
+		const { nodes, place } = this;
+		if (nodes.isNamed(node) && node !== ROOT) {
+			place.directory = this.directories.get(nodes.parent(node)).fd(nodes.layer(node));
+			place.name = nodes.name(node);
+			place.flags = 0;
+			return place;
+		}
+		place.directory = nodes.kind(node) === DT_DIR ? this.topOf(node) : this.files.pinned(node);
+		place.name = EMPTY_NAME;
+		place.flags = AT_EMPTY_PATH;
+		return place;
+	}
+
+	/** Turns a node's raw attributes in STAT, read from its name, into those users see; returns the node. */
+	show(node: NodeId, directory: Fd, name: Name): NodeId {
+		this.identity?.show(this.nodes.layer(node), directory, name, STAT);
+		finishAttributes(this, node);
+		return node;
+	}
+
+	/** The node's directory to look names up in or to change. Throws ESTALE for an id the kernel cannot hold. */
+	directory(node: NodeId): Directory {
+		if (!this.nodes.has(node)) fail(ESTALE);
+		return this.directories.get(node);
+	}
+
+	/** Other names may lead to the same file of the upper layer; its `struct statx` is at `stat`. */
+	linkUpper(node: NodeId, stat: Offset): void {
+		if (this.nodes.flag(node, LINKED)) return;
+		this.nodes.setFlag(node, LINKED, true);
+		this.upperLinks.add(node, stat);
+	}
+
+	/** Makes the node reachable without its name, which is about to be removed. */
+	keep(node: NodeId): void {
+		this.settle(node);
+		if (this.nodes.lookupCount(node) === 0) return;
+		if (this.nodes.kind(node) === DT_DIR) this.directories.get(node);
+		else this.files.pin(node);
+	}
+
+	/** The node's name is gone from the layers. */
+	loseName(node: NodeId): void {
+		if (this.nodes.kind(node) === DT_DIR) this.directories.markRemoved(node);
+		this.nodes.detach(node);
+		this.nodes.freeIfUnused(node);
+	}
+
+	/** Throws {@link Deferred} while a job works on the node. */
+	settle(node: NodeId): void {
+		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
+	}
+
+	/** Starts a job on a node: requests that would interfere wait for it. Throws {@link Deferred} unless it is done at once. */
+	runJob(node: NodeId, task: Task, done: (result: number) => void): void {
+		this.nodes.setFlag(node, BUSY, true);
+		this.jobs.run(task, (result) => {
+			this.nodes.setFlag(node, BUSY, false);
+			try {
+				done(result);
+			} finally {
+				this.nodes.freeIfUnused(node);
+				this.onIdle(node);
+			}
+		});
+		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
+	}
+
+	private topOf(node: NodeId): Fd {
+		return this.directories.get(node).fds[0]!;
+	}
+
+	/** Takes back what is kept beyond the limits. To be called between requests. */
+	trim(): void {
+		this.directories.trim();
+		this.files.trim();
+	}
+
+	private release(node: NodeId): void {
+		this.directories.drop(node);
+		this.files.drop(node);
+		this.failures.delete(node);
+		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
+	}
+}

@@ -1,0 +1,153 @@
+/** Reading the layers' directories into one listing, and the inode numbers that readdir shows. */
+
+import {
+	DT_CHR,
+	DT_REG,
+	DT_UNKNOWN,
+	EBADF,
+	linuxDirent64,
+	O_DIRECTORY,
+	O_RDONLY,
+	S_IFMT,
+	SEEK_SET,
+	statx,
+} from "../native/layout.ts";
+import { readEntries } from "../native/libc/directory.ts";
+import { check } from "../native/libc/errno.ts";
+import { close, type Fd, seek } from "../native/libc/file.ts";
+import { stat } from "../native/libc/metadata.ts";
+import { bytes, type Name, readString, reserve, store, view, writeString } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import type { Directory } from "./directory.ts";
+import type { Layer } from "./layer.ts";
+import type { Listing, Slot } from "./listing.ts";
+import { measure, NAME_MAX } from "./name.ts";
+import { NO_NODE } from "./node.ts";
+import { readOrigin } from "./origin.ts";
+import type { Overlay } from "./overlay.ts";
+import {
+	ATTRIBUTE_WHITEOUTS,
+	hasWhiteoutAttribute,
+	hiddenName,
+	IMPURE,
+	isMarker,
+	isReserved,
+	isWhiteoutDevice,
+	OPAQUE,
+	readMarks,
+} from "./whiteout.ts";
+import { isDot } from "./workdir.ts";
+
+/** No layer. */
+const NOWHERE = -1;
+const ENTRIES_SIZE = 1 << 18;
+const ENTRIES = reserve(ENTRIES_SIZE);
+const STAT = reserve(statx.sizeof);
+const HIDDEN = reserve(NAME_MAX + 1) as Name;
+const SELF = store("." as ByteString);
+
+/** Reads every contributing layer of a directory, topmost first, into an empty listing. */
+export function fillListing(overlay: Overlay, directory: Directory, listing: Listing): void {
+	for (let at = 0; at < directory.layers.length; at++) {
+		const layer = overlay.layers[directory.layers[at]!]!;
+		fillFromLayer(layer, directory.fds[at]!, directory.marks[at]!, listing);
+	}
+}
+
+function fillFromLayer(layer: Layer, fd: Fd, marks: number, listing: Listing): void {
+	// `.wh.NAME` counts for the layers below only, so these are entered after the layer's own names.
+	const whiteoutFiles: ByteString[] = [];
+	const reader = rewind(layer, fd);
+	try {
+		for (;;) {
+			const length = check(readEntries(reader, ENTRIES, ENTRIES_SIZE));
+			if (length === 0) break;
+			for (let at = ENTRIES; at < ENTRIES + length; at += view.getUint16(at + linuxDirent64.dReclen, true)) {
+				const name = (at + linuxDirent64.dName) as Name;
+				if (bytes[name] === 0x2e) {
+					if (isDot(name)) continue;
+					if (isReserved(name)) {
+						if (!isMarker(name)) whiteoutFiles.push(readString(hiddenName(name)));
+						continue;
+					}
+				}
+				addEntry(layer, fd, marks, listing, at, name);
+			}
+		}
+	} finally {
+		if (reader !== fd) close(reader);
+	}
+	for (const hidden of whiteoutFiles) {
+		writeString(HIDDEN, hidden);
+		listing.addWhiteout(layer.index, HIDDEN, measure(HIDDEN), true);
+	}
+}
+
+/** The descriptor set to the first entry; a new one where it was opened for looking names up only. */
+function rewind(layer: Layer, fd: Fd): Fd {
+	const result = seek(fd, 0, SEEK_SET);
+	if (result !== -EBADF) {
+		check(result);
+		return fd;
+	}
+	return check(layer.open(fd, SELF, O_RDONLY | O_DIRECTORY));
+}
+
+function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: number, name: Name): void {
+	let type = bytes[at + linuxDirent64.dType]!;
+	const attributes = (marks & ATTRIBUTE_WHITEOUTS) !== 0;
+	if (type === DT_CHR || type === DT_UNKNOWN || (attributes && type === DT_REG)) {
+		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
+		if (stat(fd, name, STAT) === 0) {
+			type = (view.getUint16(STAT + statx.stxMode, true) & S_IFMT) >> 12;
+			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
+				listing.addWhiteout(layer.index, name, measure(name), false);
+				return;
+			}
+		}
+	}
+	const low = view.getUint32(at + linuxDirent64.dIno, true);
+	const high = view.getUint32(at + linuxDirent64.dIno + 4, true);
+	listing.add(layer.index, name, measure(name), type, low, high);
+}
+
+/**
+ * Sets `overlay.inodes` to the inode number stat(2) would show for an entry: as in its layer, but for a directory that
+ * lower layers contribute to that of the topmost of them, and for a copied-up file that of its origin.
+ */
+export function numberOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot): void {
+	const { inodes, nodes } = overlay;
+	const layer = listing.layer(slot);
+	const mayDiffer = overlay.work !== undefined && layer === 0 && !overlay.options.fastInode;
+	if (mayDiffer && (listing.isMerged(slot) || (directory.marks[0]! & IMPURE) !== 0)) {
+		const name = listing.name(slot);
+		const known = nodes.find(directory.node, name, measure(name));
+		if (known !== NO_NODE) {
+			inodes.low = nodes.inodeLow(known);
+			inodes.high = nodes.inodeHigh(known);
+			return;
+		}
+		const origin = originOf(overlay, directory, listing, slot, name);
+		if (origin !== NOWHERE) {
+			inodes.translate(
+				origin,
+				view.getUint32(STAT + statx.stxIno, true),
+				view.getUint32(STAT + statx.stxIno + 4, true),
+			);
+			return;
+		}
+	}
+	inodes.translate(layer, listing.inodeLow(slot), listing.inodeHigh(slot));
+}
+
+/** The layer an entry of the upper layer takes its number from, with that object's attributes in this file's STAT. */
+function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot, name: Name): number {
+	const upper = directory.fds[0]!;
+	if (!listing.isMerged(slot)) return readOrigin(overlay, upper, name, STAT);
+	const fd = overlay.layers[0]!.openDirectory(upper, name);
+	if (fd < 0) return NOWHERE;
+	const opaque = (readMarks(fd) & OPAQUE) !== 0;
+	close(fd);
+	const lower = listing.layersOf(slot)[1]!;
+	return !opaque && stat(directory.fd(lower), name, STAT) === 0 ? lower : NOWHERE;
+}

@@ -1,0 +1,92 @@
+/** Removing names: unlink and rmdir. Source: Linux fs/overlayfs/dir.c, ovl_do_remove. */
+
+import { AT_REMOVEDIR, DT_DIR, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, statx } from "../native/layout.ts";
+import { moveName, removeName } from "../native/libc/directory.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import type { Fd } from "../native/libc/file.ts";
+import { type Name, reserve } from "../native/memory.ts";
+import { copyUp } from "./copy-up.ts";
+import type { Directory } from "./directory.ts";
+import { findLayer, isBelow, kindOf, lookupExisting, NOWHERE } from "./lookup.ts";
+import { measure } from "./name.ts";
+import { NO_NODE, type NodeId } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+import { placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
+import type { Workdir } from "./workdir.ts";
+
+const PROBE = reserve(statx.sizeof);
+
+/** Removes a name of anything but a directory. Throws ENOENT, EISDIR, EROFS and what removing may. */
+export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
+	const work = overlay.writable();
+	const directory = overlay.directory(parent);
+	const node = overlay.nodes.find(parent, name, measure(name));
+	const layer = node === NO_NODE ? findLayer(overlay, directory, name, PROBE) : overlay.nodes.layer(node);
+	if (layer === NOWHERE) fail(ENOENT);
+	if ((node === NO_NODE ? kindOf(PROBE) : overlay.nodes.kind(node)) === DT_DIR) fail(EISDIR);
+	if (node !== NO_NODE) overlay.settle(node);
+	copyUp(overlay, parent);
+	const below = isBelow(overlay, directory, name);
+	if (node !== NO_NODE) overlay.keep(node);
+	const upper = directory.fds[0]!;
+	const { length } = measure(name);
+	if (layer !== 0) placeWhiteout(work, upper, name, length);
+	else if (below) replaceByWhiteout(work, upper, name, length);
+	else check(removeName(upper, name, 0));
+	noteRemoval(work, directory, name, below);
+	if (node !== NO_NODE) overlay.loseName(node);
+}
+
+/** Removes a directory that is empty to the user. Throws ENOTEMPTY, ENOTDIR, ENOENT, EROFS and what removing may. */
+export function rmdir(overlay: Overlay, parent: NodeId, name: Name): void {
+	const work = overlay.writable();
+	const directory = overlay.directory(parent);
+	let node = overlay.nodes.find(parent, name, measure(name));
+	if (node === NO_NODE) node = lookupExisting(overlay, parent, name);
+	if (overlay.nodes.kind(node) !== DT_DIR) fail(ENOTDIR);
+	const child = overlay.directories.get(node);
+	// Alone in the upper layer: the file system under us knows best whether it is empty.
+	const askDisk = overlay.isUpper(node) && !child.isMerged && child.listing === undefined;
+	if (!askDisk && overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
+	copyUp(overlay, parent);
+	const below = isBelow(overlay, directory, name);
+	const upper = directory.fds[0]!;
+	const { length } = measure(name);
+	if (!overlay.isUpper(node)) {
+		placeWhiteout(work, upper, name, length);
+	} else if (below) {
+		if (overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
+		replaceDirectoryByWhiteout(work, upper, name, length);
+	} else {
+		removeUpperDirectory(overlay, work, child, upper, name);
+	}
+	noteRemoval(work, directory, name, below);
+	overlay.loseName(node);
+}
+
+/** Removes a directory that has nothing below it; whiteouts in it, which users do not see, go with it. */
+function removeUpperDirectory(
+	overlay: Overlay,
+	work: Workdir,
+	child: Directory,
+	upper: Fd,
+	name: Name,
+): void {
+	const result = removeName(upper, name, AT_REMOVEDIR);
+	if (result !== -ENOTEMPTY) {
+		check(result);
+		return;
+	}
+	if (overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
+	const temporary = work.temporaryName();
+	check(moveName(upper, name, work.fd, temporary, 0));
+	work.removeTree(temporary);
+}
+
+/** Keeps the parent's listing in step with a name that is gone. */
+export function noteRemoval(work: Workdir, directory: Directory, name: Name, whiteout: boolean): void {
+	const { listing } = directory;
+	if (listing === undefined) return;
+	const slot = listing.find(name, measure(name));
+	if (slot !== -1) listing.remove(slot, whiteout, work.fileWhiteouts);
+}

@@ -1,0 +1,225 @@
+/**
+ * Renaming. Only what lies wholly in the upper layer is moved: files are copied up first; a directory that lower
+ * layers contribute to is refused (EXDEV), and callers such as mv(1) copy it then, as with kernel overlayfs without
+ * redirect_dir. Source: Linux fs/overlayfs/dir.c, ovl_rename.
+ */
+
+import {
+	DT_DIR,
+	EEXIST,
+	EINVAL,
+	EISDIR,
+	ENOENT,
+	ENOTDIR,
+	ENOTEMPTY,
+	EXDEV,
+	O_DIRECTORY,
+	O_NOFOLLOW,
+	O_RDONLY,
+	RENAME_EXCHANGE,
+	RENAME_NOREPLACE,
+	RENAME_WHITEOUT,
+	statx,
+} from "../native/layout.ts";
+import { makeDirectory, moveName, removeName } from "../native/libc/directory.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { close, openAt } from "../native/libc/file.ts";
+import { stat } from "../native/libc/metadata.ts";
+import { type Name, reserve } from "../native/memory.ts";
+import { copyUp } from "./copy-up.ts";
+import type { Directory } from "./directory.ts";
+import { checkNewName, inodeHigh, inodeLow, isBelow, lookup, lookupExisting } from "./lookup.ts";
+import { measure } from "./name.ts";
+import { NO_NODE, type NodeId } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+import { noteRemoval } from "./remove.ts";
+import {
+	IMPURE,
+	isWhiteoutName,
+	makeOpaque,
+	markImpure,
+	placeWhiteout,
+	removeWhiteoutFile,
+} from "./whiteout.ts";
+import type { Workdir } from "./workdir.ts";
+
+const PROBE = reserve(statx.sizeof);
+
+/** One end of a rename. */
+interface End {
+	readonly directory: Directory;
+	readonly name: Name;
+	/** NO_NODE for a new name that is free. */
+	readonly node: NodeId;
+	/** A lower layer shows something under this name. */
+	readonly below: boolean;
+}
+
+/**
+ * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT.
+ * Throws EXDEV for directories with lower content, ENOTEMPTY, EEXIST, EROFS and what renaming may.
+ */
+export function rename(
+	overlay: Overlay,
+	parent: NodeId,
+	name: Name,
+	newParent: NodeId,
+	newName: Name,
+	flags: number,
+): void {
+	const work = overlay.writable();
+	checkNewName(newName);
+	const node = lookupExisting(overlay, parent, name);
+	const target = lookup(overlay, newParent, newName);
+	const exchange = (flags & RENAME_EXCHANGE) !== 0;
+	if ((flags & RENAME_NOREPLACE) !== 0 && target !== NO_NODE) fail(EEXIST);
+	if (exchange && target === NO_NODE) fail(ENOENT);
+	// Two names of one file: POSIX has nothing done.
+	if (node === target) return;
+	prepareToMove(overlay, node);
+	if (exchange) prepareToMove(overlay, target);
+	else if (target !== NO_NODE) checkReplaceable(overlay, node, target);
+	copyUp(overlay, parent);
+	copyUp(overlay, newParent);
+	const from = endOf(overlay, parent, name, node);
+	const to = endOf(overlay, newParent, newName, target);
+	if (exchange) exchangeNames(overlay, work, from, to);
+	else moveTo(overlay, work, from, to, (flags & RENAME_WHITEOUT) !== 0);
+}
+
+function endOf(overlay: Overlay, parent: NodeId, name: Name, node: NodeId): End {
+	const directory = overlay.directory(parent);
+	if (directory.removed) fail(ENOENT);
+	return { directory, name, node, below: isBelow(overlay, directory, name) };
+}
+
+/** Brings what is to be moved wholly into the upper layer. */
+function prepareToMove(overlay: Overlay, node: NodeId): void {
+	overlay.settle(node);
+	if (overlay.nodes.kind(node) !== DT_DIR) {
+		copyUp(overlay, node);
+		return;
+	}
+	if (!overlay.isUpper(node) || overlay.directories.get(node).isMerged) fail(EXDEV);
+}
+
+function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void {
+	const { nodes, directories } = overlay;
+	overlay.settle(target);
+	const isDirectory = nodes.kind(node) === DT_DIR;
+	if (nodes.kind(target) !== DT_DIR) {
+		if (isDirectory) fail(ENOTDIR);
+		return;
+	}
+	if (!isDirectory) fail(EISDIR);
+	if (directories.list(directories.get(target)).visible > 0) fail(ENOTEMPTY);
+}
+
+function moveTo(overlay: Overlay, work: Workdir, from: End, to: End, forceWhiteout: boolean): void {
+	const { nodes } = overlay;
+	const isDirectory = nodes.kind(from.node) === DT_DIR;
+	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
+	if (to.node !== NO_NODE) {
+		overlay.keep(to.node);
+		if (isDirectory && overlay.isUpper(to.node)) clearUpper(work, to);
+	}
+	moveInUpper(overlay, work, from, to, from.below || forceWhiteout);
+	if (to.directory.isMerged) removeWhiteoutFile(to.directory.fds[0]!, to.name, measure(to.name).length);
+	noteRemoval(work, from.directory, from.name, from.below || forceWhiteout);
+	noteArrival(overlay, work, to, from.node);
+	// A hard link may be known by another name than the one that was moved.
+	const isKnownByName = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
+	if (to.node !== NO_NODE && nodes.find(to.directory.node, to.name, measure(to.name)) === to.node) {
+		overlay.loseName(to.node);
+	}
+	if (!isKnownByName) return;
+	nodes.reference(from.node);
+	nodes.detach(from.node);
+	nodes.attach(from.node, to.directory.node, to.name, measure(to.name));
+	nodes.forget(from.node, 1);
+}
+
+/** The renames on disk: at every moment the upper layer shows either the old tree or the new one. */
+function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End, whiteout: boolean): void {
+	const fromFd = from.directory.fds[0]!;
+	const toFd = to.directory.fds[0]!;
+	const overWhiteout = to.node === NO_NODE && isWhiteoutName(toFd, to.name);
+	if (overlay.nodes.kind(from.node) === DT_DIR && overWhiteout) {
+		// A directory cannot replace the whiteout: they change places, and it stays where it is needed.
+		check(moveName(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE));
+		if (!whiteout) check(removeName(fromFd, from.name, 0));
+		return;
+	}
+	if (!whiteout) {
+		check(moveName(fromFd, from.name, toFd, to.name, 0));
+		return;
+	}
+	const { length } = measure(from.name);
+	if (work.fileWhiteouts) {
+		placeWhiteout(work, fromFd, from.name, length);
+		check(moveName(fromFd, from.name, toFd, to.name, 0));
+		return;
+	}
+	const moved = moveName(fromFd, from.name, toFd, to.name, RENAME_WHITEOUT);
+	if (moved !== -EINVAL) {
+		check(moved);
+		return;
+	}
+	// The file system makes devices but not this: what is below may show for a moment.
+	check(moveName(fromFd, from.name, toFd, to.name, 0));
+	placeWhiteout(work, fromFd, from.name, length);
+}
+
+/**
+ * Empties a directory about to be replaced of whiteouts, which rename(2) would not replace: an empty opaque one takes
+ * its place first. Source: ovl_clear_empty.
+ */
+function clearUpper(work: Workdir, end: End): void {
+	const upper = end.directory.fds[0]!;
+	const temporary = work.temporaryName();
+	check(makeDirectory(work.fd, temporary, 0o700));
+	const fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+	try {
+		makeOpaque(work, fd);
+	} finally {
+		close(fd);
+	}
+	const exchanged = moveName(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
+	work.removeTree(temporary);
+	check(exchanged);
+}
+
+function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): void {
+	const { nodes, directories } = overlay;
+	for (const [end, other] of [
+		[from, to],
+		[to, from],
+	] as const) {
+		if (nodes.kind(end.node) === DT_DIR && other.below) makeOpaque(work, directories.get(end.node).fds[0]!);
+	}
+	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
+	noteArrival(overlay, work, to, from.node);
+	noteArrival(overlay, work, from, to.node);
+	nodes.reference(from.node);
+	nodes.reference(to.node);
+	const movesFrom = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
+	const movesTo = nodes.find(to.directory.node, to.name, measure(to.name)) === to.node;
+	if (movesFrom) nodes.detach(from.node);
+	if (movesTo) nodes.detach(to.node);
+	if (movesFrom) nodes.attach(from.node, to.directory.node, to.name, measure(to.name));
+	if (movesTo) nodes.attach(to.node, from.directory.node, from.name, measure(from.name));
+	nodes.forget(from.node, 1);
+	nodes.forget(to.node, 1);
+}
+
+/** Keeps listing and marks of a directory in step with what was moved into it. */
+function noteArrival(overlay: Overlay, work: Workdir, end: End, node: NodeId): void {
+	const { directory, name } = end;
+	const upper = directory.fds[0]!;
+	const isFile = overlay.nodes.kind(node) !== DT_DIR;
+	if (isFile && (directory.marks[0]! & IMPURE) === 0 && markImpure(work, upper))
+		directory.marks[0]! |= IMPURE;
+	if (directory.listing === undefined) return;
+	check(stat(upper, name, PROBE));
+	directory.listing.create(name, measure(name), overlay.nodes.kind(node), inodeLow(PROBE), inodeHigh(PROBE));
+}

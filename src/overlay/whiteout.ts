@@ -1,0 +1,262 @@
+/**
+ * Every decision on what hides what is below it.
+ *
+ * A whiteout hides one name of the lower layers. Read: a character device 0:0 of that name; an empty file
+ * `.wh.NAME`; and, in a directory whose `overlay.opaque` is `x`, an empty file of that name with the attribute
+ * `overlay.whiteout`. Written: the device, or the file where devices cannot be made.
+ *
+ * An opaque directory hides everything the lower layers have in it. Read: `trusted.overlay.opaque`,
+ * `user.overlay.opaque` or `user.fuseoverlayfs.opaque` with value `y`, or a file `.wh..wh..opq` in it. Written:
+ * `trusted.overlay.opaque`; without that privilege both `user.` attributes; the file where neither can be set.
+ *
+ * Source: Linux fs/overlayfs/namei.c and dir.c, the overlayfs document, and the OCI image layer format.
+ */
+
+import {
+	EEXIST,
+	EINVAL,
+	EIO,
+	EMLINK,
+	ENOENT,
+	EOPNOTSUPP,
+	EPERM,
+	O_CREAT,
+	O_NOFOLLOW,
+	O_WRONLY,
+	RENAME_EXCHANGE,
+	S_IFCHR,
+	S_IFMT,
+	statx,
+} from "../native/layout.ts";
+import { makeLink, makeNode, moveName, removeName } from "../native/libc/directory.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { close, type Fd, openAt } from "../native/libc/file.ts";
+import { stat } from "../native/libc/metadata.ts";
+import { getAttribute, getAttributeOf, listAttributesOf, setAttributeOf } from "../native/libc/xattr.ts";
+import {
+	bytes,
+	copy,
+	EMPTY_NAME,
+	type Name,
+	type Offset,
+	readBytes,
+	reserve,
+	store,
+	view,
+} from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import { NAME_MAX, startsWith } from "./name.ts";
+import type { Workdir } from "./workdir.ts";
+
+const PREFIX = ".wh." as ByteString;
+const OPAQUE_FILE = store(".wh..wh..opq" as ByteString);
+
+const TRUSTED_OPAQUE = store("trusted.overlay.opaque" as ByteString);
+const USER_OPAQUE = store("user.overlay.opaque" as ByteString);
+const FUSE_OPAQUE = store("user.fuseoverlayfs.opaque" as ByteString);
+const OPAQUE_ATTRIBUTES = [TRUSTED_OPAQUE, USER_OPAQUE, FUSE_OPAQUE];
+const WHITEOUT_ATTRIBUTES = ["trusted.overlay.whiteout", "user.overlay.whiteout"].map((name) =>
+	store(name as ByteString),
+);
+const TRUSTED_IMPURE = store("trusted.overlay.impure" as ByteString);
+const USER_IMPURE = store("user.overlay.impure" as ByteString);
+const YES = store("y" as ByteString);
+
+const VALUE = reserve(16);
+const LIST_SIZE = 65536;
+const LIST = reserve(LIST_SIZE);
+const STAT = reserve(statx.sizeof);
+const PREFIXED = reserve(NAME_MAX + 8) as Name;
+
+/** The directory hides what is below it. */
+export const OPAQUE = 1;
+/** Empty files in the directory may be whiteouts, by an attribute of theirs. */
+export const ATTRIBUTE_WHITEOUTS = 2;
+/** Files in the directory may have been copied up from elsewhere, so their origins must be looked at. */
+export const IMPURE = 4;
+
+/** Whether a name is one of those that stand for something else in a layer: `.wh.*`. */
+export function isReserved(name: Name): boolean {
+	return bytes[name] === 0x2e && startsWith(name, PREFIX);
+}
+
+/** Whether the name is the marker file of an opaque directory, or kin to it: `.wh..wh.*`. */
+export function isMarker(name: Name): boolean {
+	return startsWith(name, ".wh..wh." as ByteString);
+}
+
+/** The name that a `.wh.NAME` hides. */
+export function hiddenName(name: Name): Name {
+	return (name + PREFIX.length) as Name;
+}
+
+/** Whether a `struct statx` describes a whiteout device. */
+export function isWhiteoutDevice(stat: Offset): boolean {
+	return (
+		(view.getUint16(stat + statx.stxMode, true) & S_IFMT) === S_IFCHR &&
+		view.getUint32(stat + statx.stxRdevMajor, true) === 0 &&
+		view.getUint32(stat + statx.stxRdevMinor, true) === 0
+	);
+}
+
+/** Whether the empty file is a whiteout by attribute; only for directories marked ATTRIBUTE_WHITEOUTS. */
+export function hasWhiteoutAttribute(directory: Fd, name: Name): boolean {
+	return WHITEOUT_ATTRIBUTES.some((attribute) => getAttribute(directory, name, attribute, VALUE, 0) >= 0);
+}
+
+/** Whether the directory has a file `.wh.NAME`. */
+export function hasWhiteoutFile(directory: Fd, name: Name, length: number): boolean {
+	if (length + PREFIX.length > NAME_MAX) return false;
+	return stat(directory, whiteoutFileName(name, length), STAT) === 0;
+}
+
+/** `.wh.NAME`, in memory that the next call overwrites. */
+function whiteoutFileName(name: Name, length: number): Name {
+	for (let index = 0; index < PREFIX.length; index++) bytes[PREFIXED + index] = PREFIX.charCodeAt(index);
+	copy(PREFIXED + PREFIX.length, name, length + 1);
+	return PREFIXED;
+}
+
+/** What a directory of a layer says of itself: OPAQUE, ATTRIBUTE_WHITEOUTS, IMPURE. */
+export function readMarks(directory: Fd): number {
+	let marks = 0;
+	const length = listAttributesOf(directory, LIST, LIST_SIZE);
+	// Most directories have no attributes at all; a descriptor opened with O_PATH cannot list them.
+	if (length > 0) {
+		const list = readBytes(LIST, length);
+		if (list.includes("opaque\0")) marks |= readOpaque(directory);
+		if (list.includes(".overlay.impure\0") || list.includes("user.fuseoverlayfs.origin\0")) marks |= IMPURE;
+	} else if (length < 0 && length !== -EOPNOTSUPP) {
+		marks |= readOpaque(directory);
+	}
+	if ((marks & OPAQUE) === 0 && stat(directory, OPAQUE_FILE, STAT) === 0) marks |= OPAQUE;
+	return marks;
+}
+
+function readOpaque(directory: Fd): number {
+	for (const attribute of OPAQUE_ATTRIBUTES) {
+		let length = getAttributeOf(directory, attribute, VALUE, 16);
+		if (length < 0) length = getAttribute(directory, EMPTY_NAME, attribute, VALUE, 16);
+		if (length !== 1) continue;
+		const value = bytes[VALUE];
+		if (value === 0x79) return OPAQUE;
+		if (value === 0x78) return ATTRIBUTE_WHITEOUTS;
+	}
+	return 0;
+}
+
+/** Makes a directory hide what is below it. `directory` must be open for reading. */
+export function makeOpaque(work: Workdir, directory: Fd): void {
+	if (work.trustedAttributes) {
+		check(setAttributeOf(directory, TRUSTED_OPAQUE, YES, 1, 0));
+		return;
+	}
+	const kernel = setAttributeOf(directory, USER_OPAQUE, YES, 1, 0);
+	const fuse = setAttributeOf(directory, FUSE_OPAQUE, YES, 1, 0);
+	if (kernel === 0 && fuse === 0) return;
+	const fd = check(openAt(directory, OPAQUE_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600));
+	close(fd);
+}
+
+/** Marks a directory of the upper layer as holding copied-up files. A hint: failure only costs inode constancy. */
+export function markImpure(work: Workdir, directory: Fd): boolean {
+	const attribute = work.trustedAttributes ? TRUSTED_IMPURE : USER_IMPURE;
+	return setAttributeOf(directory, attribute, YES, 1, 0) === 0;
+}
+
+/** Puts a whiteout where the upper directory has no such name. */
+export function placeWhiteout(work: Workdir, directory: Fd, name: Name, length: number): void {
+	if (work.fileWhiteouts) {
+		placeWhiteoutFile(directory, name, length);
+		return;
+	}
+	const result = linkWhiteout(work, directory, name);
+	if (result < 0 && result !== -EEXIST) fail(-result);
+}
+
+function placeWhiteoutFile(directory: Fd, name: Name, length: number): void {
+	// A name that leaves no room for the prefix cannot be hidden by a file: the layer format has no way to.
+	if (length + PREFIX.length > NAME_MAX) fail(EIO);
+	close(check(openAt(directory, whiteoutFileName(name, length), O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600)));
+}
+
+/**
+ * One device node in the workdir serves as all whiteouts, by hard links: cheaper than a new inode each, and what
+ * kernel overlayfs does. Where links are not to be had, or the node has as many as it may, a new one is made.
+ */
+function linkWhiteout(work: Workdir, directory: Fd, name: Name): number {
+	if (work.sharedWhiteout !== undefined) {
+		const result = makeLink(work.fd, work.sharedWhiteout, directory, name, 0);
+		if (result !== -EMLINK && result !== -EPERM && result !== -ENOENT && result !== -EOPNOTSUPP)
+			return result;
+		work.sharedWhiteout = undefined;
+		if (result === -EMLINK) work.shareNewWhiteout();
+	}
+	return makeNode(directory, name, S_IFCHR, 0);
+}
+
+/** Replaces a file of the upper directory by a whiteout, in one step for whoever looks. */
+export function replaceByWhiteout(work: Workdir, directory: Fd, name: Name, length: number): void {
+	if (work.fileWhiteouts) {
+		placeWhiteoutFile(directory, name, length);
+		check(removeName(directory, name, 0));
+		return;
+	}
+	const temporary = work.temporaryName();
+	check(linkWhiteout(work, work.fd, temporary));
+	const result = moveName(work.fd, temporary, directory, name, 0);
+	if (result < 0) {
+		removeName(work.fd, temporary, 0);
+		fail(-result);
+	}
+}
+
+/** As {@link replaceByWhiteout}, for a directory; what was in it is removed for good. */
+export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: Name, length: number): void {
+	const temporary = work.temporaryName();
+	if (work.fileWhiteouts) {
+		placeWhiteoutFile(directory, name, length);
+		check(moveName(directory, name, work.fd, temporary, 0));
+	} else {
+		check(linkWhiteout(work, work.fd, temporary));
+		const result = moveName(work.fd, temporary, directory, name, RENAME_EXCHANGE);
+		if (result === -EINVAL) {
+			// No exchange on this file system: the lower directory may show for a moment.
+			const aside = work.temporaryName();
+			check(moveName(directory, name, work.fd, aside, 0));
+			check(moveName(work.fd, temporary, directory, name, 0));
+			work.removeTree(aside);
+			return;
+		}
+		if (result < 0) {
+			removeName(work.fd, temporary, 0);
+			fail(-result);
+		}
+	}
+	work.removeTree(temporary);
+}
+
+/** Takes away a `.wh.NAME`, if there is one, after NAME itself was made. */
+export function removeWhiteoutFile(directory: Fd, name: Name, length: number): void {
+	if (length + PREFIX.length > NAME_MAX) return;
+	const result = removeName(directory, whiteoutFileName(name, length), 0);
+	if (result < 0 && result !== -ENOENT) fail(-result);
+}
+
+/** Whether the upper directory has a whiteout device under this name. */
+export function isWhiteoutName(directory: Fd, name: Name): boolean {
+	return stat(directory, name, STAT) === 0 && isWhiteoutDevice(STAT);
+}
+
+/** Tries out whether whiteout devices can be made in a directory and are seen as such. */
+export function canMakeWhiteoutDevice(directory: Fd, name: Name): boolean {
+	if (makeNode(directory, name, S_IFCHR, 0) < 0) return false;
+	const works = isWhiteoutName(directory, name);
+	removeName(directory, name, 0);
+	return works;
+}
+
+/** Tries out whether a directory's attributes of the `trusted` namespace can be set. */
+export function canSetTrustedAttributes(directory: Fd): boolean {
+	return setAttributeOf(directory, TRUSTED_OPAQUE, YES, 1, 0) === 0;
+}

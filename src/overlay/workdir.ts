@@ -1,0 +1,168 @@
+/**
+ * The scratch directory beside the upper layer, and what the upper's file system can do.
+ *
+ * Every change that takes more than one step is made here and moved into the upper layer by one rename, so that a
+ * crash leaves junk only here, which the next mount clears away. Used: `WORKDIR/work`, mode 0700, locked by the
+ * mount that uses it.
+ */
+
+import {
+	AT_REMOVEDIR,
+	DT_DIR,
+	EEXIST,
+	EISDIR,
+	ELOOP,
+	EMLINK,
+	ENOENT,
+	ENOTDIR,
+	ENOTEMPTY,
+	LOCK_EX,
+	LOCK_NB,
+	linuxDirent64,
+	O_DIRECTORY,
+	O_NOFOLLOW,
+	O_RDONLY,
+	S_IFCHR,
+	SEEK_SET,
+} from "../native/layout.ts";
+import { makeDirectory, makeNode, readEntries, removeName } from "../native/libc/directory.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { close, type Fd, lock, openAt, seek } from "../native/libc/file.ts";
+import { changeMode } from "../native/libc/metadata.ts";
+import {
+	bytes,
+	type Name,
+	readString,
+	release,
+	reserve,
+	store,
+	view,
+	writeString,
+} from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import { canMakeWhiteoutDevice, canSetTrustedAttributes } from "./whiteout.ts";
+
+const WORK = store("work" as ByteString);
+const SHARED_WHITEOUT = store("#whiteout" as ByteString);
+const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
+const ENTRIES_SIZE = 32768;
+const ENTRIES = reserve(ENTRIES_SIZE);
+
+export class Workdir {
+	readonly fd: Fd;
+	/** Another mount works here: its temporaries were left alone. */
+	readonly isShared: boolean;
+	/** Whiteouts are `.wh.NAME` files, because devices cannot be made here or were asked not to. */
+	readonly fileWhiteouts: boolean;
+	/** Attributes of the `trusted` namespace can be set; else `user` ones take their place. */
+	readonly trustedAttributes: boolean;
+	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
+	sharedWhiteout: Name | undefined;
+	private serial = 0;
+
+	/**
+	 * Prepares `WORKDIR/work`: makes it, empties it of what a crash left, and tries out the file system.
+	 * @param directory the user's work directory
+	 * @param fileWhiteouts write `.wh.` files even where devices can be made
+	 */
+	constructor(directory: Fd, fileWhiteouts: boolean) {
+		const made = makeDirectory(directory, WORK, 0o700);
+		if (made < 0 && made !== -EEXIST) fail(-made);
+		this.fd = check(openAt(directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		if (made === -EEXIST) check(changeMode(directory, WORK, 0o700));
+		this.isShared = lock(this.fd, LOCK_EX | LOCK_NB) < 0;
+		if (!this.isShared) emptyDirectory(this.fd);
+		// A start value of its own keeps two mounts that share a workdir from meeting on a name.
+		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
+		this.fileWhiteouts = fileWhiteouts || !canMakeWhiteoutDevice(this.fd, this.temporaryName());
+		const probe = this.temporaryName();
+		check(makeDirectory(this.fd, probe, 0o700));
+		const probeFd = check(openAt(this.fd, probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		this.trustedAttributes = canSetTrustedAttributes(probeFd);
+		close(probeFd);
+		check(removeName(this.fd, probe, AT_REMOVEDIR));
+		if (!this.fileWhiteouts) this.shareNewWhiteout();
+	}
+
+	/** Makes a fresh device node for whiteouts to be linked to, once the last has as many links as it may. */
+	shareNewWhiteout(): void {
+		removeName(this.fd, SHARED_WHITEOUT, 0);
+		const made = makeNode(this.fd, SHARED_WHITEOUT, S_IFCHR, 0);
+		this.sharedWhiteout = made === 0 || (made === -EEXIST && this.isShared) ? SHARED_WHITEOUT : undefined;
+	}
+
+	/** A name that nothing in the workdir has. The memory is used again by the fourth call after this. */
+	temporaryName(): Name {
+		const serial = ++this.serial;
+		const name = TEMPORARY_NAMES[serial & 3]! as Name;
+		writeString(name, `#${serial.toString(16)}` as ByteString);
+		return name;
+	}
+
+	/** Removes a file or a whole directory from the workdir. */
+	removeTree(name: Name): void {
+		removeTreeAt(this.fd, name);
+	}
+
+	close(): void {
+		removeName(this.fd, SHARED_WHITEOUT, 0);
+		close(this.fd);
+	}
+}
+
+function removeTreeAt(directory: Fd, name: Name): void {
+	const asFile = removeName(directory, name, 0);
+	if (asFile === 0 || asFile === -ENOENT) return;
+	const asDirectory = removeName(directory, name, AT_REMOVEDIR);
+	if (asDirectory === 0 || asDirectory === -ENOENT) return;
+	if (asDirectory !== -ENOTEMPTY && asDirectory !== -EEXIST)
+		fail(asDirectory === -ENOTDIR ? -asFile : -asDirectory);
+	const fd = check(openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+	try {
+		emptyDirectory(fd);
+	} finally {
+		close(fd);
+	}
+	check(removeName(directory, name, AT_REMOVEDIR));
+}
+
+/** Removes everything in a directory; a subdirectory is emptied first and the reading begun again after it. */
+function emptyDirectory(directory: Fd): void {
+	for (;;) {
+		check(seek(directory, 0, SEEK_SET));
+		const nested = removeFiles(directory);
+		if (nested === undefined) return;
+		const name = store(nested);
+		removeTreeAt(directory, name);
+		release(name, nested.length + 1);
+	}
+}
+
+/** Removes the files of a directory; returns the first subdirectory's name, once one is met that is not empty. */
+function removeFiles(directory: Fd): ByteString | undefined {
+	for (;;) {
+		const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
+		if (length === 0) return undefined;
+		for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
+			const name = (ENTRIES + at + linuxDirent64.dName) as Name;
+			if (isDot(name)) continue;
+			const isDirectory = bytes[ENTRIES + at + linuxDirent64.dType] === DT_DIR;
+			const result = removeName(directory, name, isDirectory ? AT_REMOVEDIR : 0);
+			if (result === 0 || result === -ENOENT) continue;
+			if (result !== -ENOTEMPTY && result !== -EEXIST && result !== -EISDIR) fail(-result);
+			return readString(name);
+		}
+	}
+}
+
+/** Whether the name is "." or "..". */
+export function isDot(name: Name): boolean {
+	return (
+		bytes[name] === 0x2e && (bytes[name + 1] === 0 || (bytes[name + 1] === 0x2e && bytes[name + 2] === 0))
+	);
+}
+
+/** Errors that say "not a directory" of a name, by one call or another. */
+export function isNotDirectory(result: number): boolean {
+	return result === -ENOTDIR || result === -ELOOP || result === -EMLINK;
+}

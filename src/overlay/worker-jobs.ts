@@ -1,0 +1,125 @@
+/**
+ * Jobs on other threads. Tasks and results are records in two pipes: a Worker blocks in reading the one, and whoever
+ * answers requests sees the other become readable. Workers start with the first task that needs them.
+ */
+
+import { EAGAIN, EINTR } from "../native/layout.ts";
+import { check, Errno } from "../native/libc/errno.ts";
+import { close, type Fd, read, write } from "../native/libc/file.ts";
+import { openPipe } from "../native/libc/process.ts";
+import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
+import type { Jobs, Task } from "./job.ts";
+
+const LARGEST_WORKERS = 2;
+const KINDS = ["copy", "sync", "dataSync", "syncFileSystem"] as const;
+
+/** A task in a pipe. */
+const TASK = { sizeof: 32, id: 0, kind: 4, from: 8, to: 12, length: 16, durable: 24 };
+/** A result in a pipe. */
+const RESULT = { sizeof: 8, id: 0, result: 4 };
+
+const BUFFER = reserve(TASK.sizeof);
+
+/** What a Worker is started with. */
+export interface WorkerPipes {
+	readonly tasks: Fd;
+	readonly results: Fd;
+}
+
+export class WorkerJobs implements Jobs {
+	/** Becomes readable when a task is done; then {@link collect}. */
+	readonly results: Fd;
+	private readonly resultsEnd: Fd;
+	private readonly tasks: Fd;
+	private readonly tasksEnd: Fd;
+	private readonly pending = new Map<number, (result: number) => void>();
+	private readonly workers: Worker[] = [];
+	private lastId = 0;
+	private readonly onBroken: (error: unknown) => void;
+
+	/** @param onBroken told when a Worker cannot be started or ends by itself: its tasks will not come back */
+	constructor(onBroken: (error: unknown) => void) {
+		[this.tasksEnd, this.tasks] = openPipe(false);
+		[this.results, this.resultsEnd] = openPipe(true);
+		this.onBroken = onBroken;
+	}
+
+	/** Tasks not yet done. */
+	get count(): number {
+		return this.pending.size;
+	}
+
+	run(task: Task, done: (result: number) => void): void {
+		this.lastId = (this.lastId + 1) >>> 0;
+		this.pending.set(this.lastId, done);
+		if (this.workers.length < Math.min(this.pending.size, LARGEST_WORKERS)) this.startWorker();
+		writeTask(this.lastId, task);
+		check(write(this.tasks, BUFFER, TASK.sizeof));
+	}
+
+	private startWorker(): void {
+		const pipes: WorkerPipes = { tasks: this.tasksEnd, results: this.resultsEnd };
+		const worker = new Worker(new URL("./copy-worker.ts", import.meta.url), {
+			workerData: pipes,
+		} as WorkerOptions);
+		worker.addEventListener("error", (event) => this.onBroken(event.message));
+		this.workers.push(worker);
+	}
+
+	/** Goes on with every task that is done. */
+	collect(): void {
+		for (;;) {
+			const length = read(this.results, BUFFER, RESULT.sizeof);
+			if (length === -EAGAIN) return;
+			if (length === -EINTR) continue;
+			check(length);
+			const id = view.getUint32(BUFFER + RESULT.id, true);
+			const result = view.getInt32(BUFFER + RESULT.result, true);
+			const done = this.pending.get(id);
+			this.pending.delete(id);
+			done?.(result);
+		}
+	}
+
+	/** Ends the Workers once they have done what is pending. */
+	close(): void {
+		close(this.tasks);
+	}
+}
+
+function writeTask(id: number, task: Task): void {
+	view.setUint32(BUFFER + TASK.id, id, true);
+	view.setUint32(BUFFER + TASK.kind, KINDS.indexOf(task.kind), true);
+	if (task.kind === "copy") {
+		view.setInt32(BUFFER + TASK.from, task.from, true);
+		view.setInt32(BUFFER + TASK.to, task.to, true);
+		setNumber(BUFFER + TASK.length, task.length);
+		view.setUint32(BUFFER + TASK.durable, task.durable ? 1 : 0, true);
+	} else {
+		view.setInt32(BUFFER + TASK.from, task.fd, true);
+	}
+}
+
+function readTask(): Task {
+	const kind = KINDS[view.getUint32(BUFFER + TASK.kind, true)] ?? "sync";
+	const from = view.getInt32(BUFFER + TASK.from, true) as Fd;
+	if (kind !== "copy") return { kind, fd: from };
+	const to = view.getInt32(BUFFER + TASK.to, true) as Fd;
+	const length = getNumber(BUFFER + TASK.length);
+	return { kind, from, to, length, durable: view.getUint32(BUFFER + TASK.durable, true) === 1 };
+}
+
+/** A Worker's life: does one task after the other until the pipe is closed. */
+export function serveTasks({ tasks, results }: WorkerPipes, perform: (task: Task) => number): void {
+	for (;;) {
+		const length = read(tasks, BUFFER, TASK.sizeof);
+		if (length === -EINTR) continue;
+		if (length !== TASK.sizeof) return;
+		const id = view.getUint32(BUFFER + TASK.id, true);
+		const result = perform(readTask());
+		view.setUint32(BUFFER + RESULT.id, id, true);
+		view.setInt32(BUFFER + RESULT.result, result, true);
+		const written = write(results, BUFFER, RESULT.sizeof);
+		if (written < 0) throw Errno.of(-written);
+	}
+}
