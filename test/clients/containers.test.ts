@@ -212,10 +212,11 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 		await expectNothingLeft();
 	});
 
+	// Set-id bits of what is built would not do: the storage of podman 4.3 itself drops them with force_mask.
 	it("shows owners and modes that force_mask keeps off the layers' files", async () => {
 		await using masked = await ContainerStore.create('force_mask = "shared"');
 		await masked.importBase("localhost/base", { "etc/passwd": "root:x:0:0::/:/bin/sh\n", "data/a": "1\n" });
-		const change = "chmod 4711 /data/a && chmod 0700 /data && mkdir -m 2750 /data/d";
+		const change = "chmod 0711 /data/a && chmod 0700 /data && mkdir -m 0750 /data/d";
 		const make = "echo 1 > /data/f && chown 12:13 /data/f && chmod 600 /data/f";
 		await masked.scratch.write({ Containerfile: `FROM localhost/base\nRUN ${change} && ${make}\n` });
 		const file = masked.scratch.path("Containerfile");
@@ -230,18 +231,20 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 			"localhost/masked",
 		]);
 
-		const shown = "/data 0:0 700\n/data/a 0:0 4711\n/data/d 0:0 2750\n/data/f 12:13 600";
+		const shown = "/data 0:0 700\n/data/a 0:0 711\n/data/d 0:0 750\n/data/f 12:13 600";
 		const script = "stat -c '%n %u:%g %a' /data /data/*";
 		expect(await masked.runContainer("--rm", "localhost/masked", "sh", "-c", script)).toBe(shown);
 
 		const container = await masked.must(["buildah", "from", "localhost/masked"]);
 		const merged = await masked.must(["buildah", "mount", container]);
 		await masked.must(["chown", "7:8", `${merged}/data/a`]);
-		await masked.must(["chmod", "0640", `${merged}/data/a`]);
+		await masked.must(["chmod", "4750", `${merged}/data/a`]);
+		const owner = ["stat", "-c", "%u:%g %a"];
+		expect(await masked.must([...owner, `${merged}/data/a`])).toBe("7:8 4750");
 		await masked.must(["buildah", "umount", container]);
 		const inLayer = join(merged, "../diff/data/a");
-		expect(await masked.must(["stat", "-c", "%u:%g %a", inLayer])).toBe("0:0 755");
+		expect(await masked.must([...owner, inLayer])).toStartWith("0:0 ");
 		const attribute = ["getfattr", "--only-values", "-n", "user.containers.override_stat", inLayer];
-		expect(await masked.must(attribute)).toMatch(/^7:8:0*100640|^7:8:0*640/);
+		expect(await masked.must(attribute)).toMatch(/^7:8:0*(10)?4750(:file)?$/);
 	});
 });
