@@ -312,6 +312,11 @@ struct file_clone_range {
 	uint64_t dest_offset;
 };
 
+struct fsuuid2 {
+	uint8_t len;
+	uint8_t uuid[16];
+};
+
 #define FICLONE _IOW(0x94, 9, int)
 #define FICLONERANGE _IOW(0x94, 13, struct file_clone_range)
 #define FS_IOC_GETFLAGS _IOR(0x66, 1, long)
@@ -322,6 +327,7 @@ struct file_clone_range {
 #define FS_IOC32_SETFLAGS _IOW(0x66, 2, int)
 #define FS_IOC_FSGETXATTR _IOR(0x58, 31, struct fsxattr)
 #define FS_IOC_FSSETXATTR _IOW(0x58, 32, struct fsxattr)
+#define FS_IOC_GETFSUUID _IOR(0x15, 0, struct fsuuid2)
 
 #define FS_IMMUTABLE_FL 0x10
 #define FS_APPEND_FL 0x20

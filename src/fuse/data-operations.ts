@@ -13,6 +13,7 @@ import {
 	FS_IOC_SETFLAGS,
 	FS_IOC_SETVERSION,
 	FUSE_FSYNC_FDATASYNC,
+	FUSE_WRITE_CACHE,
 	FUSE_WRITE_KILL_SUIDGID,
 	fsxattr,
 	fuseCopyFileRangeIn,
@@ -24,6 +25,9 @@ import {
 	fuseLseekOut,
 	fuseReadIn,
 	fuseWriteIn,
+	statx,
+	timespec,
+	UTIME_OMIT,
 } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import {
@@ -37,6 +41,7 @@ import {
 	pwrite,
 	seek,
 } from "../native/libc/file.ts";
+import { changeTimesOfOpen, statDescriptor } from "../native/libc/metadata.ts";
 import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
 import { killPrivileges } from "../overlay/attributes.ts";
 import { copyUp } from "../overlay/copy-up.ts";
@@ -83,7 +88,13 @@ export function dataOperations({ overlay, replies, options, log }: Context) {
 			if ((argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_KILL_SUIDGID) !== 0) killPrivileges(overlay, node);
 			const fd = overlay.files.writable(node);
 			const size = argument32(fuseWriteIn.size);
-			replies.written(writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, argument64(fuseWriteIn.offset)));
+			const position = argument64(fuseWriteIn.offset);
+			const cached = (argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_CACHE) !== 0;
+			// With its write cache the kernel has set the modification time when the caller wrote, and tells it by SETATTR.
+			const times = cached ? modificationTime(fd) : undefined;
+			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position);
+			if (times !== undefined) check(changeTimesOfOpen(fd, times));
+			replies.written(written);
 		},
 
 		fsync() {
@@ -190,6 +201,18 @@ function writeAll(fd: Fd, source: Offset, size: number, position: number): numbe
 		written += result;
 	}
 	return written;
+}
+
+const STAT = reserve(statx.sizeof);
+const TIMES = reserve(2 * timespec.sizeof);
+
+/** Two `struct timespec` that set a file's modification time to what it is now. Scratch memory. */
+function modificationTime(fd: Fd): Offset {
+	check(statDescriptor(fd, STAT));
+	setNumber(TIMES + timespec.tvNsec, UTIME_OMIT);
+	copy(TIMES + timespec.sizeof, STAT + statx.stxMtime, 8);
+	setNumber(TIMES + timespec.sizeof + timespec.tvNsec, view.getUint32(STAT + statx.stxMtime + 8, true));
+	return TIMES;
 }
 
 /** A descriptor good for reading, of a file or a directory; `errno` is thrown for anything else. */

@@ -1012,6 +1012,7 @@ export const FS_IOC32_GETFLAGS = 0x80046601;
 export const FS_IOC32_SETFLAGS = 0x40046602;
 export const FS_IOC_FSGETXATTR = 0x801c581f;
 export const FS_IOC_FSSETXATTR = 0x401c5820;
+export const FS_IOC_GETFSUUID = 0x80111500;
 export const FS_IMMUTABLE_FL = 0x10;
 export const FS_APPEND_FL = 0x20;
 export const FS_NODUMP_FL = 0x40;
@@ -1201,6 +1202,12 @@ export const fileCloneRange = {
 	srcOffset: 8,
 	srcLength: 16,
 	destOffset: 24,
+} as const;
+
+export const fsuuid2 = {
+	sizeof: 17,
+	len: 0,
+	uuid: 1,
 } as const;
 
 export const mountAttr = {

@@ -170,7 +170,7 @@ function finishFile(
 	try {
 		check(result);
 		const source = sourceOf(overlay, node);
-		copyMetadata(overlay, work, node, source, work.fd, temporary);
+		copyMetadata(overlay, node, source, work.fd, temporary);
 		// The copy of an unlinked file needs no name either.
 		if (nodes.isNamed(node)) moveIn(overlay, work, node, temporary);
 		else check(removeName(work.fd, temporary, 0));
@@ -193,7 +193,7 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	let fd: Fd | undefined;
 	try {
 		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-		copyMetadata(overlay, work, node, source, work.fd, temporary);
+		copyMetadata(overlay, node, source, work.fd, temporary);
 		moveIn(overlay, work, node, temporary);
 	} catch (error) {
 		if (fd !== undefined) close(fd);
@@ -221,7 +221,7 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 		check(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
 	}
 	try {
-		copyMetadata(overlay, work, node, source, work.fd, temporary);
+		copyMetadata(overlay, node, source, work.fd, temporary);
 		moveIn(overlay, work, node, temporary);
 	} catch (error) {
 		removeName(work.fd, temporary, 0);
@@ -250,14 +250,7 @@ function sourceOf(overlay: Overlay, node: NodeId): Place {
 }
 
 /** Owner, mode, attributes, origin and times of SOURCE for the copy `name` in `directory`. */
-function copyMetadata(
-	overlay: Overlay,
-	work: Workdir,
-	node: NodeId,
-	source: Place,
-	directory: Fd,
-	name: Name,
-): void {
+function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
 	const mode = view.getUint16(SOURCE + statx.stxMode, true);
 	const { identity } = overlay;
 	if (identity?.attribute !== undefined) {
@@ -269,7 +262,7 @@ function copyMetadata(
 		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, mode & MODE_BITS));
 	}
 	copyAttributes(overlay, node, source, directory, name);
-	if (nodeHasOrigin(overlay, node)) writeOrigin(overlay, node, directory, name, work.trustedAttributes);
+	if (nodeHasOrigin(overlay, node)) writeOrigin(overlay, node, source, directory, name);
 	check(changeTimes(directory, name, timesOf(SOURCE)));
 }
 

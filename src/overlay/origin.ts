@@ -1,32 +1,65 @@
 /**
- * Where a copied-up file came from, so that it keeps its inode number across mounts. Kept as C fuse-overlayfs does,
- * the path in the lower layers with a NUL, in `user.fuseoverlayfs.origin`; with the privilege for it in
- * `trusted.fuseoverlayfs.origin` instead, which does not show when the layer is mounted by others, and which
- * symlinks and devices can have too.
+ * Where a copied-up file came from, so that it keeps its inode number across mounts.
+ *
+ * With the privilege for it as kernel overlayfs keeps it: a file handle in `trusted.overlay.origin`. Otherwise as C
+ * fuse-overlayfs does: the path in the lower layers and a NUL in `user.fuseoverlayfs.origin`. Both are read. Only the
+ * inode number hangs on it, so whatever cannot be written or read is left out.
+ * Source: Linux fs/overlayfs/overlayfs.h, struct ovl_fb; copy_up.c, ovl_encode_real_fh; namei.c, ovl_decode_real_fh.
  */
 
-import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS } from "../native/layout.ts";
-import { close, type Fd, openResolved } from "../native/libc/file.ts";
-import { statDescriptor } from "../native/libc/metadata.ts";
+import {
+	FS_IOC_GETFSUUID,
+	fileHandle,
+	fsuuid2,
+	MAX_HANDLE_SZ,
+	O_NOFOLLOW,
+	O_PATH,
+	RESOLVE_IN_ROOT,
+	RESOLVE_NO_SYMLINKS,
+} from "../native/layout.ts";
+import { close, control, type Fd, NO_FD, openResolved } from "../native/libc/file.ts";
+import { getHandle, openHandle, statDescriptor } from "../native/libc/metadata.ts";
 import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
-import { bytes, type Name, type Offset, readBytes, reserve, store, writeString } from "../native/memory.ts";
+import {
+	bytes,
+	copy,
+	type Name,
+	type Offset,
+	readBytes,
+	reserve,
+	store,
+	view,
+	writeString,
+} from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import type { Layer } from "./layer.ts";
+import { sameBytes } from "./name.ts";
 import { type NodeId, ROOT } from "./node.ts";
-import type { Overlay } from "./overlay.ts";
+import type { Overlay, Place } from "./overlay.ts";
 
-const TRUSTED = store("trusted.fuseoverlayfs.origin" as ByteString);
-const USER = store("user.fuseoverlayfs.origin" as ByteString);
-const PATH_SIZE = 8192;
-const PATH = reserve(PATH_SIZE);
+const KERNEL_ORIGIN = store("trusted.overlay.origin" as ByteString);
+const PATH_ORIGIN = store("user.fuseoverlayfs.origin" as ByteString);
+
+/** `struct ovl_fb`, without alignment: version, magic, its own length, flags, handle type, file system's uuid, handle. */
+const FB = { sizeof: 21, version: 0, magic: 1, len: 2, flags: 3, type: 4, uuid: 5, fid: 21 };
+const FB_MAGIC = 0xfb;
+const UUID_SIZE = 16;
+
+const VALUE_SIZE = 8192;
+const VALUE = reserve(VALUE_SIZE);
+const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
+const UUID = reserve(fsuuid2.sizeof);
 
 /** The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. */
 export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: Offset): number {
-	let length = getAttribute(directory, name, TRUSTED, PATH, PATH_SIZE - 1);
-	if (length <= 0) length = getAttribute(directory, name, USER, PATH, PATH_SIZE - 1);
+	let length = getAttribute(directory, name, KERNEL_ORIGIN, VALUE, VALUE_SIZE - 1);
+	const find = length > 0 ? openByHandle : openByPath;
+	if (length <= 0) length = getAttribute(directory, name, PATH_ORIGIN, VALUE, VALUE_SIZE - 1);
 	if (length <= 0) return -1;
-	bytes[PATH + length] = 0;
-	for (const layer of overlay.layers.slice(1)) {
-		const fd = openResolved(layer.root, PATH, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+	bytes[VALUE + length] = 0;
+	for (const layer of overlay.layers) {
+		if (layer.index === 0) continue;
+		const fd = find(layer, length);
 		if (fd < 0) continue;
 		const result = statDescriptor(fd, target);
 		close(fd);
@@ -35,31 +68,70 @@ export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: 
 	return -1;
 }
 
-/** Notes at the copy `name` in `directory` that it stands for `node`. Best effort: only the inode number hangs on it. */
-export function writeOrigin(
-	overlay: Overlay,
-	node: NodeId,
-	directory: Fd,
-	name: Name,
-	trusted: boolean,
-): boolean {
+function openByHandle(layer: Layer, length: number): Fd {
+	const size = length - FB.sizeof;
+	if (
+		size <= 0 ||
+		size > MAX_HANDLE_SZ ||
+		bytes[VALUE + FB.version] !== 0 ||
+		bytes[VALUE + FB.magic] !== FB_MAGIC
+	) {
+		return NO_FD;
+	}
+	readUuid(layer);
+	if (!sameBytes(VALUE + FB.uuid, UUID + fsuuid2.uuid, UUID_SIZE)) return NO_FD;
+	view.setUint32(HANDLE + fileHandle.handleBytes, size, true);
+	view.setInt32(HANDLE + fileHandle.handleType, bytes[VALUE + FB.type]!, true);
+	copy(HANDLE + fileHandle.fHandle, VALUE + FB.fid, size);
+	return openHandle(layer.root, HANDLE, O_PATH | O_NOFOLLOW);
+}
+
+function openByPath(layer: Layer, _length: number): Fd {
+	return openResolved(layer.root, VALUE, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+}
+
+/** The uuid of a layer's file system; zeros where the kernel does not tell (before Linux 6.9), as both sides then have. */
+function readUuid(layer: Layer): void {
+	bytes.fill(0, UUID, UUID + fsuuid2.sizeof);
+	if (control(layer.root, FS_IOC_GETFSUUID, UUID) < 0) bytes.fill(0, UUID, UUID + fsuuid2.sizeof);
+}
+
+/** Notes at the copy `name` in `directory` that it stands for `node`, whose lower object is at `source`. */
+export function writeOrigin(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
+	if (overlay.work?.trustedAttributes) {
+		const length = encodeHandle(overlay.layers[overlay.nodes.layer(node)]!, source);
+		if (length > 0) setAttribute(directory, name, KERNEL_ORIGIN, VALUE, length, 0);
+		return;
+	}
 	const path = pathOf(overlay, node);
-	if (path.length + 1 >= PATH_SIZE) return false;
-	writeString(PATH, path);
-	return setAttribute(directory, name, trusted ? TRUSTED : USER, PATH, path.length + 1, 0) === 0;
+	if (path.length + 1 >= VALUE_SIZE) return;
+	writeString(VALUE, path);
+	setAttribute(directory, name, PATH_ORIGIN, VALUE, path.length + 1, 0);
+}
+
+/** Writes the lower object's `struct ovl_fb` to VALUE; returns its length, 0 where its file system has no handles. */
+function encodeHandle(layer: Layer, source: Place): number {
+	view.setUint32(HANDLE + fileHandle.handleBytes, MAX_HANDLE_SZ, true);
+	if (getHandle(source.directory, source.name, HANDLE, source.flags) < 0) return 0;
+	const size = view.getUint32(HANDLE + fileHandle.handleBytes, true);
+	const length = FB.sizeof + size;
+	bytes[VALUE + FB.version] = 0;
+	bytes[VALUE + FB.magic] = FB_MAGIC;
+	bytes[VALUE + FB.len] = length;
+	bytes[VALUE + FB.flags] = 0;
+	bytes[VALUE + FB.type] = view.getInt32(HANDLE + fileHandle.handleType, true);
+	readUuid(layer);
+	copy(VALUE + FB.uuid, UUID + fsuuid2.uuid, UUID_SIZE);
+	copy(VALUE + FB.fid, HANDLE + fileHandle.fHandle, size);
+	return length;
 }
 
 /** A node's path from the root, without a leading slash. */
-export function pathOf(overlay: Overlay, node: NodeId): ByteString {
+function pathOf(overlay: Overlay, node: NodeId): ByteString {
 	const { nodes } = overlay;
 	const names: string[] = [];
 	for (let current = node; current !== ROOT && nodes.isNamed(current); current = nodes.parent(current)) {
-		names.push(readNodeName(overlay, current));
+		names.push(readBytes(nodes.name(current), nodes.nameLength(current)));
 	}
 	return names.reverse().join("/") as ByteString;
-}
-
-function readNodeName(overlay: Overlay, node: NodeId): ByteString {
-	const { nodes } = overlay;
-	return readBytes(nodes.name(node), nodes.nameLength(node));
 }

@@ -101,6 +101,7 @@ const differences: readonly Difference[] = [
 		expected: (system) => system.protocol !== 45,
 	},
 
+	linux(6, 9, "FS_IOC_GETFSUUID", "fsuuid2.*"),
 	libfuse(
 		17,
 		"fuse_lowlevel_ops.tmpfile",

@@ -5,12 +5,13 @@ import {
 	AT_NO_AUTOMOUNT,
 	AT_SYMLINK_NOFOLLOW,
 	ENOSYS,
+	O_CLOEXEC,
 	O_NOFOLLOW,
 	O_PATH,
 	STATX_BASIC_STATS,
 	SYS_fchmodat2,
 } from "../layout.ts";
-import { base, type Offset } from "../memory.ts";
+import { base, type Offset, reserve } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import { close, descriptorPath, type Fd, openAt, WORKING_DIRECTORY } from "./file.ts";
 
@@ -19,6 +20,9 @@ const libc = dlopen("libc.so.6", {
 	fchownat: { args: ["i32", "usize", "u32", "u32", "i32"], returns: "i32" },
 	fchmod: { args: ["i32", "u32"], returns: "i32" },
 	fchmodat: { args: ["i32", "usize", "u32", "i32"], returns: "i32" },
+	futimens: { args: ["i32", "usize"], returns: "i32" },
+	name_to_handle_at: { args: ["i32", "usize", "usize", "usize", "i32"], returns: "i32" },
+	open_by_handle_at: { args: ["i32", "usize", "i32"], returns: "i32" },
 	utimensat: { args: ["i32", "usize", "usize", "i32"], returns: "i32" },
 	fstatfs64: { args: ["i32", "usize"], returns: "i32" },
 }).symbols;
@@ -81,6 +85,23 @@ export function changeTimes(directory: Fd, name: Offset, times: Offset): number 
 /** As {@link changeTimes}, of what `fd` (O_PATH will do) is open on. */
 export function changeTimesOf(fd: Fd, times: Offset): number {
 	return outcome(libc.utimensat(WORKING_DIRECTORY, base + descriptorPath(fd), base + times, 0));
+}
+
+/** As {@link changeTimes}, of an open file or directory (not O_PATH). */
+export function changeTimesOfOpen(fd: Fd, times: Offset): number {
+	return outcome(libc.futimens(fd, base + times));
+}
+
+const MOUNT_ID = reserve(8);
+
+/** Fills a `struct file_handle`, whose `handle_bytes` says how much room it has, for a name; does not follow symlinks. */
+export function getHandle(directory: Fd, name: Offset, handle: Offset, flags: number): number {
+	return outcome(libc.name_to_handle_at(directory, base + name, base + handle, base + MOUNT_ID, flags));
+}
+
+/** Opens what a `struct file_handle` stands for on the file system of `mount`. Needs CAP_DAC_READ_SEARCH. */
+export function openHandle(mount: Fd, handle: Offset, flags: number): Fd {
+	return outcome(libc.open_by_handle_at(mount, base + handle, flags | O_CLOEXEC)) as Fd;
 }
 
 /** Fills a `struct statfs`. */
