@@ -147,6 +147,15 @@ describe("attributes", () => {
 		await overlay.expectLasting();
 	});
 
+	test("the time of a file just written is its time for good", async () => {
+		await using overlay = await mountLayers([{ old: file("x", { time }) }]);
+		for (const name of ["new", "old"]) writeFileSync(overlay.at(name), "written");
+		const times = () => ["new", "old"].map((name) => lstatSync(overlay.at(name), bigint).mtimeNs);
+		const before = times();
+		await overlay.remount();
+		expect(times()).toEqual(before);
+	});
+
 	test("ctime moves with every change of attributes", async () => {
 		await using overlay = await mountLayers([{ a: file("a", { time }) }]);
 		const changed = () => lstatSync(overlay.at("a"), bigint).ctimeNs;

@@ -119,7 +119,6 @@ describe("bad input is refused with one line that names it", () => {
 		"xattr_permissions=7",
 		"xino=maybe",
 		"redirect_dir=perhaps",
-		"fsync=2",
 	])("option %s", async (option) => {
 		await expectRefusal((layers) => ({
 			args: ["-o", `${layerOptions(layers)},${option}`, layers.mountpoint],

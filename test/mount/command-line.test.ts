@@ -21,7 +21,8 @@ async function expectUnmount(path: string, run: string): Promise<void> {
 /** Starts the program in the foreground and waits for the mount. */
 async function foreground(layers: Layers, ...args: string[]) {
 	const started = startProgram([...args, "-o", layerOptions(layers), layers.mountpoint]);
-	await until(() => isMounted(layers.mountpoint), "nothing gets mounted");
+	await until(() => isMounted(layers.mountpoint) || started.child.exitCode !== null, "nothing gets mounted");
+	if (!isMounted(layers.mountpoint)) throw new Error(await new Response(started.child.stderr).text());
 	return started;
 }
 

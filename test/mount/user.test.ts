@@ -29,9 +29,11 @@ async function inMountOfUser(script: string, asRoot = "true") {
 	const whole = `
 		mount --bind "${usableFuseDevice(tree)}" /dev/fuse
 		cd /
-		${asUser} -c '"${program}" -o "${layerOptions(layers)}" "${layers.mountpoint}"; cd "${layers.mountpoint}"; ${script}'
+		status=0
+		${asUser} -c '"${program}" -o "${layerOptions(layers)}" "${layers.mountpoint}"; cd "${layers.mountpoint}"; ${script}' || status=$?
 		${asRoot.replaceAll("MOUNT", layers.mountpoint)}
-		${asUser} -c 'fusermount3 -u "${layers.mountpoint}"'`;
+		${asUser} -c 'fusermount3 -u "${layers.mountpoint}"'
+		exit $status`;
 	const result = await runProgram(["-m", "sh", "-e", "-c", whole], { program: "unshare" });
 	await until(() => daemonsOf(result.run).length === 0, "the daemon stays after the unmount");
 	return { tree, layers, ...result };
