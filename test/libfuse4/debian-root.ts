@@ -1,0 +1,140 @@
+/**
+ * Debian roots whose libfuse is newer than the machine's: made once by debootstrap, kept in the cache, entered in
+ * namespaces that take everything mounted and started in them along when they end.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cacheFolder } from "./cache.ts";
+
+/** What a root holds beyond the packages that Debian requires: libfuse, and what the tests call. */
+const packages = [
+	..."libfuse3-4 fuse3 fuse-overlayfs mount util-linux e2fsprogs attr acl libcap2-bin procps strace".split(
+		" ",
+	),
+	..."gcc libc6-dev libfuse3-dev linux-libc-dev".split(" "),
+];
+
+/** The suites there are roots of, and what libfuse3-dev needs there by a name that debootstrap cannot resolve. */
+const particular: Record<string, string> = { trixie: "libselinux1-dev", sid: "libselinux-dev" };
+
+export const suites = Object.keys(particular);
+
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const debootstrapLimit = 15 * 60_000;
+
+function output(command: string, args: string[]): string {
+	const { stdout } = spawnSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+	return stdout?.trim() ?? "";
+}
+
+/** The mirror that this machine's apt takes Debian from, or FUSE_OVERLAYFS_TEST_MIRROR. */
+function mirror(): string {
+	const chosen = process.env.FUSE_OVERLAYFS_TEST_MIRROR;
+	if (chosen) return chosen;
+	const targets = output("apt-get", ["indextargets", "--format", "$(REPO_URI)", "Label: Debian"]);
+	const found = targets.split("\n").find((uri) => /^(https?|file):/.test(uri));
+	if (found === undefined)
+		throw new Error("apt here has no mirror of Debian: set FUSE_OVERLAYFS_TEST_MIRROR to the address of one");
+	return found;
+}
+
+/** debootstrap's environment: it does not read apt's settings, so it is told of the proxy. */
+function environment(): NodeJS.ProcessEnv {
+	const proxy = /^proxy='(.*)'$/m.exec(output("apt-config", ["shell", "proxy", "Acquire::http::Proxy"]))?.[1];
+	const env = { ...process.env, PATH: `${process.env.PATH}:${systemPath}` };
+	return proxy === undefined ? env : { http_proxy: proxy, ...env };
+}
+
+/** The root of a Debian suite, made if the cache lacks it. */
+export function debianRoot(suite: string): string {
+	const root = join(cacheFolder("roots"), suite);
+	const marker = join(root, "packages");
+	const wanted = [...packages, particular[suite]].join(",");
+	if (existsSync(marker) && readFileSync(marker, "utf8") === wanted) return root;
+
+	console.log(`${suite}: debootstrap into ${root}`);
+	const partial = `${root}.partial`;
+	for (const stale of [root, partial]) rmSync(stale, { recursive: true, force: true });
+	// In a mount namespace: what debootstrap mounts is gone with it, even if it is killed.
+	const args = ["--mount", "debootstrap", "--variant=minbase", `--include=${wanted}`, suite];
+	const { status, stdout, stderr, error } = spawnSync("unshare", [...args, partial, mirror()], {
+		env: environment(),
+		encoding: "utf8",
+		timeout: debootstrapLimit,
+		stdio: ["ignore", "pipe", "pipe"],
+	});
+	if (status !== 0) {
+		const said = `${stdout}${stderr}`.split("\n").slice(-15).join("\n");
+		throw new Error(`debootstrap of ${suite} failed: ${error?.message ?? `exit code ${status}`}\n${said}`);
+	}
+	for (const downloads of ["var/cache/apt/archives", "var/lib/apt/lists"])
+		rmSync(join(partial, downloads), { recursive: true, force: true });
+	mkdirSync(join(partial, "project"), { recursive: true });
+	writeFileSync(join(partial, "packages"), wanted);
+	renameSync(partial, root);
+	return root;
+}
+
+/**
+ * Becomes the root, with the project read-only on /project and the folder $3 on /tmp. By pivot_root, because the
+ * kernel makes no user namespaces for processes in a chroot. The shell stays to reap what daemons leave.
+ */
+const enter = `set -e
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount --rbind /sys "$1/sys"
+mount --rbind /dev "$1/dev"
+mount --bind "$3" "$1/tmp"
+mount --bind -o ro "$2" "$1/project"
+cd "$1"
+pivot_root . mnt
+umount --lazy /mnt
+cd /project
+shift 3
+"$@" && exit 0 || exit $?`;
+
+export interface EnterOptions {
+	/** Shown as /project. */
+	project: string;
+	/** Shown as /tmp. */
+	temporary: string;
+	env?: Record<string, string>;
+	/** Milliseconds until all that runs in the root is killed. */
+	timeout: number;
+	/** Return stdout instead of letting it through. */
+	capture?: boolean;
+}
+
+/** Runs a command in a root, in namespaces of its own. */
+export function runInRoot(
+	root: string,
+	command: string[],
+	options: EnterOptions,
+): { ok: boolean; stdout: string } {
+	const { project, temporary, env = {}, timeout, capture = false } = options;
+	const namespaces = ["--mount", "--pid", "--fork", "--kill-child"];
+	// Whatever ends this process ends the namespaces.
+	const args = [
+		"--pdeathsig",
+		"KILL",
+		"unshare",
+		...namespaces,
+		"sh",
+		"-c",
+		enter,
+		"sh",
+		root,
+		project,
+		temporary,
+		...command,
+	];
+	const { status, stdout } = spawnSync("setpriv", args, {
+		env: { PATH: systemPath, HOME: "/tmp", LC_ALL: "C.UTF-8", TERM: process.env.TERM ?? "dumb", ...env },
+		encoding: "utf8",
+		timeout,
+		killSignal: "SIGKILL",
+		stdio: ["ignore", capture ? "pipe" : "inherit", "inherit"],
+	});
+	return { ok: status === 0, stdout: stdout ?? "" };
+}

@@ -1,0 +1,99 @@
+/**
+ * `npm run test:libfuse4`: the mount tests with libfuse 3.17 and 3.18 (libfuse3.so.4), inside roots of Debian trixie
+ * and sid: their C library is newer than Debian 12's, so the library alone cannot be loaded here.
+ *
+ * Usage: bun test/libfuse4/run.ts [SUITE...] [TEST-PATH...]. FUSE_OVERLAYFS_PROGRAM chooses the program, as a path
+ * below the project or one that exists in the roots.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { projectDirectory } from "../harness/program.ts";
+import { watchdog } from "../harness/watchdog-client.ts";
+import { debianRoot, type EnterOptions, runInRoot, suites } from "./debian-root.ts";
+
+const defaultTests = ["./test/mount", "./test/native"];
+const bun = "/project/node_modules/.bin/bun";
+const versionLimit = 30_000;
+const testLimit = 20 * 60_000;
+
+interface Totals {
+	passed: number;
+	failed: number;
+	skipped: number;
+}
+
+/** The program's path as seen in the roots. */
+function programInRoot(): string {
+	const chosen = process.env.FUSE_OVERLAYFS_PROGRAM;
+	if (!chosen) return "/project/src/fuse-overlayfs";
+	const inProject = relative(projectDirectory, resolve(chosen));
+	return inProject.startsWith("..") ? chosen : join("/project", inProject);
+}
+
+/** Sums of a JUnit report. One that is missing or knows no test counts as a failure. */
+function readReport(path: string): Totals {
+	const head = existsSync(path) ? (/<testsuites [^>]*>/.exec(readFileSync(path, "utf8"))?.[0] ?? "") : "";
+	const count = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
+	const [tests, failed, skipped] = [count("tests"), count("failures"), count("skipped")];
+	const passed = tests - failed - skipped;
+	return { passed, failed: passed > 0 ? failed : Math.max(failed, 1), skipped };
+}
+
+function runSuite(suite: string, tests: string[]): Totals {
+	const temporary = mkdtempSync(join(tmpdir(), "fuse-overlayfs-libfuse4-"));
+	watchdog.tell("tree", temporary);
+	const options: EnterOptions = {
+		project: projectDirectory,
+		temporary,
+		env: { FUSE_OVERLAYFS_PROGRAM: programInRoot() },
+		timeout: testLimit,
+	};
+	try {
+		const root = debianRoot(suite);
+		const version = runInRoot(root, [programInRoot(), "--version"], {
+			...options,
+			timeout: versionLimit,
+			capture: true,
+		});
+		const libfuse = /^FUSE library version:? (\S+)/m.exec(version.stdout)?.[1] ?? "of unknown version";
+		console.log(`\n== Debian ${suite}: libfuse ${libfuse}`);
+		const reporter = ["--reporter=junit", "--reporter-outfile=/tmp/report.xml"];
+		const { ok } = runInRoot(root, [bun, "test", "--timeout=60000", ...reporter, ...tests], options);
+		const totals = readReport(join(temporary, "report.xml"));
+		if (!ok) totals.failed = Math.max(totals.failed, 1);
+		console.log(`${suite}: libfuse ${libfuse}: ${totals.passed} passed, ${totals.failed} failed`);
+		return totals;
+	} catch (error) {
+		console.error(`${suite}: ${error instanceof Error ? error.message : error}`);
+		return { passed: 0, failed: 1, skipped: 0 };
+	} finally {
+		rmSync(temporary, { recursive: true, force: true });
+		watchdog.tell("tree-gone", temporary);
+	}
+}
+
+function main(args: string[]): void {
+	if (process.getuid?.() !== 0) throw new Error("only root can make and enter the roots");
+	if (Bun.which("debootstrap") === null)
+		throw new Error("debootstrap is missing: apt-get install debootstrap");
+	const chosen = args.filter((arg) => suites.includes(arg));
+	const tests = args.filter((arg) => !suites.includes(arg));
+	const all = (chosen.length > 0 ? chosen : suites).map((suite) =>
+		runSuite(suite, tests.length > 0 ? tests : defaultTests),
+	);
+	const sum = (pick: (totals: Totals) => number) => all.map(pick).reduce((left, right) => left + right, 0);
+	const failed = sum((totals) => totals.failed);
+	const skipped = sum((totals) => totals.skipped);
+	console.log(
+		`\n${sum((totals) => totals.passed)} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
+	);
+	process.exitCode = failed > 0 ? 1 : 0;
+}
+
+try {
+	main(process.argv.slice(2));
+} catch (error) {
+	console.error(`test:libfuse4: ${error instanceof Error ? error.message : error}`);
+	process.exitCode = 1;
+}
