@@ -6,10 +6,12 @@ import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs"
 import { parseCommandLine, UsageError } from "./cli/parse.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
-/** Tells the second stage which it is. */
+/**
+ * Tells the second stage which it is: "foreground", or, in the background, the number of the descriptor on which to say
+ * that the mount answers. The number is one that the caller does not use: it may pass a /dev/fuse of its own.
+ */
 const STAGE = "_FUSE_OVERLAYFS_STAGE";
-/** In the background, the descriptor on which the second stage says that the mount answers. */
-const READY_FD = 3;
+const FOREGROUND = "foreground";
 const STDERR = 2;
 /** Errors that say all there is to say; of others the stack is shown. */
 const EXPECTED = ["LayerUnusable", "MountFailed", "HandshakeFailed", "LibraryMissing", "Errno"];
@@ -47,7 +49,8 @@ async function main(): Promise<number> {
 		}
 		case "mount": {
 			const stage = process.env[STAGE];
-			if (stage !== undefined) return await serve(commandLine.options, stage === "background");
+			if (stage !== undefined)
+				return await serve(commandLine.options, stage === FOREGROUND ? undefined : Number(stage));
 			for (const warning of commandLine.warnings) writeSync(STDERR, `${warning}\n`);
 			return await startAgain(commandLine.options.foreground || commandLine.options.debug);
 		}
@@ -64,11 +67,11 @@ async function startAgain(foreground: boolean): Promise<number> {
 	const args = rawArguments();
 	const { describeErrno } = await import("./native/libc/errno.ts");
 	if (foreground) {
-		const failed = execute(program, args, environmentFor("foreground"));
+		const failed = execute(program, args, environmentFor(FOREGROUND));
 		throw new Error(`cannot start ${process.execPath}: ${describeErrno(-failed)}`);
 	}
 	const [reading, writing] = openPipe(false);
-	spawnDetached(program, args, environmentFor("background"), writing);
+	spawnDetached(program, args, environmentFor(String(writing)), writing);
 	closeSync(writing);
 	// One byte once the mount answers; the end of the pipe if it never will, the reason then being on stderr.
 	return readSync(reading, Buffer.alloc(1)) === 1 ? 0 : 1;
@@ -85,19 +88,19 @@ function environmentFor(stage: string): ByteString[] {
 }
 
 /** The second stage: mounts, says so, and serves until the end. */
-async function serve(options: MountOptions, background: boolean): Promise<number> {
+async function serve(options: MountOptions, ready: number | undefined): Promise<number> {
 	delete process.env[STAGE];
 	const { mount } = await import("./mount.ts");
 	const { createLog } = await import("./log.ts");
 	const mounted = mount(options, createLog(options.logFile, options.debug));
-	if (background) {
+	if (ready !== undefined) {
 		// Whoever reads the caller's stderr waits for its end.
 		const { duplicateTo } = await import("./native/libc/file.ts");
 		const nowhere = openSync("/dev/null", "r+");
 		duplicateTo(nowhere as Parameters<typeof duplicateTo>[0], STDERR);
 		closeSync(nowhere);
-		writeSync(READY_FD, "1");
-		closeSync(READY_FD);
+		writeSync(ready, "1");
+		closeSync(ready);
 	}
 	mounted.serve();
 	return 0;

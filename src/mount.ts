@@ -7,6 +7,7 @@ import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import { PROC_SUPER_MAGIC } from "./native/layout.ts";
 import {
 	blockSignals,
+	captureStandardError,
 	effectiveGid,
 	effectiveUid,
 	raiseDescriptorLimit,
@@ -52,19 +53,22 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	checkProc(log);
 	const jobs = new WorkerJobs((error) => log.error(`a background thread failed: ${String(error)}`));
 	const overlay = openOverlay(options, jobs, limit, log);
-	const acl = options.acl && supportsAcl(overlay);
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,
 		{ timeout: options.timeout, fsync: options.fsync },
 		log,
 	);
-	const features = { writeback: options.writeback, acl, maxWrite: options.maxWrite };
+	const features = { writeback: options.writeback, acl: overlay.options.acl, maxWrite: options.maxWrite };
 	const session = mountSession(options, (argument) => {
 		messages.length = 0;
 		const attempt = new Session(libfuse, argument, dispatcher, overlay, jobs, log);
 		try {
-			attempt.mount(mountpoint, features);
+			// fusermount3 writes its own messages: they belong into ours.
+			const { failure, lines } = captureStandardError(() => attempt.mount(mountpoint));
+			messages.push(...lines);
+			if (failure !== undefined) throw failure;
+			attempt.begin(features);
 			return attempt;
 		} catch (error) {
 			if (!(error instanceof MountFailed)) throw error;
@@ -122,6 +126,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		fastInode: options.fastInode,
 		inode32: options.inode32,
 		xattrs: options.xattrs,
+		acl: options.acl && supportsAcl(layers[0]!),
 		isolatesSecurity: options.xattrPermissions === CONTAINERS,
 		uid: effectiveUid(),
 		gid: effectiveGid(),
@@ -163,7 +168,7 @@ function checkDevice(): void {
 
 /** One line of what libfuse said and what to do about it. */
 function explain(mountpoint: ByteString, reason: string, messages: readonly string[]): string {
-	const said = messages.map((message) => message.replace(/^fuse: */, "")).join("; ");
+	const said = messages.map((message) => message.replace(/^(fuse|fusermount3): */, "")).join("; ");
 	const remedy =
 		effectiveUid() === 0
 			? "root needs CAP_SYS_ADMIN and access to /dev/fuse"

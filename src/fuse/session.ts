@@ -7,7 +7,6 @@ import {
 	ENOENT,
 	F_GETFL,
 	F_SETFL,
-	fuseLowlevelOps,
 	O_NONBLOCK,
 	POLLIN,
 	pollfd,
@@ -74,15 +73,23 @@ export class Session {
 		this.overlay = overlay;
 		this.jobs = jobs;
 		this.log = log;
-		const session = libfuse.newSession(options, operationsTable(dispatcher.handlers), fuseLowlevelOps.sizeof);
+		const session = libfuse.newSession(
+			options,
+			operationsTable(dispatcher.handlers),
+			libfuse.operationsSize(),
+		);
 		if (session === undefined) throw new MountFailed(`libfuse does not accept the options ${options}`);
 		this.session = session;
 		this.signals = openSignals(SIGNALS);
 	}
 
-	/** Mounts and agrees with the kernel on what it may ask. Throws MountFailed. */
-	mount(mountpoint: ByteString, features: Features): void {
+	/** Mounts; the kernel waits with the first request until {@link begin}. Throws MountFailed. */
+	mount(mountpoint: ByteString): void {
 		if (!this.libfuse.mount(this.session, store(mountpoint))) throw new MountFailed("cannot mount");
+	}
+
+	/** Agrees with the kernel on what it may ask. Throws MountFailed, HandshakeFailed. */
+	begin(features: Features): void {
 		this.fd = this.libfuse.descriptor(this.session);
 		const flags = check(descriptorControl(this.fd, F_GETFL, 0));
 		check(descriptorControl(this.fd, F_SETFL, flags | O_NONBLOCK));

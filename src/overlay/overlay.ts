@@ -35,6 +35,8 @@ export interface OverlayOptions {
 	readonly inode32: boolean;
 	/** Extended attributes can be used through the mount. */
 	readonly xattrs: boolean;
+	/** POSIX ACLs can be used through the mount. */
+	readonly acl: boolean;
 	/** `security.*` attributes are kept as `user.containers.override_security.*` (xattr_permissions=2). */
 	readonly isolatesSecurity: boolean;
 	/** The ids this process runs under. */

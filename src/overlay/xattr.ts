@@ -31,6 +31,8 @@ import {
 import type { ByteString } from "../options.ts";
 import { changeAttributes, readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
+import type { Layer } from "./layer.ts";
+import { startsWith } from "./name.ts";
 import type { NodeId } from "./node.ts";
 import type { Overlay, Place } from "./overlay.ts";
 
@@ -44,7 +46,7 @@ const INTERNAL = [
 ];
 const SECURITY = "security.";
 const ISOLATED_SECURITY = "user.containers.override_security.";
-const ACL_PREFIX = "system.posix_acl_";
+const ACL_PREFIX = "system.posix_acl_" as ByteString;
 
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
@@ -58,7 +60,7 @@ export function readAttribute(
 	target: Offset,
 	size: number,
 ): number {
-	if (!overlay.options.xattrs) fail(EOPNOTSUPP);
+	requireSupport(overlay, attribute);
 	const stored = storedName(overlay, attribute) ?? fail(ENODATA);
 	const place = overlay.locate(node);
 	return check(getAttribute(place.directory, place.name, stored, target, size));
@@ -77,13 +79,18 @@ export function writeAttribute(
 	flags: number,
 	killsGroupId: boolean,
 ): void {
-	if (!overlay.options.xattrs) fail(EOPNOTSUPP);
+	requireSupport(overlay, attribute);
 	if (storedName(overlay, attribute) === undefined) fail(EPERM);
 	copyUp(overlay, node);
 	const stored = storedName(overlay, attribute)!;
 	const place = overlay.locate(node);
 	check(setAttribute(place.directory, place.name, stored, value, size, flags));
 	if (killsGroupId) dropGroupId(overlay, node);
+}
+
+function requireSupport(overlay: Overlay, attribute: Offset): void {
+	const { xattrs, acl } = overlay.options;
+	if (!xattrs || (!acl && startsWith(attribute, ACL_PREFIX))) fail(EOPNOTSUPP);
 }
 
 function dropGroupId(overlay: Overlay, node: NodeId): void {
@@ -102,7 +109,7 @@ function dropGroupId(overlay: Overlay, node: NodeId): void {
 
 /** Removes an attribute; copies the node up first. Throws ENODATA where it is not set. */
 export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offset): void {
-	if (!overlay.options.xattrs) fail(EOPNOTSUPP);
+	requireSupport(overlay, attribute);
 	overlay.writable();
 	const stored = storedName(overlay, attribute) ?? fail(ENODATA);
 	const before = overlay.locate(node);
@@ -188,12 +195,13 @@ function shownName(overlay: Overlay, stored: Offset): ByteString | undefined {
 			return (SECURITY + name.slice(ISOLATED_SECURITY.length)) as ByteString;
 		if (name.startsWith(SECURITY)) return undefined;
 	}
-	return isInternal(name) ? undefined : name;
+	const isForeignAcl = !overlay.options.acl && name.startsWith(ACL_PREFIX);
+	return isForeignAcl || isInternal(name) ? undefined : name;
 }
 
 const ACL_ACCESS = store("system.posix_acl_access" as ByteString);
 
-/** Whether the topmost layer's file system has POSIX ACLs. */
-export function supportsAcl(overlay: Overlay): boolean {
-	return getAttribute(overlay.layers[0]!.root, EMPTY_NAME, ACL_ACCESS, VALUE, 0) !== -EOPNOTSUPP;
+/** Whether a layer's file system has POSIX ACLs. */
+export function supportsAcl(layer: Layer): boolean {
+	return getAttribute(layer.root, EMPTY_NAME, ACL_ACCESS, VALUE, 0) !== -EOPNOTSUPP;
 }

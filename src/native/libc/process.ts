@@ -28,6 +28,7 @@ import {
 	EMPTY_NAME,
 	getNumber,
 	type Offset,
+	readBytes,
 	reserve,
 	setNumber,
 	store,
@@ -35,7 +36,7 @@ import {
 	writeString,
 } from "../memory.ts";
 import { check, outcome } from "./errno.ts";
-import type { Fd } from "./file.ts";
+import { close, duplicate, duplicateTo, type Fd, read } from "./file.ts";
 
 const libc = dlopen("libc.so.6", {
 	umask: { args: ["u32"], returns: "u32" },
@@ -178,8 +179,8 @@ const DEV_NULL = store("/dev/null" as ByteString);
 const OPAQUE_STRUCT_SIZE = 512;
 
 /**
- * Starts a program in a session of its own, with stdin and stdout on /dev/null, stderr shared, and `inherited` as its
- * descriptor 3. The thread's blocked signals are inherited. Throws what starting may.
+ * Starts a program in a session of its own, with stdin and stdout on /dev/null, stderr shared, and `inherited` under
+ * its own number. The thread's blocked signals are inherited. Throws what starting may.
  */
 export function spawnDetached(
 	program: ByteString,
@@ -193,7 +194,7 @@ export function spawnDetached(
 	libc.posix_spawn_file_actions_init(actions);
 	libc.posix_spawn_file_actions_addopen(actions, 0, base + DEV_NULL, 0, 0);
 	libc.posix_spawn_file_actions_addopen(actions, 1, base + DEV_NULL, 1, 0);
-	libc.posix_spawn_file_actions_adddup2(actions, inherited, 3);
+	libc.posix_spawn_file_actions_adddup2(actions, inherited, inherited);
 	libc.posix_spawnattr_init(attributes);
 	libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID);
 	const path = base + keep(program);
@@ -217,4 +218,39 @@ export function cloneMount(path: Offset, readOnly: boolean): Fd {
 	const empty = base + EMPTY_NAME;
 	mountSetAttributes(SYS_mount_setattr, fd, empty, AT_EMPTY_PATH, base + MOUNT_ATTRIBUTES, mountAttr.sizeof);
 	return fd;
+}
+
+const STDERR = 2;
+const CAPTURED_SIZE = 4096;
+const CAPTURED = reserve(CAPTURED_SIZE);
+
+/** What `action` and the programs it starts write to stderr, by lines, at most 4 KiB; nothing of it appears there. */
+export function captureStandardError(action: () => void): Captured {
+	const own = check(duplicate(STDERR as Fd));
+	const [reading, writing] = openPipe(true);
+	check(duplicateTo(writing, STDERR));
+	let failure: unknown;
+	try {
+		action();
+	} catch (error) {
+		failure = error;
+	} finally {
+		duplicateTo(own, STDERR);
+		close(own);
+		close(writing);
+	}
+	const length = Math.max(0, read(reading, CAPTURED, CAPTURED_SIZE));
+	close(reading);
+	return {
+		failure,
+		lines: readBytes(CAPTURED, length)
+			.split("\n")
+			.filter((line) => line !== ""),
+	};
+}
+
+export interface Captured {
+	/** What the action threw; undefined if it did not. */
+	readonly failure: unknown;
+	readonly lines: readonly string[];
 }

@@ -1,7 +1,7 @@
 /** libfuse: finding it, and its functions as they are. Sessions and requests are its pointers, as numbers. */
 import { dlopen, JSCallback, type Pointer } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { fuseArgs, fuseBuf } from "../layout.ts";
+import { fuseArgs, fuseBuf, fuseLowlevelOps } from "../layout.ts";
 import type { Fd } from "../libc/file.ts";
 import { base, type Offset, readString, reserve, setNumber, view, writeString } from "../memory.ts";
 
@@ -78,6 +78,13 @@ export class Libfuse {
 		libc.memcpy(base + TEXT, text, length);
 		view.setUint8(TEXT + length, 0);
 		return readString(TEXT);
+	}
+
+	/** The size of its `struct fuse_lowlevel_ops`: it complains of a table with more than it knows. */
+	operationsSize(): number {
+		const minor = Number(/^3\.(\d+)/.exec(this.version())?.[1] ?? 0);
+		if (minor < 17) return fuseLowlevelOps.tmpfile;
+		return minor < 18 ? fuseLowlevelOps.statx : fuseLowlevelOps.sizeof;
 	}
 
 	/** Has libfuse's own messages told to `log`, one line each, instead of written to stderr. */
