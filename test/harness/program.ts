@@ -12,6 +12,9 @@ export const program = resolve(
 	process.env.FUSE_OVERLAYFS_PROGRAM ?? join(projectDirectory, "src/fuse-overlayfs"),
 );
 
+/** The binary that `npm run build` makes, as against the source run by Bun. */
+export const isCompiled = program.endsWith("/dist/fuse-overlayfs");
+
 /** The C program as Debian packages it: a peer that must read what we write. */
 export const debianProgram = "/usr/bin/fuse-overlayfs";
 
