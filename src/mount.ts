@@ -68,7 +68,6 @@ export function mount(options: MountOptions, log: Log): Mounted {
 			const { failure, lines } = captureStandardError(() => attempt.mount(mountpoint));
 			messages.push(...lines);
 			if (failure !== undefined) throw failure;
-			attempt.begin(features);
 			return attempt;
 		} catch (error) {
 			if (!(error instanceof MountFailed)) throw error;
@@ -77,6 +76,15 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	});
 	tell = (message) => log.warn(message);
 	process.chdir("/");
+	try {
+		// Not before: a mount that fails leaves its layers untouched.
+		overlay.work?.prepare();
+		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
+		session.begin(features);
+	} catch (error) {
+		session.close();
+		throw error;
+	}
 	return {
 		serve() {
 			try {
@@ -111,9 +119,6 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 	const layers = upper === undefined ? lowers : [upper.layer, ...lowers];
 	const work =
 		upper === undefined || options.readOnly ? undefined : new Workdir(upper.work, options.fileWhiteouts);
-	if (work?.isShared) {
-		log.warn(`workdir ${display(workDirectory ?? ("" as ByteString))} is in use by another mount`);
-	}
 	const overflow = {
 		uid: readNumber("/proc/sys/kernel/overflowuid"),
 		gid: readNumber("/proc/sys/kernel/overflowgid"),

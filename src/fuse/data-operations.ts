@@ -142,6 +142,8 @@ export function dataOperations({ overlay, replies, options, log }: Context) {
 			copy(CONTROL, ARGUMENTS + fuseIoctlIn.sizeof, inSize);
 			const fd = descriptorFor(overlay, node, ENOTTY);
 			const result = check(control(fd, request, CONTROL));
+			// An immutable file's old descriptors could still change it.
+			if (known.changes) overlay.files.dropUnpinned(node);
 			bytes.fill(0, REPLY, REPLY + fuseIoctlOut.sizeof);
 			view.setInt32(REPLY + fuseIoctlOut.result, result, true);
 			copy(REPLY + fuseIoctlOut.sizeof, CONTROL, outSize);

@@ -5,8 +5,6 @@ import {
 	DT_REG,
 	EINVAL,
 	EISDIR,
-	ENODATA,
-	EOPNOTSUPP,
 	S_IFMT,
 	S_ISGID,
 	S_ISUID,
@@ -24,9 +22,7 @@ import {
 	statFileSystem,
 	statFlagged,
 } from "../native/libc/metadata.ts";
-import { removeAttribute } from "../native/libc/xattr.ts";
-import { type Offset, reserve, setNumber, store, view } from "../native/memory.ts";
-import type { ByteString } from "../options.ts";
+import { type Offset, reserve, setNumber, view } from "../native/memory.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { NO_ID } from "./id-map.ts";
 import { overrideOf } from "./identity.ts";
@@ -37,7 +33,6 @@ import type { OverrideStat } from "./override-stat.ts";
 /** The attributes last looked at: a `struct statx`, as users see them once {@link finishAttributes} has run. */
 export const STAT = reserve(statx.sizeof);
 
-const CAPABILITY = store("security.capability" as ByteString);
 const MODE_BITS = 0o7777;
 
 /** What to change; fields that are undefined stay as they are. Ids are those of the mount. */
@@ -48,7 +43,7 @@ export interface Changes {
 	size: number | undefined;
 	/** Two `struct timespec`, access and modification time; UTIME_OMIT and UTIME_NOW allowed. */
 	times: Offset | undefined;
-	/** Take the suid and sgid bits and file capabilities away, as a write by an unprivileged process does. */
+	/** Take the suid and sgid bits away, as a write by an unprivileged process does. */
 	killPrivileges: boolean;
 }
 
@@ -168,8 +163,8 @@ function currentOverride(overlay: Overlay, place: Place): OverrideStat {
 }
 
 /**
- * Takes away what an unprivileged writer must not leave: suid, sgid of a group-executable file, capabilities.
- * The kernel under us does so only for writers without CAP_FSETID, and this process may have it.
+ * Takes away the bits an unprivileged writer must not leave: suid, and sgid of a group-executable file. The kernel under
+ * us does so only for writers without CAP_FSETID, which this process may have; file capabilities it takes from any.
  * Source: Linux fs/attr.c, setattr_should_drop_suidgid.
  */
 export function killPrivileges(overlay: Overlay, node: NodeId): void {
@@ -179,9 +174,6 @@ export function killPrivileges(overlay: Overlay, node: NodeId): void {
 	const mode = view.getUint16(STAT + statx.stxMode, true);
 	const remaining = withoutPrivileges(mode);
 	if (remaining !== mode) changePermissions(overlay, node, remaining & MODE_BITS);
-	const again = overlay.locate(node);
-	const result = removeAttribute(again.directory, again.name, CAPABILITY);
-	if (result < 0 && result !== -ENODATA && result !== -EOPNOTSUPP) check(result);
 }
 
 function withoutPrivileges(mode: number): number {

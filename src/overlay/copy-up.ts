@@ -36,6 +36,7 @@ import {
 	changeOwner,
 	changeTimes,
 	changeTimesOf,
+	stat,
 	statDescriptor,
 	statFlagged,
 } from "../native/libc/metadata.ts";
@@ -53,7 +54,7 @@ import {
 import { timesOf } from "./attributes.ts";
 import { copyContent } from "./copy-content.ts";
 import type { Layer } from "./layer.ts";
-import { kindOf } from "./lookup.ts";
+import { inodeHigh, inodeLow, kindOf, linkCount } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { type NodeId, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
@@ -262,27 +263,34 @@ function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: 
 		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, mode & MODE_BITS));
 	}
 	copyAttributes(overlay, node, source, directory, name);
-	if (nodeHasOrigin(overlay, node)) writeOrigin(overlay, node, source, directory, name);
+	if (takesOrigin()) writeOrigin(overlay, node, source, directory, name);
 	check(changeTimes(directory, name, timesOf(SOURCE)));
 }
 
-/** A directory needs no origin: it is merged with the lower one of its name, and takes its number. */
-function nodeHasOrigin(overlay: Overlay, node: NodeId): boolean {
-	return overlay.nodes.kind(node) !== DT_DIR;
+/**
+ * Whether the copy of SOURCE stands for it and keeps its inode number by a note of its origin. A directory needs none:
+ * it is merged with the lower one of its name, and takes its number. A file with several names is parted from them:
+ * two different files must not have one number.
+ */
+function takesOrigin(): boolean {
+	return kindOf(SOURCE) !== DT_DIR && linkCount(SOURCE) === 1;
 }
 
 /** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */
 function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
-	const { nodes, directories } = overlay;
+	const { nodes, directories, inodes } = overlay;
 	const parent = directories.get(nodes.parent(node));
 	const fd = parent.fds[0]!;
 	const name = nodes.name(node);
-	if ((parent.marks[0]! & IMPURE) === 0 && nodeHasOrigin(overlay, node) && markImpure(work, fd)) {
-		parent.marks[0]! |= IMPURE;
-	}
+	if ((parent.marks[0]! & IMPURE) === 0 && takesOrigin() && markImpure(work, fd)) parent.marks[0]! |= IMPURE;
 	check(statDescriptor(fd, PARENT));
 	check(moveName(work.fd, temporary, fd, name, 0));
 	check(changeTimesOf(fd, timesOf(PARENT)));
 	const slot = parent.listing?.find(name, measure(name)) ?? -1;
 	if (slot !== -1) parent.listing?.raise(slot);
+	if (kindOf(SOURCE) !== DT_DIR && !takesOrigin()) {
+		check(stat(fd, name, PARENT));
+		inodes.translate(0, inodeLow(PARENT), inodeHigh(PARENT));
+		nodes.setInode(node, inodes.low, inodes.high);
+	}
 }

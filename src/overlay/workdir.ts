@@ -27,7 +27,7 @@ import {
 } from "../native/layout.ts";
 import { makeDirectory, makeNode, readEntries, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
-import { close, type Fd, lock, openAt, seek } from "../native/libc/file.ts";
+import { close, type Fd, lock, NO_FD, openAt, seek } from "../native/libc/file.ts";
 import { changeMode } from "../native/libc/metadata.ts";
 import {
 	bytes,
@@ -49,32 +49,39 @@ const ENTRIES_SIZE = 32768;
 const ENTRIES = reserve(ENTRIES_SIZE);
 
 export class Workdir {
-	readonly fd: Fd;
+	fd: Fd = NO_FD;
 	/** Another mount works here: its temporaries were left alone. */
-	readonly isShared: boolean;
+	isShared = false;
 	/** Whiteouts are `.wh.NAME` files, because devices cannot be made here or were asked not to. */
-	readonly fileWhiteouts: boolean;
+	fileWhiteouts: boolean;
 	/** Attributes of the `trusted` namespace can be set; else `user` ones take their place. */
-	readonly trustedAttributes: boolean;
+	trustedAttributes = false;
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
+	private readonly directory: Fd;
 	private serial = 0;
 
 	/**
-	 * Prepares `WORKDIR/work`: makes it, empties it of what a crash left, and tries out the file system.
+	 * Changes nothing yet: {@link prepare} must come before the first change.
 	 * @param directory the user's work directory
 	 * @param fileWhiteouts write `.wh.` files even where devices can be made
 	 */
 	constructor(directory: Fd, fileWhiteouts: boolean) {
-		const made = makeDirectory(directory, WORK, 0o700);
+		this.directory = directory;
+		this.fileWhiteouts = fileWhiteouts;
+	}
+
+	/** Makes `WORKDIR/work`, empties it of what a crash left, and tries out the file system. */
+	prepare(): void {
+		const made = makeDirectory(this.directory, WORK, 0o700);
 		if (made < 0 && made !== -EEXIST) fail(-made);
-		this.fd = check(openAt(directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-		if (made === -EEXIST) check(changeMode(directory, WORK, 0o700));
+		this.fd = check(openAt(this.directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		if (made === -EEXIST) check(changeMode(this.directory, WORK, 0o700));
 		this.isShared = lock(this.fd, LOCK_EX | LOCK_NB) < 0;
 		if (!this.isShared) emptyDirectory(this.fd);
 		// A start value of its own keeps two mounts that share a workdir from meeting on a name.
 		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
-		this.fileWhiteouts = fileWhiteouts || !canMakeWhiteoutDevice(this.fd, this.temporaryName());
+		this.fileWhiteouts ||= !canMakeWhiteoutDevice(this.fd, this.temporaryName());
 		const probe = this.temporaryName();
 		check(makeDirectory(this.fd, probe, 0o700));
 		const probeFd = check(openAt(this.fd, probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -105,6 +112,8 @@ export class Workdir {
 	}
 
 	close(): void {
+		close(this.directory);
+		if (this.fd === NO_FD) return;
 		removeName(this.fd, SHARED_WHITEOUT, 0);
 		close(this.fd);
 	}
