@@ -56,7 +56,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,
-		{ timeout: options.timeout, fsync: options.fsync },
+		{ timeout: options.timeout, fsync: options.fsync, writeback: options.writeback },
 		log,
 	);
 	const features = { writeback: options.writeback, acl: overlay.options.acl, maxWrite: options.maxWrite };

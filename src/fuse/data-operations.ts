@@ -6,12 +6,17 @@ import {
 	EINVAL,
 	ENOSYS,
 	ENOTTY,
+	EOPNOTSUPP,
+	FS_APPEND_FL,
+	FS_IMMUTABLE_FL,
 	FS_IOC_FSGETXATTR,
 	FS_IOC_FSSETXATTR,
 	FS_IOC_GETFLAGS,
 	FS_IOC_GETVERSION,
 	FS_IOC_SETFLAGS,
 	FS_IOC_SETVERSION,
+	FS_XFLAG_APPEND,
+	FS_XFLAG_IMMUTABLE,
 	FUSE_FSYNC_FDATASYNC,
 	FUSE_WRITE_CACHE,
 	FUSE_WRITE_KILL_SUIDGID,
@@ -59,19 +64,21 @@ interface InodeControl {
 	/** Bytes of the argument, by the kernel under us; the callers' may be shorter. */
 	readonly size: number;
 	readonly changes: boolean;
+	/** Bits of the argument's first word that cannot be set through the mount: immutable, append-only. */
+	readonly refused: number;
 }
 
 const CONTROLS: ReadonlyMap<number, InodeControl> = new Map([
-	[FS_IOC_GETFLAGS, { size: 8, changes: false }],
-	[FS_IOC_SETFLAGS, { size: 8, changes: true }],
-	[FS_IOC_GETVERSION, { size: 8, changes: false }],
-	[FS_IOC_SETVERSION, { size: 8, changes: true }],
-	[FS_IOC_FSGETXATTR, { size: fsxattr.sizeof, changes: false }],
-	[FS_IOC_FSSETXATTR, { size: fsxattr.sizeof, changes: true }],
+	[FS_IOC_GETFLAGS, { size: 8, changes: false, refused: 0 }],
+	[FS_IOC_SETFLAGS, { size: 8, changes: true, refused: FS_IMMUTABLE_FL | FS_APPEND_FL }],
+	[FS_IOC_GETVERSION, { size: 8, changes: false, refused: 0 }],
+	[FS_IOC_SETVERSION, { size: 8, changes: true, refused: 0 }],
+	[FS_IOC_FSGETXATTR, { size: fsxattr.sizeof, changes: false, refused: 0 }],
+	[FS_IOC_FSSETXATTR, { size: fsxattr.sizeof, changes: true, refused: FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND }],
 ]);
 const CONTROL = reserve(64);
 
-export function dataOperations({ overlay, replies, options, log }: Context) {
+export function dataOperations({ overlay, replies, options, notifications, resume, log }: Context) {
 	const directories = new DirectoryReply(overlay, replies);
 
 	return {
@@ -137,13 +144,13 @@ export function dataOperations({ overlay, replies, options, log }: Context) {
 			const known = CONTROLS.get(request) ?? fail(ENOTTY);
 			const inSize = Math.min(argument32(fuseIoctlIn.inSize), known.size);
 			const outSize = Math.min(argument32(fuseIoctlIn.outSize), known.size);
-			if (known.changes) copyUp(overlay, node);
 			bytes.fill(0, CONTROL, CONTROL + known.size);
 			copy(CONTROL, ARGUMENTS + fuseIoctlIn.sizeof, inSize);
+			// The kernel does not know these flags of a FUSE file: open would go on and only a later write would fail.
+			if (known.changes && (view.getUint32(CONTROL, true) & known.refused) !== 0) fail(EOPNOTSUPP);
+			if (known.changes) copyUp(overlay, node);
 			const fd = descriptorFor(overlay, node, ENOTTY);
 			const result = check(control(fd, request, CONTROL));
-			// An immutable file's old descriptors could still change it.
-			if (known.changes) overlay.files.dropUnpinned(node);
 			bytes.fill(0, REPLY, REPLY + fuseIoctlOut.sizeof);
 			view.setInt32(REPLY + fuseIoctlOut.result, result, true);
 			copy(REPLY + fuseIoctlOut.sizeof, CONTROL, outSize);
@@ -173,10 +180,24 @@ export function dataOperations({ overlay, replies, options, log }: Context) {
 
 		lseek() {
 			const node = requestNode(overlay);
-			const { offset, whence } = fuseLseekIn;
-			const fd = descriptorFor(overlay, node, EINVAL);
-			setNumber(REPLY + fuseLseekOut.offset, check(seek(fd, argument64(offset), argument32(whence))));
-			replies.bytes(REPLY, fuseLseekOut.sizeof);
+			const offset = argument64(fuseLseekIn.offset);
+			const whence = argument32(fuseLseekIn.whence);
+			const isFile = overlay.nodes.kind(node) === DT_REG;
+			if (!isFile || !options.writeback || overlay.work === undefined) {
+				const position = check(seek(descriptorFor(overlay, node, EINVAL), offset, whence));
+				setNumber(REPLY + fuseLseekOut.offset, position);
+				replies.bytes(REPLY, fuseLseekOut.sizeof);
+				return;
+			}
+			// What the kernel has gathered and not written yet would pass for a hole.
+			const request = replies.takeRequest();
+			notifications.flushPages(node, offset, () => {
+				resume("lseek", request, () => {
+					const position = check(seek(overlay.files.readable(node), offset, whence));
+					setNumber(REPLY + fuseLseekOut.offset, position);
+					replies.bytes(REPLY, fuseLseekOut.sizeof);
+				});
+			});
 		},
 	};
 

@@ -6,7 +6,7 @@
 import { display } from "../display.ts";
 import { EIO, fuseBatchForgetIn, fuseForgetIn, fuseForgetOne, fuseInHeader } from "../native/layout.ts";
 import { Errno, errnoName } from "../native/libc/errno.ts";
-import type { Libfuse } from "../native/libfuse/library.ts";
+import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber, readString } from "../native/memory.ts";
 import { Deferred } from "../overlay/job.ts";
@@ -14,6 +14,7 @@ import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { dataOperations } from "./data-operations.ts";
 import { namespaceOperations } from "./namespace-operations.ts";
+import { Notifications } from "./notify.ts";
 import { Replies } from "./reply.ts";
 import { ARGUMENTS, argument32, argument64, REQUEST } from "./request.ts";
 
@@ -30,6 +31,8 @@ export interface DispatchOptions {
 	readonly timeout: number;
 	/** Sync requests reach the disk. */
 	readonly fsync: boolean;
+	/** The kernel gathers writes: it may have data that the files do not have yet. */
+	readonly writeback: boolean;
 }
 
 /** What an operation needs to do its work. */
@@ -37,6 +40,9 @@ export interface Context {
 	readonly overlay: Overlay;
 	readonly replies: Replies;
 	readonly options: DispatchOptions;
+	readonly notifications: Notifications;
+	/** Goes on with a request that was taken out of `replies`, guarded as it was before. */
+	readonly resume: (name: string, request: FuseRequest, rest: () => void) => void;
 	readonly log: Log;
 }
 
@@ -47,6 +53,7 @@ export class Dispatcher {
 	readonly handlers: ReadonlyMap<Operation, Handler>;
 	/** Requests handled, for statistics. */
 	handled = 0;
+	readonly notifications: Notifications;
 	private readonly context: Context;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
 	/** Messages that may go on, oldest first. */
@@ -54,7 +61,9 @@ export class Dispatcher {
 
 	constructor(libfuse: Libfuse, overlay: Overlay, options: DispatchOptions, log: Log) {
 		const replies = new Replies(libfuse, overlay, options.timeout);
-		this.context = { overlay, replies, options, log };
+		this.notifications = new Notifications(overlay.jobs);
+		const resume: Context["resume"] = (name, request, rest) => this.run(name, request, rest);
+		this.context = { overlay, replies, options, notifications: this.notifications, resume, log };
 		const operations = { ...namespaceOperations(this.context), ...dataOperations(this.context) };
 		const handlers = new Map<Operation, Handler>();
 		for (const [name, operation] of Object.entries(operations)) {
@@ -73,20 +82,24 @@ export class Dispatcher {
 		overlay.onIdle = (node) => this.wake(node);
 	}
 
-	/** Wraps an operation so that every request is answered once, whatever happens in it. */
 	private guarded(name: string, operation: () => void): Handler {
-		const { replies } = this.context;
 		return (request) => {
 			this.handled++;
-			replies.begin(request);
-			try {
-				operation();
-				if (!replies.isAnswered) throw new Error("the operation gave no answer");
-				this.context.log.debug?.(`${name} ${describeRequest()}: answered`);
-			} catch (error) {
-				this.answerFailure(name, error);
-			}
+			this.run(name, request, operation);
 		};
+	}
+
+	/** Sees to it that a request is answered once, whatever happens in its operation. */
+	private run(name: string, request: FuseRequest, operation: () => void): void {
+		const { replies, log } = this.context;
+		replies.begin(request);
+		try {
+			operation();
+			if (!replies.isAnswered) throw new Error("the operation gave no answer");
+			log.debug?.(`${name} ${describeRequest()}: answered`);
+		} catch (error) {
+			this.answerFailure(name, error);
+		}
 	}
 
 	private answerFailure(name: string, error: unknown): void {

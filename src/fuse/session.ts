@@ -91,10 +91,12 @@ export class Session {
 	/** Agrees with the kernel on what it may ask. Throws MountFailed, HandshakeFailed. */
 	begin(features: Features): void {
 		this.fd = this.libfuse.descriptor(this.session);
+		this.dispatcher.notifications.fd = this.fd;
 		const flags = check(descriptorControl(this.fd, F_GETFL, 0));
 		check(descriptorControl(this.fd, F_SETFL, flags | O_NONBLOCK));
 		const size = this.receive();
-		if (size === 0) throw new MountFailed("unmounted before it was used");
+		// Unmounted before it was used.
+		if (size === 0) return;
 		answerInit(this.fd, features);
 		this.libfuse.process(this.session, REQUEST, size);
 	}

@@ -97,11 +97,6 @@ export class FileCache {
 		close(file.fd);
 	}
 
-	/** Closes the node's descriptor if its name leads to the file too. */
-	dropUnpinned(node: NodeId): void {
-		if (this.open.get(node)?.pinned === false) this.drop(node);
-	}
-
 	/** Closes the descriptors not used lately while there are more than may be. Called between requests only. */
 	trim(): void {
 		if (this.open.size <= this.largest) return;

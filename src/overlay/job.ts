@@ -3,7 +3,7 @@
  * the thread that answers requests is free.
  */
 import type { Fd } from "../native/libc/file.ts";
-import { dataSync, sync, syncFileSystem } from "../native/libc/file.ts";
+import { dataSync, sync, syncFileSystem, writeFrom } from "../native/libc/file.ts";
 import { copyContent } from "./copy-content.ts";
 import type { NodeId } from "./node.ts";
 
@@ -16,7 +16,9 @@ export type Task =
 			readonly length: number;
 			readonly durable: boolean;
 	  }
-	| { readonly kind: "sync" | "dataSync" | "syncFileSystem"; readonly fd: Fd };
+	| { readonly kind: "sync" | "dataSync" | "syncFileSystem"; readonly fd: Fd }
+	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
+	| { readonly kind: "send"; readonly fd: Fd; readonly address: number; readonly length: number };
 
 export interface Jobs {
 	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */
@@ -36,6 +38,8 @@ export function perform(task: Task): number {
 			return dataSync(task.fd);
 		case "syncFileSystem":
 			return syncFileSystem(task.fd);
+		case "send":
+			return Math.min(writeFrom(task.fd, task.address, task.length), 0);
 	}
 }
 

@@ -11,10 +11,10 @@ import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
 import type { Jobs, Task } from "./job.ts";
 
 const LARGEST_WORKERS = 2;
-const KINDS = ["copy", "sync", "dataSync", "syncFileSystem"] as const;
+const KINDS = ["copy", "sync", "dataSync", "syncFileSystem", "send"] as const;
 
 /** A task in a pipe. */
-const TASK = { sizeof: 32, id: 0, kind: 4, from: 8, to: 12, length: 16, durable: 24 };
+const TASK = { sizeof: 40, id: 0, kind: 4, from: 8, to: 12, length: 16, durable: 24, address: 32 };
 /** A result in a pipe. */
 const RESULT = { sizeof: 8, id: 0, result: 4 };
 
@@ -37,7 +37,7 @@ export class WorkerJobs implements Jobs {
 	private lastId = 0;
 	private readonly onBroken: (error: unknown) => void;
 
-	/** @param onBroken told when a Worker cannot be started or ends by itself: its tasks will not come back */
+	/** @param onBroken told of what goes wrong outside any request */
 	constructor(onBroken: (error: unknown) => void) {
 		[this.tasksEnd, this.tasks] = openPipe(false);
 		[this.results, this.resultsEnd] = openPipe(true);
@@ -77,7 +77,11 @@ export class WorkerJobs implements Jobs {
 			const result = view.getInt32(BUFFER + RESULT.result, true);
 			const done = this.pending.get(id);
 			this.pending.delete(id);
-			done?.(result);
+			try {
+				done?.(result);
+			} catch (error) {
+				this.onBroken(error);
+			}
 		}
 	}
 
@@ -95,17 +99,22 @@ function writeTask(id: number, task: Task): void {
 		view.setInt32(BUFFER + TASK.to, task.to, true);
 		setNumber(BUFFER + TASK.length, task.length);
 		view.setUint32(BUFFER + TASK.durable, task.durable ? 1 : 0, true);
-	} else {
-		view.setInt32(BUFFER + TASK.from, task.fd, true);
+		return;
+	}
+	view.setInt32(BUFFER + TASK.from, task.fd, true);
+	if (task.kind === "send") {
+		setNumber(BUFFER + TASK.length, task.length);
+		setNumber(BUFFER + TASK.address, task.address);
 	}
 }
 
 function readTask(): Task {
 	const kind = KINDS[view.getUint32(BUFFER + TASK.kind, true)] ?? "sync";
 	const from = view.getInt32(BUFFER + TASK.from, true) as Fd;
+	const length = getNumber(BUFFER + TASK.length);
+	if (kind === "send") return { kind, fd: from, address: getNumber(BUFFER + TASK.address), length };
 	if (kind !== "copy") return { kind, fd: from };
 	const to = view.getInt32(BUFFER + TASK.to, true) as Fd;
-	const length = getNumber(BUFFER + TASK.length);
 	return { kind, from, to, length, durable: view.getUint32(BUFFER + TASK.durable, true) === 1 };
 }
 

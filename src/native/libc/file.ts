@@ -85,6 +85,11 @@ export function write(fd: Fd, source: Offset, size: number): number {
 	return outcome(libc.write(fd, base + source, size));
 }
 
+/** As {@link write}, from an address, which may be in another thread's memory. */
+export function writeFrom(fd: Fd, address: number, size: number): number {
+	return outcome(libc.write(fd, address, size));
+}
+
 export function pread(fd: Fd, target: Offset, size: number, position: number): number {
 	return outcome(libc.pread(fd, base + target, size, position));
 }
