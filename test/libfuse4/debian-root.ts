@@ -3,7 +3,16 @@
  * namespaces that take everything mounted and started in them along when they end.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+	appendFileSync,
+	existsSync,
+	mkdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { cacheFolder } from "./cache.ts";
 
@@ -17,6 +26,10 @@ const packages = [
 
 /** The suites there are roots of, and what libfuse3-dev needs there by a name that debootstrap cannot resolve. */
 const particular: Record<string, string> = { trixie: "libselinux1-dev", sid: "libselinux-dev" };
+
+/** What an installed system has and debootstrap does not make: a user, whom fusermount3 wants by name, and mtab. */
+const user = "user:x:1000:1000::/tmp:/bin/sh\n";
+const mtab = "../proc/self/mounts";
 
 export const suites = Object.keys(particular);
 
@@ -49,9 +62,10 @@ function environment(): NodeJS.ProcessEnv {
 /** The root of a Debian suite, made if the cache lacks it. */
 export function debianRoot(suite: string): string {
 	const root = join(cacheFolder("roots"), suite);
-	const marker = join(root, "packages");
 	const wanted = [...packages, particular[suite]].join(",");
-	if (existsSync(marker) && readFileSync(marker, "utf8") === wanted) return root;
+	const recipe = [wanted, user, mtab].join("\n");
+	const marker = join(root, "recipe");
+	if (existsSync(marker) && readFileSync(marker, "utf8") === recipe) return root;
 
 	console.log(`${suite}: debootstrap into ${root}`);
 	const partial = `${root}.partial`;
@@ -71,7 +85,9 @@ export function debianRoot(suite: string): string {
 	for (const downloads of ["var/cache/apt/archives", "var/lib/apt/lists"])
 		rmSync(join(partial, downloads), { recursive: true, force: true });
 	mkdirSync(join(partial, "project"), { recursive: true });
-	writeFileSync(join(partial, "packages"), wanted);
+	appendFileSync(join(partial, "etc/passwd"), user);
+	if (!existsSync(join(partial, "etc/mtab"))) symlinkSync(mtab, join(partial, "etc/mtab"));
+	writeFileSync(join(partial, "recipe"), recipe);
 	renameSync(partial, root);
 	return root;
 }

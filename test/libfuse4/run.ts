@@ -5,7 +5,7 @@
  * Usage: bun test/libfuse4/run.ts [SUITE...] [TEST-PATH...]. FUSE_OVERLAYFS_PROGRAM chooses the program, as a path
  * below the project or one that exists in the roots.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { projectDirectory } from "../harness/program.ts";
@@ -42,6 +42,7 @@ function readReport(path: string): Totals {
 
 function runSuite(suite: string, tests: string[]): Totals {
 	const temporary = mkdtempSync(join(tmpdir(), "fuse-overlayfs-libfuse4-"));
+	chmodSync(temporary, 0o1777); // It is /tmp in there, for all users.
 	watchdog.tell("tree", temporary);
 	const options: EnterOptions = {
 		project: projectDirectory,
