@@ -8,6 +8,7 @@ import {
 	ERANGE,
 	FATTR_ATIME,
 	FATTR_ATIME_NOW,
+	FATTR_CTIME,
 	FATTR_GID,
 	FATTR_KILL_SUIDGID,
 	FATTR_MODE,
@@ -73,6 +74,8 @@ import {
 } from "./request.ts";
 
 const PATH_MAX = 4096;
+/** The kernel writing back the times it keeps: utimensat(2) sets the access time or asks for the current one too. */
+const KERNEL_TIMES = FATTR_MTIME | FATTR_CTIME;
 const TIMES = reserve(2 * timespec.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
 
@@ -84,6 +87,7 @@ const changes: Changes = {
 	gid: undefined,
 	size: undefined,
 	times: undefined,
+	timesAreKernels: false,
 	killPrivileges: false,
 };
 
@@ -275,6 +279,7 @@ function requestedChanges(): Changes {
 	changes.gid = (valid & FATTR_GID) !== 0 ? argument32(fuseSetattrIn.gid) : undefined;
 	changes.size = (valid & FATTR_SIZE) !== 0 ? argument64(fuseSetattrIn.size) : undefined;
 	changes.killPrivileges = (valid & FATTR_KILL_SUIDGID) !== 0;
+	changes.timesAreKernels = valid === KERNEL_TIMES;
 	const timed = valid & (FATTR_ATIME | FATTR_MTIME);
 	changes.times = timed === 0 ? undefined : TIMES;
 	if (timed !== 0) {

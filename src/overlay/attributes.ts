@@ -10,6 +10,7 @@ import {
 	S_ISUID,
 	S_IXGRP,
 	statx,
+	timespec,
 } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { truncate } from "../native/libc/file.ts";
@@ -43,6 +44,8 @@ export interface Changes {
 	size: number | undefined;
 	/** Two `struct timespec`, access and modification time; UTIME_OMIT and UTIME_NOW allowed. */
 	times: Offset | undefined;
+	/** The times are the kernel's own, which it writes back: what they say already is no change. */
+	timesAreKernels: boolean;
 	/** Take the suid and sgid bits away, as a write by an unprivileged process does. */
 	killPrivileges: boolean;
 }
@@ -81,6 +84,11 @@ function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
 /** Changes attributes of a node and reads them anew into {@link STAT}. Copies up first. Throws what changing may. */
 export function changeAttributes(overlay: Overlay, node: NodeId, changes: Changes): void {
 	const { nodes } = overlay;
+	if (changes.timesAreKernels && changes.times !== undefined) {
+		// Comes with every unlink, for one: nothing is copied up or written for it.
+		readAttributes(overlay, node);
+		if (sameTime(changes.times + timespec.sizeof, STAT + statx.stxMtime)) return;
+	}
 	if (changes.size === undefined) {
 		copyUp(overlay, node);
 	} else {
@@ -186,6 +194,15 @@ function nodesKind(mode: number): number {
 }
 
 const TIMES = reserve(32);
+
+/** Whether a `struct timespec` and a `struct statx_timestamp` are the same moment. */
+function sameTime(time: Offset, stamp: Offset): boolean {
+	return (
+		view.getUint32(time, true) === view.getUint32(stamp, true) &&
+		view.getUint32(time + 4, true) === view.getUint32(stamp + 4, true) &&
+		view.getUint32(time + 8, true) === view.getUint32(stamp + 8, true)
+	);
+}
 
 /** Two `struct timespec` that restore the access and modification time of a `struct statx`. Scratch memory. */
 export function timesOf(stat: Offset): Offset {

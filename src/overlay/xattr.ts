@@ -104,7 +104,12 @@ function dropGroupId(overlay: Overlay, node: NodeId): void {
 		times: undefined,
 		killPrivileges: false,
 	};
-	changeAttributes(overlay, node, { ...unchanged, mode: mode & ~S_ISGID });
+	changeAttributes(overlay, node, {
+		...unchanged,
+		timesAreKernels: false,
+		killPrivileges: false,
+		mode: mode & ~S_ISGID,
+	});
 }
 
 /** Removes an attribute; copies the node up first. Throws ENODATA where it is not set. */

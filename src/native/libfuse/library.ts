@@ -140,7 +140,7 @@ export class Libfuse {
 	process(session: FuseSession, message: Offset, size: number): void {
 		setNumber(this.buffer + fuseBuf.size, size);
 		view.setUint32(this.buffer + fuseBuf.flags, 0, true);
-		view.setBigUint64(this.buffer + fuseBuf.mem, BigInt(base + message), true);
+		setNumber(this.buffer + fuseBuf.mem, base + message);
 		this.symbols.fuse_session_process_buf(session as unknown as Pointer, base + this.buffer);
 	}
 
