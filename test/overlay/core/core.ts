@@ -1,0 +1,204 @@
+/**
+ * The overlay on plain directories, without FUSE: described layers in a temporary tree, opened as src/mount.ts does,
+ * and worked on by a {@link Client} in the kernel's place.
+ *
+ * At the end of its scope every {@link Core} is checked for what no test may leave: nodes without reference,
+ * descriptors, junk in the workdir, changes of the lower layers. What is wrong is told after the test.
+ */
+
+import { afterEach } from "bun:test";
+import { readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { effectiveGid, effectiveUid, setUmask } from "../../../src/native/libc/process.ts";
+import { type ByteString, defaultOptions } from "../../../src/options.ts";
+import { Identity, type IdentityOptions } from "../../../src/overlay/identity.ts";
+import { inlineJobs, type Jobs } from "../../../src/overlay/job.ts";
+import { openLower, openUpper } from "../../../src/overlay/open-layers.ts";
+import { Overlay, type OverlayOptions } from "../../../src/overlay/overlay.ts";
+import { Workdir } from "../../../src/overlay/workdir.ts";
+import { type Description, type Layers, type TemporaryTree, temporaryTree } from "../../harness/layers.ts";
+import { differences, type Snapshot, snapshot } from "../../harness/snapshot.ts";
+import { Client, latin1 } from "./client.ts";
+
+const OVERFLOW = { uid: 65534, gid: 65534 };
+/** What the workdir holds for good: the whiteout that others are links of. */
+const SHARED_WHITEOUT = "#whiteout";
+
+/** Caches so small that nothing is kept from one request to the next. */
+export const noCaches: Partial<OverlayOptions> = { largestDescriptors: 0, largestListings: 0 };
+
+export interface CoreSettings {
+	/** What the upper layer holds from the start. */
+	readonly upper?: Description;
+	/** Without an upper layer. Default: false. */
+	readonly readOnly?: boolean;
+	/** Upper and work on a file system of their own, a tmpfs of 2 MiB. Default: false. */
+	readonly onSmallDisk?: boolean;
+	/** Whiteouts are `.wh.NAME` files. Default: false. */
+	readonly fileWhiteouts?: boolean;
+	readonly options?: Partial<OverlayOptions>;
+	readonly identity?: Partial<IdentityOptions>;
+	/** How long tasks are done. Default: at once. */
+	readonly jobs?: Jobs;
+	/** Called with the layers before they are opened. */
+	readonly prepare?: (layers: Layers) => void;
+}
+
+/** An overlay, and how many descriptors were open before it was, and with it when nothing was in use. */
+interface Opened {
+	readonly overlay: Overlay;
+	readonly before: number;
+	readonly atRest: number;
+}
+
+/** As src/mount.ts composes it. */
+function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
+	const before = countDescriptors();
+	const bytesOf = (path: string) => latin1(path) as ByteString;
+	setUmask(0);
+	const writable = settings.readOnly ? undefined : openUpper(bytesOf(upper), bytesOf(work));
+	const first = writable === undefined ? 0 : 1;
+	const lowers = lower.map((path, index) => openLower(first + index, bytesOf(path)));
+	const layers = writable === undefined ? lowers : [writable.layer, ...lowers];
+	const workdir = writable && new Workdir(writable.work, settings.fileWhiteouts ?? false);
+	workdir?.prepare();
+	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
+	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
+	const overlay = new Overlay(layers, workdir, identity, settings.jobs ?? inlineJobs, {
+		fsync: false,
+		staticLinkCount: false,
+		fastInode: false,
+		inode32: false,
+		xattrs: true,
+		acl: true,
+		isolatesSecurity: asked.xattrPermissions === 2,
+		uid: effectiveUid(),
+		gid: effectiveGid(),
+		largestDescriptors: 1024,
+		largestListings: 1 << 20,
+		...settings.options,
+	});
+	return { overlay, before, atRest: countDescriptors() };
+}
+
+/** Makes the layers, topmost lower one first, and opens them. */
+export function openCore(lowers: readonly Description[], settings: CoreSettings = {}): Core {
+	const tree = temporaryTree();
+	try {
+		const layers = tree.layers(lowers, settings.upper, settings.onSmallDisk);
+		settings.prepare?.(layers);
+		return new Core(tree, layers, settings);
+	} catch (error) {
+		tree[Symbol.dispose]();
+		throw error;
+	}
+}
+
+export class Core extends Client implements Disposable {
+	readonly tree: TemporaryTree;
+	readonly layers: Layers;
+	readonly #settings: CoreSettings;
+	readonly #umask: number;
+	/** The lower layers as they must stay. */
+	readonly #lower: readonly Snapshot[];
+	/** undefined: closed. */
+	#opened: Opened | undefined;
+
+	constructor(tree: TemporaryTree, layers: Layers, settings: CoreSettings) {
+		const umask = process.umask();
+		const lower = layers.lower.map((path) => snapshot(path));
+		const opened = open(layers, settings);
+		super(opened.overlay);
+		this.tree = tree;
+		this.layers = layers;
+		this.#settings = settings;
+		this.#umask = umask;
+		this.#lower = lower;
+		this.#opened = opened;
+	}
+
+	inUpper(...names: string[]): string {
+		return join(this.layers.upper, ...names);
+	}
+
+	inLower(...names: string[]): string {
+		return join(this.layers.lower[0] ?? "", ...names);
+	}
+
+	/** What is in the workdir and should not be. */
+	litter(): string[] {
+		if (this.#settings.readOnly) return [];
+		return readdirSync(join(this.layers.work, "work"), { recursive: true, encoding: "buffer" })
+			.map((name) => name.toString("latin1"))
+			.filter((name) => name !== SHARED_WHITEOUT);
+	}
+
+	/** Gives up all that is known and open, and opens the same layers again, or with other options. */
+	reopen(options: Partial<OverlayOptions> = {}): void {
+		this.#close();
+		const { options: first, ...settings } = this.#settings;
+		this.#opened = open(this.layers, { ...settings, options: { ...first, ...options } });
+		this.overlay = this.#opened.overlay;
+	}
+
+	#complain({ overlay, atRest }: Opened): void {
+		this.forgetAll();
+		for (const name of this.litter()) failures.push(`left in the workdir: ${name}`);
+		if (overlay.nodes.count !== 1) failures.push(`nodes that are not freed: ${overlay.nodes.count - 1}`);
+		complainOfDescriptors("in use", atRest);
+		this.layers.lower.forEach((path, index) => {
+			const changes = differences(this.#lower[index] ?? {}, snapshot(path));
+			for (const change of changes) failures.push(`changed in lower layer ${index + 1}: ${change}`);
+		});
+	}
+
+	#close(): void {
+		if (this.#opened === undefined) return;
+		const opened = this.#opened;
+		this.#opened = undefined;
+		try {
+			this.#complain(opened);
+		} catch (error) {
+			failures.push(`cannot be checked: ${error instanceof Error ? error.stack : String(error)}`);
+		}
+		for (const layer of opened.overlay.layers) layer.close();
+		opened.overlay.work?.close();
+		complainOfDescriptors("after closing", opened.before);
+		setUmask(this.#umask);
+	}
+
+	[Symbol.dispose](): void {
+		this.#close();
+		this.tree[Symbol.dispose]();
+	}
+}
+
+/** Descriptors this process has open, with what they lead to. */
+function descriptors(): string[] {
+	return readdirSync("/proc/self/fd").flatMap((fd) => {
+		try {
+			return [`${fd} -> ${readlinkSync(`/proc/self/fd/${fd}`)}`];
+		} catch {
+			// The one that the directory was read with.
+			return [];
+		}
+	});
+}
+
+export function countDescriptors(): number {
+	return descriptors().length;
+}
+
+function complainOfDescriptors(when: string, expected: number): void {
+	const found = descriptors();
+	if (found.length === expected) return;
+	failures.push(`${found.length} descriptors ${when}, not ${expected}:\n${found.join("\n")}`);
+}
+
+/** Told after the test rather than thrown at the end of its scope, which would hide what the test itself found. */
+const failures: string[] = [];
+
+afterEach(() => {
+	const found = failures.splice(0);
+	if (found.length > 0) throw new Error(found.join("\n"));
+});
