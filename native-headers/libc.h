@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
@@ -194,6 +195,12 @@ int removexattr(const char *path, const char *name);
 int lremovexattr(const char *path, const char *name);
 int fremovexattr(int fd, const char *name);
 
+/* Strings */
+char *strerror(int code);
+size_t strnlen(const char *string, size_t size);
+void *memcpy(void *target, const void *source, size_t size);
+int vsnprintf(char *buffer, size_t size, const char *format, va_list arguments);
+
 /* Process and mounts */
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 int munmap(void *address, size_t length);
@@ -211,6 +218,16 @@ int prctl(int option, ...);
 int eventfd(unsigned int value, int flags);
 int timerfd_create(clockid_t clock, int flags);
 int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old);
+int getrlimit64(int resource, struct rlimit64 *limit);
+int setrlimit64(int resource, const struct rlimit64 *limit);
+int pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int execve(const char *path, char *const argv[], char *const envp[]);
+int posix_spawnattr_init(posix_spawnattr_t *attributes);
+int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags);
+int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions);
+int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode);
+int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int target);
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);
 int signalfd(int fd, const sigset_t *mask, int flags);
 int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
 int umount2(const char *target, int flags);

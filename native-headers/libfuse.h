@@ -159,6 +159,7 @@ struct fuse_args {
 #define FUSE_CAP_NO_OPENDIR_SUPPORT (1 << 24)
 #define FUSE_CAP_EXPLICIT_INVAL_DATA (1 << 25)
 
+void fuse_set_log_func(fuse_log_func_t log);
 int fuse_version(void);
 const char *fuse_pkgversion(void);
 

@@ -1,5 +1,5 @@
 /** The library: mounts an overlay from another Bun program. */
-export type { Log } from "./fuse/dispatch.ts";
+export type { Log } from "./log.ts";
 export { type Mounted, mount } from "./mount.ts";
 export {
 	type ByteString,

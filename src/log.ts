@@ -1,8 +1,15 @@
 /** Messages to people: one line each, on stderr or in the log file, after the program's name. */
 import { appendFileSync, writeSync } from "node:fs";
 import { createConsola, LogLevels } from "consola/core";
-import type { Log } from "./fuse/dispatch.ts";
 import type { ByteString } from "./options.ts";
+
+/** Where a daemon's messages go. */
+export interface Log {
+	error(message: string): void;
+	warn(message: string): void;
+	/** undefined: requests are not traced. */
+	debug: ((message: string) => void) | undefined;
+}
 
 const STDERR = 2;
 

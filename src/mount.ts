@@ -1,10 +1,11 @@
 /** Where a mount is put together: options -> layers -> overlay -> session. */
 import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:fs";
 import { display } from "./display.ts";
-import { Dispatcher, type Log } from "./fuse/dispatch.ts";
+import { Dispatcher } from "./fuse/dispatch.ts";
 import { MountFailed, Session, SIGNALS } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
-import { PROC_SUPER_MAGIC } from "./native/layout.ts";
+import type { Log } from "./log.ts";
+import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, PROC_SUPER_MAGIC } from "./native/layout.ts";
 import {
 	blockSignals,
 	captureStandardError,
@@ -29,6 +30,14 @@ const SMALLEST_DESCRIPTORS = 32;
 const LARGEST_LISTINGS = 32 << 20;
 const HEX = 16;
 const CONTAINERS = 2;
+
+/** What is spoken with: libfuse's version, and that of the kernel protocol. Throws LibraryMissing. */
+export function libraryVersions(): { library: string; protocol: string } {
+	return {
+		library: new Libfuse().version(),
+		protocol: `${FUSE_KERNEL_VERSION}.${FUSE_KERNEL_MINOR_VERSION}`,
+	};
+}
 
 /** A mount that answers. */
 export interface Mounted {

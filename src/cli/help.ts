@@ -40,8 +40,7 @@ const sections: readonly Section[] = [
 	{
 		title: "INODE NUMBERS",
 		entries: [
-			["xino=off|auto|on", "Numbers that outlive the mount when layers are on several devices:"],
-			["", "never (default), where possible, or else refuse to mount"],
+			["xino=off|auto|on", "Accepted: the same layers show the same numbers at every mount anyway"],
 			["ino32_t", "Numbers of 32 bits"],
 			["fast_ino", "List directories with the numbers the layers give, which may be others"],
 			["static_nlink", "Directories have one link"],

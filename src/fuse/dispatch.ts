@@ -4,6 +4,7 @@
  */
 
 import { display } from "../display.ts";
+import type { Log } from "../log.ts";
 import { EIO, fuseBatchForgetIn, fuseForgetIn, fuseForgetOne, fuseInHeader } from "../native/layout.ts";
 import { Errno, errnoName } from "../native/libc/errno.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
@@ -17,14 +18,6 @@ import { namespaceOperations } from "./namespace-operations.ts";
 import { Notifications } from "./notify.ts";
 import { Replies } from "./reply.ts";
 import { ARGUMENTS, argument32, argument64, REQUEST } from "./request.ts";
-
-/** Where a daemon's messages go. */
-export interface Log {
-	error(message: string): void;
-	warn(message: string): void;
-	/** undefined: requests are not traced. */
-	debug: ((message: string) => void) | undefined;
-}
 
 export interface DispatchOptions {
 	/** Seconds the kernel may keep names and attributes. */

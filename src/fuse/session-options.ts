@@ -41,7 +41,9 @@ export function sessionOptions(
 	options: Pick<MountOptions, "kernelOptions" | "readOnly" | "upperDirectory" | "context">,
 	{ context }: { readonly context: boolean },
 ): ByteString[] {
-	const result: string[] = options.kernelOptions.filter((option) => knownToLibfuse[option]);
+	const given: string[] = options.kernelOptions.filter((option) => knownToLibfuse[option]);
+	// Requests are answered whoever asks: that the kernel checks permissions is no matter of choice.
+	const result = given.includes("default_permissions") ? given : ["default_permissions", ...given];
 	if (options.readOnly || options.upperDirectory === undefined) result.push("ro");
 	// The quotes are the kernel's: a context may hold commas.
 	if (context && options.context !== undefined) result.push(`context="${options.context}"`);

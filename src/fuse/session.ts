@@ -1,5 +1,6 @@
 /** A mount's life: libfuse session, the loop that serves requests, signals, and the end. */
 
+import type { Log } from "../log.ts";
 import {
 	EAGAIN,
 	EINTR,
@@ -25,7 +26,7 @@ import { reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { WorkerJobs } from "../overlay/worker-jobs.ts";
-import type { Dispatcher, Log } from "./dispatch.ts";
+import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
 import { REQUEST, REQUEST_SIZE } from "./request.ts";
 

@@ -84,7 +84,8 @@ function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
 /** Changes attributes of a node and reads them anew into {@link STAT}. Copies up first. Throws what changing may. */
 export function changeAttributes(overlay: Overlay, node: NodeId, changes: Changes): void {
 	const { nodes } = overlay;
-	if (changes.timesAreKernels && changes.times !== undefined) {
+	const wasCopied = overlay.isUpper(node) || !nodes.isNamed(node);
+	if (changes.timesAreKernels && changes.times !== undefined && wasCopied) {
 		// Comes with every unlink, for one: nothing is copied up or written for it.
 		readAttributes(overlay, node);
 		if (sameTime(changes.times + timespec.sizeof, STAT + statx.stxMtime)) return;

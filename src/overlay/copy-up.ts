@@ -67,8 +67,11 @@ import { copyAttributes } from "./xattr.ts";
 const LARGEST_INLINE_COPY = 1 << 20;
 const PATH_MAX = 4096;
 const MODE_BITS = 0o7777;
+const PERMISSION_BITS = 0o777;
 
 const SOURCE = reserve(statx.sizeof);
+/** The mode of SOURCE before an override was applied. */
+let inodeMode = 0;
 const PARENT = reserve(statx.sizeof);
 const TARGET = reserve(PATH_MAX + 1);
 
@@ -246,6 +249,7 @@ export function deviceOf(stat: Offset): number {
 function sourceOf(overlay: Overlay, node: NodeId): Place {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
+	inodeMode = view.getUint16(SOURCE + statx.stxMode, true);
 	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
 	return place;
 }
@@ -256,6 +260,8 @@ function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: 
 	const { identity } = overlay;
 	if (identity?.attribute !== undefined) {
 		identity.writeNew(directory, name, SOURCE);
+		// The inode's own mode is for whoever reads the layers, such as others who share an image store.
+		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, inodeMode & PERMISSION_BITS));
 	} else {
 		const uid = view.getUint32(SOURCE + statx.stxUid, true);
 		const gid = view.getUint32(SOURCE + statx.stxGid, true);

@@ -227,6 +227,9 @@ function prepare(
 			true,
 		);
 		identity.writeNew(place, temporary, PROBE);
+		// The daemon must be able to use what it made, whatever the mode shown.
+		const own = (blueprint.mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
+		if (!isLink) check(changeMode(place, temporary, (mode & PERMISSION_BITS) | own));
 		return;
 	}
 	if (overlay.isOwn(uid, gid)) return;

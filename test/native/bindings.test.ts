@@ -23,11 +23,13 @@ const narrow: Readonly<Record<string, number>> = {
 	gid_t: 4,
 	pid_t: 4,
 	clockid_t: 4,
+	short: 2,
+	i16: 2,
 	i32: 4,
 	u32: 4,
 };
-const wideTypes = /^(unsigned long|long|s?size_t|off_t|dev_t|fuse_req_t|fuse_ino_t)$/;
-const wideFfiTypes = /^([iu]64(_fast)?|usize|ptr|pointer|function|buffer)$/;
+const wideTypes = /^(unsigned long|long|s?size_t|off_t|dev_t|fuse_req_t|fuse_ino_t|fuse_log_func_t)$/;
+const wideFfiTypes = /^([iu]64(_fast)?|usize|ptr|pointer|function|buffer|cstring)$/;
 
 /** The width of a C type, or of a parameter with its name. */
 function widthOf(declaration: string): number {

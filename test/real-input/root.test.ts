@@ -80,6 +80,7 @@ describe.skipIf(missing !== undefined)(`the root file system as lower layer ${mi
 	async function debianPackage(): Promise<[string, string]> {
 		const folder = cacheFolder("packages");
 		for (const name of candidates) {
+			// biome-ignore lint/suspicious/noTemplateCurlyInString: the format is dpkg-query's
 			const status = await root.scratch.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", name]);
 			if (status.stdout === "installed" || status.stdout === "config-files") continue;
 			const found = () => readdirSync(folder).find((file) => file.startsWith(`${name}_`));
