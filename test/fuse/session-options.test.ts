@@ -50,14 +50,15 @@ describe("sessionOptions", () => {
 			[],
 		],
 	])("with %s", (_, options, expected) => {
+		const given = expected.includes("default_permissions") ? expected : ["default_permissions", ...expected];
 		expect(sessionOptions({ ...writable, ...options }, { context: true })).toEqual(
-			[...expected, "subtype=fuse-overlayfs"].map(bytes),
+			[...given, "subtype=fuse-overlayfs"].map(bytes),
 		);
 	});
 
 	it("leaves out a context that will not be taken", () => {
 		const options = sessionOptions({ ...writable, context: bytes("u:r:t:s0") }, { context: false });
-		expect(options).toEqual([bytes("subtype=fuse-overlayfs")]);
+		expect(options).toEqual([bytes("default_permissions"), bytes("subtype=fuse-overlayfs")]);
 	});
 });
 
