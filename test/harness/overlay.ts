@@ -31,15 +31,6 @@ export interface LastingOptions extends SnapshotOptions {
 /** Debian's fuse-overlayfs 1.10 opens a copied-up FIFO to read its origin, and waits for a writer for ever. */
 export const debianOpensFifos: LastingOptions = { debian: false };
 
-/**
- * With the writeback cache, a file made and written within one tick of the kernel's clock gets the time of its
- * write to the layer; see attributes.test.ts.
- */
-const settlingMs = 1000;
-
-/** What only programs of this family hide, not the kernel. */
-const internalXattrs = /^(user|trusted)\.fuseoverlayfs\./;
-
 /** Layers, their mount, and shorthands for paths in them. */
 export class Overlay implements AsyncDisposable {
 	readonly tree: TemporaryTree;
@@ -93,9 +84,9 @@ export class Overlay implements AsyncDisposable {
 		const seen = snapshot(this.path, options);
 		await this.remount();
 		const remounted = snapshot(this.path, options);
-		expect(differences(seen, remounted, settlingMs)).toEqual([]);
+		expect(differences(seen, remounted)).toEqual([]);
 		await this.unmount();
-		const peers = await this.snapshotsOfPeers({ ...options, ignoreXattrs: internalXattrs });
+		const peers = await this.snapshotsOfPeers(options);
 		for (const [peer, shown] of Object.entries(peers)) {
 			expect({ peer, differences: differences(remounted, shown) }).toEqual({ peer, differences: [] });
 		}

@@ -6,7 +6,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -228,6 +228,19 @@ function provideFuseDevice() {
 	);
 }
 
+/** fusermount3 keeps count of users' mounts in it. Minimal installations and containers may lack it. */
+function provideMountTable() {
+	if (existsSync("/etc/mtab")) return;
+	const byHand = "run by hand as root: ln -s /proc/self/mounts /etc/mtab";
+	if (process.getuid() !== 0) fail("/etc/mtab is missing", byHand);
+	say("/etc/mtab, for fusermount3");
+	try {
+		symlinkSync("/proc/self/mounts", "/etc/mtab");
+	} catch (error) {
+		fail(error.message, byHand);
+	}
+}
+
 const packages = purposes[process.argv[2]];
 if (packages === undefined) {
 	fail(
@@ -238,3 +251,4 @@ if (packages === undefined) {
 installDebianPackages(packages);
 installNodeModules();
 provideFuseDevice();
+if (process.argv[2] !== "demo" || process.getuid() !== 0) provideMountTable();

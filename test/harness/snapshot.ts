@@ -9,8 +9,6 @@ export interface SnapshotOptions {
 	readonly ignoreTimes?: boolean;
 	/** Leave out link counts of files. Those of directories are never told: overlays count differently. */
 	readonly ignoreLinks?: boolean;
-	/** Leave out extended attributes whose name matches. Default: none. */
-	readonly ignoreXattrs?: RegExp;
 }
 
 /** Path (escaped where it is no printable ASCII) to what is there, in words. */
@@ -33,9 +31,9 @@ const kinds: Readonly<Record<number, string>> = {
 	12: "socket",
 };
 
-function describeXattrs(path: Buffer, ignored: RegExp | undefined): string[] {
+function describeXattrs(path: Buffer): string[] {
 	return listxattr(path)
-		.filter((name) => name !== "security.selinux" && !ignored?.test(name))
+		.filter((name) => name !== "security.selinux")
 		.map((name) => `${name}="${printable(getxattr(path, name))}"`);
 }
 
@@ -59,7 +57,7 @@ function describe(path: Buffer, options: SnapshotOptions): string {
 		...describeContent(path, kind, stats),
 		...(kind === "dir" || options.ignoreLinks ? [] : [`links ${stats.nlink}`]),
 		...(options.ignoreTimes ? [] : [`mtime ${stats.mtimeNs}`]),
-		...describeXattrs(path, options.ignoreXattrs),
+		...describeXattrs(path),
 	].join(", ");
 }
 
@@ -80,21 +78,10 @@ export function snapshot(root: string, options: SnapshotOptions = {}): Snapshot 
 	return result;
 }
 
-/**
- * Where two trees differ, a line each; empty when they are equal. With `settlingMs` the mtime of a file may have
- * grown by so much.
- */
-export function differences(left: Snapshot, right: Snapshot, settlingMs = 0): string[] {
+/** Where two trees differ, a line each; empty when they are equal. */
+export function differences(left: Snapshot, right: Snapshot): string[] {
 	const names = [...new Set([...Object.keys(left), ...Object.keys(right)])].sort();
 	return names
-		.filter((name) => left[name] !== right[name] && !isSettled(left[name], right[name], settlingMs))
+		.filter((name) => left[name] !== right[name])
 		.map((name) => `${name}: ${left[name] ?? "(absent)"} | ${right[name] ?? "(absent)"}`);
-}
-
-/** The two descriptions of a file differ only in mtime, the right one being a little later. */
-function isSettled(left = "", right = "", settlingMs: number): boolean {
-	const mtime = / mtime (\d+)/;
-	const grown = Number(BigInt(mtime.exec(right)?.[1] ?? 0) - BigInt(mtime.exec(left)?.[1] ?? 0)) / 1e6;
-	const sameOtherwise = left.replace(mtime, "") === right.replace(mtime, "");
-	return left.startsWith("file") && sameOtherwise && grown >= 0 && grown <= settlingMs;
 }

@@ -14,7 +14,8 @@ interface Attempt extends RunOptions {
 	readonly names: string | RegExp;
 }
 
-const user = 1000;
+/** Exists everywhere: fusermount3 asks for the name. */
+const user = 65534;
 
 /** Runs the program and expects it to refuse with one line, having done nothing. */
 async function expectRefusal(prepare: (layers: Layers, tree: TemporaryTree) => Attempt): Promise<void> {

@@ -52,8 +52,8 @@ describe("copy-up", () => {
 			},
 		]);
 		const before = snapshot(overlay.path);
-		// Setting the times to what they are changes nothing but the layer.
-		for (const name of readdirSync(overlay.path)) setTimes(overlay.at(name), "omit", time);
+		// Changes nothing that is compared, but the layer.
+		for (const name of readdirSync(overlay.path)) setTimes(overlay.at(name), 1n, time);
 		expect(snapshot(overlay.path)).toEqual(before);
 		await overlay.expectLasting();
 		for (const name of readdirSync(overlay.layers.lower[0] ?? "")) {
@@ -77,7 +77,7 @@ describe("copy-up", () => {
 			},
 		]);
 		const before = snapshot(overlay.path);
-		setTimes(overlay.at("a/b/file"), "omit", lstatSync(overlay.at("a/b/file"), { bigint: true }).mtimeNs);
+		setTimes(overlay.at("a/b/file"), 1n, lstatSync(overlay.at("a/b/file"), { bigint: true }).mtimeNs);
 		expect(snapshot(overlay.path)).toEqual(before);
 		await overlay.expectLasting();
 		const mode = (name: string) => statSync(overlay.inUpper(name)).mode & 0o7777;

@@ -6,7 +6,8 @@ import { getxattr } from "../harness/native.ts";
 import { program } from "../harness/program.ts";
 import { usableFuseDevice } from "../harness/user.ts";
 
-const user = 1000;
+/** Exists everywhere: fusermount3 asks for the name. */
+const user = 65534;
 const mine = { uid: user, gid: user };
 const asUser = `setpriv --reuid=${user} --regid=${user} --clear-groups -- sh -e`;
 
