@@ -11,9 +11,11 @@ const project = join(import.meta.dir, "..");
 
 /** What each room may import, besides itself and the leaves. `native/x` stands for `native/x.ts` or all of `native/x/`. */
 const rooms: Readonly<Record<string, readonly string[]>> = {
-	"main.ts": ["cli", "mount.ts"],
+	"main.ts": ["cli", "daemon.ts", "mount.ts"],
 	"index.ts": ["mount.ts"],
-	"mount.ts": ["fuse", "overlay"],
+	// Where things are put together and started: of native what concerns this process.
+	"daemon.ts": ["fuse", "mount.ts", "native"],
+	"mount.ts": ["fuse", "overlay", "native"],
 	cli: [],
 	fuse: ["overlay", "native"],
 	overlay: ["native/libc", "native/memory", "native/layout"],
