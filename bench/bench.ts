@@ -1,0 +1,223 @@
+/**
+ * The run of a benchmark: in each round every workload is run by every peer, one right after the other and in changing
+ * order, so that whatever else happens on the machine meets all of them.
+ */
+
+import { join } from "node:path";
+import manifest from "../package.json" with { type: "json" };
+import { projectDirectory } from "../test/harness/program.ts";
+import { Client, runStep } from "./client.ts";
+import { describeMachine } from "./machine.ts";
+import { describePeer, type Peer } from "./peers.ts";
+import type { Result, Sample, WorkloadResult } from "./result.ts";
+import type { Scratch } from "./scratch.ts";
+import { Stand } from "./stand.ts";
+import { missingPrograms } from "./workloads/index.ts";
+import { Scale, type Stage, type Tree, type Workload } from "./workloads/workload.ts";
+
+/** No workload takes this long unless a file system hangs; its daemon is then killed. */
+const PATIENCE_MS = 15 * 60_000;
+
+export interface Settings {
+	readonly workloads: readonly Workload[];
+	readonly peers: readonly Peer[];
+	readonly rounds: number;
+	readonly scale: number;
+}
+
+/** What is told while it runs. */
+export interface Progress {
+	/** Before a sample; `done` of `total` have been taken. */
+	begin(round: number, workload: string, peer: string, done: number, total: number): void;
+	/** After it: the sample, or why there is none. */
+	end(workload: string, peer: string, outcome: Sample | string): void;
+}
+
+/** What a run keeps from its begin to its end. */
+interface Run {
+	readonly scratch: Scratch;
+	readonly client: Client;
+	readonly scale: Scale;
+	readonly trees: TreeStore;
+	/** Whether this machine lets us empty the kernel's caches. */
+	readonly dropsCaches: boolean;
+}
+
+/** Runs it within `scratch`. What fails is recorded and the rest goes on; throws only when `signal` ends it. */
+export async function runBenchmark(
+	settings: Settings,
+	scratch: Scratch,
+	signal: AbortSignal,
+	progress: Progress,
+): Promise<Result> {
+	const date = new Date().toISOString();
+	const machine = describeMachine(scratch.path);
+	const client = await Client.compile(scratch.path, signal);
+	const scale = new Scale(settings.scale);
+	const dropsCaches = await succeeds(client.run(["drop"]), signal);
+	const trees = new TreeStore(scratch, client, scale, signal);
+	const run: Run = { scratch, client, scale, trees, dropsCaches };
+	const skipped = settings.workloads.filter((workload) => missingPrograms(workload).length > 0);
+	const results = await takeSamples(
+		{ ...settings, workloads: settings.workloads.filter((workload) => !skipped.includes(workload)) },
+		run,
+		signal,
+		progress,
+	);
+	return {
+		date,
+		version: manifest.version,
+		commit: sourceCommit(),
+		machine,
+		dropsCaches,
+		rounds: settings.rounds,
+		scale: settings.scale,
+		peers: settings.peers.map(describePeer),
+		workloads: results,
+		skipped: Object.fromEntries(
+			skipped.map((workload) => [workload.name, `needs ${missingPrograms(workload).join(" and ")}`]),
+		),
+	};
+}
+
+async function takeSamples(
+	{ workloads, peers, rounds }: Settings,
+	run: Run,
+	signal: AbortSignal,
+	progress: Progress,
+): Promise<WorkloadResult[]> {
+	const results = workloads.map((workload) => ({
+		name: workload.name,
+		group: workload.group,
+		what: workload.what,
+		operations: workload.operations(run.scale),
+		samples: Object.fromEntries(peers.map((peer) => [peer.name, [] as Sample[]])),
+		failures: {} as Record<string, string>,
+	}));
+	const total = rounds * workloads.length * peers.length;
+	let done = 0;
+	for (let round = 0; round < rounds; round++) {
+		for (const [index, workload] of workloads.entries()) {
+			const result = results[index]!;
+			for (const peer of rotated(peers, round + index)) {
+				done++;
+				// What failed once would only take time again.
+				if (result.failures[peer.name] !== undefined) continue;
+				progress.begin(round, workload.name, peer.name, done - 1, total);
+				try {
+					const sample = await takeSample(workload, peer, run);
+					result.samples[peer.name]!.push(sample);
+					progress.end(workload.name, peer.name, sample);
+				} catch (error) {
+					signal.throwIfAborted();
+					const reason = error instanceof Error ? error.message : String(error);
+					result.failures[peer.name] = reason;
+					progress.end(workload.name, peer.name, reason);
+				}
+			}
+		}
+	}
+	return results;
+}
+
+async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sample> {
+	const { client, scratch, scale } = run;
+	const tree = await run.trees.get(workload.tree);
+	await prepareCaches(workload, tree, run);
+	await using stand = await Stand.open(scratch, client, peer, tree, workload.tree.layers);
+	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
+	try {
+		const stage: Stage = { merged: stand.merged, tree, scale };
+		for (const command of workload.prepare?.(stage) ?? []) await client.run(command);
+		const timing = workload.run === "mount" ? stand.ready : await stand.measure(workload.run(stage));
+		const memory = stand.memory();
+		if (memory === undefined) return { milliseconds: timing.elapsed };
+		const sample: Sample = {
+			milliseconds: timing.elapsed,
+			// Of a start: all that the daemon has used by now.
+			daemonMilliseconds:
+				workload.run === "mount" ? (await stand.measure(["idle"])).processorTotal : timing.processor,
+			ownBytes: memory.own,
+			sharedBytes: memory.shared,
+		};
+		if (workload.dropsAfterwards !== true || !run.dropsCaches) return sample;
+		await client.run(["drop"]);
+		return { ...sample, ownBytesAfterDrop: stand.memory()!.own };
+	} finally {
+		clearTimeout(impatience);
+	}
+}
+
+/** Brings the layers' file system into the state the workload begins with; nothing is left to be written. */
+async function prepareCaches(workload: Workload, tree: string, { client, scratch, dropsCaches }: Run) {
+	await client.run([workload.cache === "warm" ? "warm" : "walk", tree]);
+	await client.run(["settle", scratch.path]);
+	if (workload.cache === "cold" && dropsCaches) await client.run(["drop"]);
+}
+
+/** The lower layers on disk, each tree built when it is first asked for. */
+class TreeStore {
+	private readonly scratch: Scratch;
+	private readonly client: Client;
+	private readonly scale: Scale;
+	private readonly signal: AbortSignal;
+	/** A tree that could not be built fails each time it is asked for. */
+	private readonly built = new Map<Tree, Promise<string>>();
+
+	constructor(scratch: Scratch, client: Client, scale: Scale, signal: AbortSignal) {
+		this.scratch = scratch;
+		this.client = client;
+		this.scale = scale;
+		this.signal = signal;
+	}
+
+	/** The tree's directory, the layers in it being 0 (the topmost), 1, ... */
+	get(tree: Tree): Promise<string> {
+		const found = this.built.get(tree);
+		if (found !== undefined) return found;
+		const building = this.build(tree);
+		this.built.set(tree, building);
+		return building;
+	}
+
+	private async build(tree: Tree): Promise<string> {
+		const directory = this.scratch.directory("trees", tree.name);
+		const log = join(this.scratch.path, "build-tree.log");
+		for (let layer = 0; layer < tree.layers; layer++)
+			this.scratch.directory("trees", tree.name, String(layer));
+		await tree.build({
+			directory,
+			layer: (index) => join(directory, String(index)),
+			scale: this.scale,
+			client: this.client,
+			execute: async (...command) => {
+				await runStep(command, log, this.signal, { cwd: directory });
+			},
+		});
+		return directory;
+	}
+}
+
+function rotated<Item>(items: readonly Item[], by: number): Item[] {
+	const start = by % items.length;
+	return [...items.slice(start), ...items.slice(0, start)];
+}
+
+async function succeeds(step: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+	try {
+		await step;
+		return true;
+	} catch {
+		signal.throwIfAborted();
+		return false;
+	}
+}
+
+/** Of the source tree this runs from; undefined outside a repository. */
+function sourceCommit(): string | undefined {
+	const { exitCode, stdout } = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"], {
+		cwd: projectDirectory,
+		stderr: "ignore",
+	});
+	return exitCode === 0 ? stdout.toString().trim() : undefined;
+}

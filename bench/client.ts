@@ -1,0 +1,92 @@
+/** The C program that does the clients' work: compiled when a benchmark starts, then run once per step. */
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** A command of client.c with its arguments. */
+export type ClientCommand = readonly string[];
+
+export interface Timing {
+	/** Wall-clock time, in milliseconds. */
+	readonly elapsed: number;
+	/** Processor time of the watched processes during the command, in milliseconds. */
+	readonly processor: number;
+	/** The same since they were started. */
+	readonly processorTotal: number;
+}
+
+/** A step that did not work; the message is what the program wrote. */
+export class StepFailed extends Error {
+	override readonly name = "StepFailed";
+}
+
+/** Runs a program until it ends; throws StepFailed with what it wrote, or the signal's reason. Returns its stdout. */
+export async function runStep(
+	command: readonly string[],
+	log: string,
+	signal: AbortSignal,
+	options: { readonly cwd?: string; readonly environment?: Readonly<Record<string, string>> } = {},
+): Promise<string> {
+	signal.throwIfAborted();
+	// stderr is a file: a daemon that keeps it open must not be waited for.
+	const child = Bun.spawn([...command], {
+		cwd: options.cwd ?? "/",
+		env: { ...process.env, ...options.environment },
+		stdio: ["ignore", "pipe", Bun.file(log)],
+		signal,
+		killSignal: "SIGKILL",
+	});
+	const ended = Promise.all([new Response(child.stdout).text(), child.exited]);
+	// What waits for a file system that hangs ends only with its daemon: at an abort nothing is waited for.
+	const [stdout, exitCode] = await Promise.race([ended, aborted(signal)]);
+	signal.throwIfAborted();
+	if (exitCode !== 0) {
+		const text = readFileSync(log, "utf8").trim();
+		throw new StepFailed(text === "" ? `${command[0]} ended with exit code ${exitCode}` : text);
+	}
+	return stdout;
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+	return new Promise((_, reject) => {
+		signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+	});
+}
+
+export class Client {
+	readonly program: string;
+	private readonly log: string;
+	private readonly signal: AbortSignal;
+
+	private constructor(program: string, log: string, signal: AbortSignal) {
+		this.program = program;
+		this.log = log;
+		this.signal = signal;
+	}
+
+	/** Compiles it into `directory`. The signal ends its running commands. */
+	static async compile(directory: string, signal: AbortSignal): Promise<Client> {
+		const program = join(directory, "client");
+		const log = join(directory, "client.log");
+		await runStep(["cc", "-O2", "-o", program, join(import.meta.dir, "client.c")], log, signal);
+		return new Client(program, log, signal);
+	}
+
+	/** Runs one command, and says what it took; `watched` are process ids. Throws StepFailed. */
+	async run(
+		command: ClientCommand,
+		options: {
+			readonly watched?: readonly number[];
+			readonly cwd?: string;
+			readonly environment?: Readonly<Record<string, string>>;
+		} = {},
+	): Promise<Timing> {
+		const watch = (options.watched ?? []).flatMap((pid) => ["-p", String(pid)]);
+		const output = await runStep([this.program, ...watch, ...command], this.log, this.signal, options);
+		const [elapsed = 0, processor = 0, processorTotal = 0] = output
+			.trim()
+			.split(" ")
+			.map((nanoseconds) => Number(nanoseconds) / 1e6);
+		return { elapsed, processor, processorTotal };
+	}
+}

@@ -1,0 +1,65 @@
+/** The file systems that are compared: kernel overlayfs, Debian's C program, ours, and what the user names. */
+
+import { existsSync } from "node:fs";
+import { release } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+import manifest from "../package.json" with { type: "json" };
+import { debianProgram, projectDirectory } from "../test/harness/program.ts";
+import { runStep } from "./client.ts";
+
+export interface Peer {
+	readonly name: string;
+	/** A program that mounts, with arguments that go before all others; undefined: kernel overlayfs. */
+	readonly command?: readonly string[];
+}
+
+export interface PeerDescription {
+	readonly name: string;
+	readonly version: string;
+}
+
+export const kernelPeer: Peer = { name: "kernel" };
+export const debianPeer: Peer = { name: "C", command: [debianProgram] };
+
+/** The `NAME=PROGRAM [ARGUMENT...]` of `--peer`; throws an Error that says what is wrong. */
+export function parsePeer(text: string): Peer {
+	const [, name, rest] = /^([^=\s]+)=(.+)$/.exec(text) ?? [];
+	if (name === undefined || rest === undefined) throw new Error(`--peer takes NAME=PROGRAM, not ${text}`);
+	const [program = "", ...args] = rest.trim().split(/\s+/);
+	const found = program.includes("/") ? resolve(program) : Bun.which(program);
+	if (found === null || !existsSync(found)) throw new Error(`--peer ${name}: there is no program ${program}`);
+	return { name, command: [found, ...args] };
+}
+
+/**
+ * Our own program: FUSE_OVERLAYFS_PROGRAM, or the binary built from the source as it is now, as `npm run build` builds it
+ * but in `directory`.
+ */
+export async function ownPeer(directory: string, signal: AbortSignal): Promise<Peer> {
+	const given = process.env.FUSE_OVERLAYFS_PROGRAM;
+	if (given !== undefined) return { name: "ours", command: [resolve(given)] };
+	const program = join(directory, "fuse-overlayfs");
+	const build = manifest.scripts.build.replace("dist/fuse-overlayfs", program);
+	const binaries = join(projectDirectory, "node_modules/.bin");
+	await runStep(["sh", "-c", build], join(directory, "build.log"), signal, {
+		cwd: projectDirectory,
+		environment: { PATH: [binaries, dirname(process.execPath), process.env.PATH].join(delimiter) },
+	});
+	return { name: "ours", command: [program] };
+}
+
+/** What it takes to mount `target`; `client` is the compiled client. */
+export function mountCommand(peer: Peer, options: string, target: string, client: string): string[] {
+	if (peer.command === undefined) return [client, "mount_overlay", options, target];
+	return [...peer.command, "-o", options, target];
+}
+
+export function describePeer(peer: Peer): PeerDescription {
+	if (peer.command === undefined) return { name: peer.name, version: `overlayfs of Linux ${release()}` };
+	const { stdout } = Bun.spawnSync([...peer.command, "--version"], { stderr: "ignore" });
+	const lines = stdout.toString().trim().split("\n");
+	// The C program tells fusermount's version first.
+	const own = lines.find((line) => line.startsWith("fuse-overlayfs")) ?? lines[0] ?? "";
+	const library = lines.find((line) => line.startsWith("FUSE library"));
+	return { name: peer.name, version: [own, library].filter((line) => line !== undefined).join(", ") };
+}

@@ -1,0 +1,165 @@
+/** A result as a table for people. */
+
+import {
+	meanRatio,
+	medianOf,
+	type Result,
+	ratio,
+	type Sample,
+	times,
+	type WorkloadResult,
+} from "./result.ts";
+import { median, spread } from "./statistics.ts";
+
+/** The peers whose time the others' is compared with. */
+const REFERENCES = ["kernel", "C"];
+const NOTHING = "·";
+
+interface Column {
+	readonly title: string;
+	cell(workload: WorkloadResult): string;
+}
+
+/** Lines of text; `highlight` marks what must catch the eye. */
+export function renderReport(result: Result, highlight: (text: string) => string): string {
+	const tables = [
+		renderTimes(result, highlight),
+		renderDaemons(result),
+		renderMeans(result),
+		renderFailures(result, highlight),
+	];
+	return [...tables.filter((table) => table !== ""), renderMachine(result)].join("\n\n");
+}
+
+function renderTimes(result: Result, highlight: (text: string) => string): string {
+	const names = result.peers.map((peer) => peer.name);
+	const timeColumns = names.map(
+		(name): Column => ({
+			title: `${name} ms`,
+			cell: (workload) => renderTime(times(workload, name)),
+		}),
+	);
+	const ratioColumns = comparisons(result).map(
+		([name, reference]): Column => ({
+			title: `${name}/${reference}`,
+			cell: (workload) => {
+				const value = ratio(workload, name, reference);
+				const text = value === undefined ? NOTHING : value.toFixed(2);
+				return value !== undefined && value > 1 && reference !== "kernel" ? highlight(text) : text;
+			},
+		}),
+	);
+	return renderTable(result.workloads, [...timeColumns, ...ratioColumns]);
+}
+
+/** Processor time and memory of those that have a daemon; "" if none has. */
+function renderDaemons(result: Result): string {
+	const names = result.peers
+		.map((peer) => peer.name)
+		.filter((name) =>
+			result.workloads.some((workload) => medianOf(workload, name, daemonTime) !== undefined),
+		);
+	if (names.length === 0) return "";
+	const column = (title: string, name: string, pick: (sample: Sample) => number | undefined): Column => ({
+		title: `${name} ${title}`,
+		cell: (workload) => {
+			const value = medianOf(workload, name, pick);
+			return value === undefined ? NOTHING : renderNumber(value);
+		},
+	});
+	const perOperation = (name: string): Column => ({
+		title: `${name} us/op`,
+		cell: (workload) => {
+			const value = medianOf(workload, name, daemonTime);
+			return value === undefined ? NOTHING : renderNumber((value * 1000) / workload.operations);
+		},
+	});
+	return [
+		"The daemons: processor time, also per operation, and memory at the end (own, shared)",
+		renderTable(result.workloads, [
+			...names.map((name) => column("CPU ms", name, daemonTime)),
+			...names.map(perOperation),
+			...names.map((name) => column("own MiB", name, ({ ownBytes }) => mebibytes(ownBytes))),
+			...names.map((name) => column("shared", name, ({ sharedBytes }) => mebibytes(sharedBytes))),
+		]),
+	].join("\n");
+}
+
+function renderMeans({ workloads, ...result }: Result): string {
+	const groups = [...new Set(workloads.map((workload) => workload.group))];
+	const lines = comparisons({ workloads, ...result }).map(([name, reference]) => {
+		const mean = (chosen: readonly WorkloadResult[]) =>
+			meanRatio(chosen, name, reference)?.toFixed(2) ?? NOTHING;
+		const parts = groups.map((group) => `${group} ${mean(workloads.filter((item) => item.group === group))}`);
+		return `  ${`${name}/${reference}`.padEnd(16)} all ${mean(workloads)}   ${parts.join("   ")}`;
+	});
+	return lines.length === 0 ? "" : ["Geometric means", ...lines].join("\n");
+}
+
+function renderFailures({ workloads, skipped }: Result, highlight: (text: string) => string): string {
+	const failures = workloads.flatMap((workload) =>
+		Object.entries(workload.failures).map(
+			([peer, reason]) => `  ${workload.name}, ${peer}: ${highlight(reason)}`,
+		),
+	);
+	const omissions = Object.entries(skipped).map(([name, reason]) => `  ${name}: left out, ${reason}`);
+	const lines = [...failures, ...omissions];
+	return lines.length === 0 ? "" : ["Without figures", ...lines].join("\n");
+}
+
+function renderMachine({ machine, ...result }: Result): string {
+	return [
+		`${result.date}, fuse-overlayfs ${result.version} ${result.commit ?? ""}, ${result.rounds} rounds at scale ${result.scale}: medians, and half the range`,
+		`Linux ${machine.kernel}, ${machine.distribution}, ${machine.architecture}; ${machine.processors} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load ${machine.load.toFixed(1)}`,
+		`Layers: ${machine.fileSystem}${result.dropsCaches ? "" : "; caches could not be dropped"}`,
+		...result.peers.map((peer) => `${peer.name}: ${peer.version}`),
+	].join("\n");
+}
+
+/** Each peer with each reference that was run, but itself. */
+function comparisons(result: Result): [string, string][] {
+	const names = result.peers.map((peer) => peer.name);
+	return REFERENCES.filter((reference) => names.includes(reference)).flatMap((reference) =>
+		names
+			.filter((name) => name !== reference && name !== "kernel")
+			.map((name): [string, string] => [name, reference]),
+	);
+}
+
+/** Every column as wide as its widest cell; the first holds the names. */
+function renderTable(workloads: readonly WorkloadResult[], columns: readonly Column[]): string {
+	const rows = [
+		["workload", ...columns.map((column) => column.title)],
+		...workloads.map((workload) => [workload.name, ...columns.map((column) => column.cell(workload))]),
+	];
+	const widths = rows[0]!.map((_, index) => Math.max(...rows.map((row) => Bun.stringWidth(row[index]!))));
+	const pad = (text: string, index: number) => " ".repeat(widths[index]! - Bun.stringWidth(text));
+	return rows
+		.map((row) =>
+			row
+				.map((text, index) => (index === 0 ? text + pad(text, index) : pad(text, index) + text))
+				.join("  ")
+				.trimEnd(),
+		)
+		.join("\n");
+}
+
+function renderTime(milliseconds: readonly number[]): string {
+	if (milliseconds.length === 0) return NOTHING;
+	const within = milliseconds.length === 1 ? "" : ` ±${(spread(milliseconds) * 100).toFixed(0)}%`.padStart(6);
+	return `${renderNumber(median(milliseconds))}${within}`;
+}
+
+/** Three significant digits, no exponent. */
+export function renderNumber(value: number): string {
+	if (value >= 100) return value.toFixed(0);
+	return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function daemonTime(sample: Sample): number | undefined {
+	return sample.daemonMilliseconds;
+}
+
+function mebibytes(bytes: number | undefined): number | undefined {
+	return bytes === undefined ? undefined : bytes / 2 ** 20;
+}

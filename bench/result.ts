@@ -1,0 +1,77 @@
+/** What a benchmark finds out: the form of its JSON files, and the figures reckoned from it. */
+
+import type { Machine } from "./machine.ts";
+import type { PeerDescription } from "./peers.ts";
+import { geometricMean, median } from "./statistics.ts";
+import type { Group } from "./workloads/workload.ts";
+
+/** One workload run once by one peer. */
+export interface Sample {
+	readonly milliseconds: number;
+	/** Of the daemon; kernel overlayfs has none. */
+	readonly daemonMilliseconds?: number;
+	/** Of the daemon at the end of the workload, see Memory in daemon.ts. */
+	readonly ownBytes?: number;
+	readonly sharedBytes?: number;
+	/** Its own, after the kernel was told to drop its caches; where the workload asks for it. */
+	readonly ownBytesAfterDrop?: number;
+}
+
+export interface WorkloadResult {
+	readonly name: string;
+	readonly group: Group;
+	readonly what: string;
+	readonly operations: number;
+	/** Per peer, one per round. */
+	readonly samples: Readonly<Record<string, readonly Sample[]>>;
+	/** Why a peer has no samples. */
+	readonly failures: Readonly<Record<string, string>>;
+}
+
+export interface Result {
+	readonly date: string;
+	/** Of our program. */
+	readonly version: string;
+	readonly commit: string | undefined;
+	readonly machine: Machine;
+	/** False: the machine did not let us, and `cold` workloads began with names and inodes in memory. */
+	readonly dropsCaches: boolean;
+	readonly rounds: number;
+	readonly scale: number;
+	readonly peers: readonly PeerDescription[];
+	readonly workloads: readonly WorkloadResult[];
+	/** Left out, and why. */
+	readonly skipped: Readonly<Record<string, string>>;
+}
+
+export function times(workload: WorkloadResult, peer: string): number[] {
+	return (workload.samples[peer] ?? []).map((sample) => sample.milliseconds);
+}
+
+/** How many times as long as `reference` the peer takes; undefined where one of them has no figures. */
+export function ratio(workload: WorkloadResult, peer: string, reference: string): number | undefined {
+	const [own, other] = [times(workload, peer), times(workload, reference)];
+	return own.length === 0 || other.length === 0 ? undefined : median(own) / median(other);
+}
+
+/** The geometric mean of the ratios of those workloads that both have figures for. */
+export function meanRatio(
+	workloads: readonly WorkloadResult[],
+	peer: string,
+	reference: string,
+): number | undefined {
+	const ratios = workloads
+		.map((workload) => ratio(workload, peer, reference))
+		.filter((value) => value !== undefined);
+	return ratios.length === 0 ? undefined : geometricMean(ratios);
+}
+
+/** The median of a figure over a peer's samples; undefined where they do not have it. */
+export function medianOf(
+	workload: WorkloadResult,
+	peer: string,
+	pick: (sample: Sample) => number | undefined,
+): number | undefined {
+	const values = (workload.samples[peer] ?? []).map(pick).filter((value) => value !== undefined);
+	return values.length === 0 ? undefined : median(values);
+}

@@ -1,0 +1,135 @@
+/** The lower layers that several workloads share. */
+
+import type { BuildSite, Scale, Tree } from "./workload.ts";
+
+/** The arguments of client.c for a tree of files below `root`. */
+export function filesOf(root: string, directories: number, files: number, prefix: string): string[] {
+	return [root, String(directories), String(files), prefix];
+}
+
+async function plant(
+	site: BuildSite,
+	layer: number,
+	directories: number,
+	files: number,
+	prefix: string,
+	size: number,
+): Promise<void> {
+	await site.client.run(["tree", ...filesOf(site.layer(layer), directories, files, prefix), String(size)]);
+}
+
+/** 100 directories, each merged from 3 layers with 40 files of 100 bytes in each. */
+export const walkTree: Tree & { directories(scale: Scale): number; files(scale: Scale): number } = {
+	name: "walk",
+	layers: 3,
+	directories: (scale) => scale.count(100),
+	files: (scale) => scale.count(100) * 120,
+	async build(site) {
+		for (const [layer, prefix] of ["a", "b", "c"].entries()) {
+			await plant(site, layer, this.directories(site.scale), 40, prefix, 100);
+		}
+	},
+};
+
+/** One directory, d0000, with 20,000 files. */
+export const bigTree: Tree & { files(scale: Scale): number } = {
+	name: "big",
+	layers: 1,
+	files: (scale) => scale.count(20_000),
+	build(site) {
+		return plant(site, 0, 1, this.files(site.scale), "f", 0);
+	},
+};
+
+/** 40 directories with 100 files of 4 KiB in each. */
+export const smallTree: Tree & { directories(scale: Scale): number } = {
+	name: "small",
+	layers: 1,
+	directories: (scale) => scale.count(40),
+	build(site) {
+		return plant(site, 0, this.directories(site.scale), 100, "f", 4096);
+	},
+};
+
+/** One file of 256 MiB, `file`. */
+export const largeTree: Tree & { bytes(scale: Scale): number } = {
+	name: "large",
+	layers: 1,
+	bytes: (scale) => scale.mebibytes(256),
+	async build(site) {
+		const size = this.bytes(site.scale);
+		await site.client.run(["write", `${site.layer(0)}/file`, String(size), "131072"]);
+	},
+};
+
+/** One empty directory, d0000, so that what is made in it is made in a merged one. */
+export const emptyTree: Tree = {
+	name: "empty",
+	layers: 1,
+	build: (site) => plant(site, 0, 1, 0, "f", 0),
+};
+
+/** 4,000 files in 10 directories, each merged from all layers. */
+function manyLayers(layers: number): Tree & { files(scale: Scale): number } {
+	return {
+		name: `layers-${layers}`,
+		layers,
+		// Per directory and layer.
+		files: (scale) => scale.count(400 / layers),
+		async build(site) {
+			for (let layer = 0; layer < layers; layer++) {
+				await plant(site, layer, 10, this.files(site.scale), `l${layer}-`, 100);
+			}
+		},
+	};
+}
+
+export const twoLayers = manyLayers(2);
+export const fortyLayers = manyLayers(40);
+
+/** 1,000 directories with 1,000 empty files in each. */
+export const millionTree: Tree & { directories(scale: Scale): number } = {
+	name: "million",
+	layers: 1,
+	directories: (scale) => scale.count(1000),
+	build(site) {
+		return plant(site, 0, this.directories(site.scale), 1000, "f", 0);
+	},
+};
+
+/** Files of /usr, 10,000 of them or what is there, as they lie there; every tenth again in a layer above. */
+export const usrTree: Tree & { files(scale: Scale): number } = {
+	name: "usr",
+	layers: 2,
+	files: (scale) => scale.count(10_000),
+	async build(site) {
+		const names = await filesOfUsr(this.files(site.scale));
+		await copy(site, 1, names);
+		await copy(
+			site,
+			0,
+			names.filter((_, index) => index % 10 === 0),
+		);
+		// The same as an archive, to unpack.
+		await site.execute("tar", "--create", "--file=usr.tar", "--directory=1", ".");
+	},
+};
+
+/** Relative to /. The same choice on machines with the same packages. */
+async function filesOfUsr(count: number): Promise<string[]> {
+	const find = ["find", "usr/include", "usr/share", "usr/lib/python3", "-xdev"];
+	const child = Bun.spawn([...find, "-type", "f", "-size", "-256k", "-print0"], {
+		cwd: "/",
+		stderr: "ignore",
+	});
+	const names = (await new Response(child.stdout).text()).split("\0").filter((name) => name !== "");
+	return names.sort().slice(0, count);
+}
+
+async function copy(site: BuildSite, layer: number, names: readonly string[]): Promise<void> {
+	const list = `${site.directory}/list`;
+	await Bun.write(list, names.join("\0"));
+	const pack = `tar --create --directory=/ --null --files-from="$1" --ignore-failed-read`;
+	const unpack = `tar --extract --directory="$2"`;
+	await site.execute("sh", "-c", `${pack} | ${unpack}`, "copy", list, site.layer(layer));
+}

@@ -1,0 +1,144 @@
+/** The benchmark works: every workload once, at a small scale, by the program under test. Its figures are no matter. */
+
+import { beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { type Progress, runBenchmark } from "../../bench/bench.ts";
+import { daemonsOf } from "../../bench/daemon.ts";
+import { type Peer, parsePeer } from "../../bench/peers.ts";
+import { renderReport } from "../../bench/report.ts";
+import { meanRatio, type Result, ratio, type Sample, type WorkloadResult } from "../../bench/result.ts";
+import { Scratch } from "../../bench/scratch.ts";
+import { geometricMean, median, spread } from "../../bench/statistics.ts";
+import { chooseWorkloads, missingPrograms, workloads } from "../../bench/workloads/index.ts";
+import { mountTable } from "../harness/mount-table.ts";
+import { program } from "../harness/program.ts";
+
+const ours: Peer = { name: "ours", command: [program] };
+const silent: Progress = { begin() {}, end() {} };
+const never = new AbortController().signal;
+const scale = 0.002;
+
+function run(names: readonly string[], scratch: Scratch, peers = [ours], signal = never): Promise<Result> {
+	const settings = { workloads: chooseWorkloads(names), peers, rounds: 1, scale };
+	return runBenchmark(settings, scratch, signal, silent);
+}
+
+describe("workloads", () => {
+	// One run for all: trees are built once, as in a real one.
+	let all: Result;
+	beforeAll(async () => {
+		await using scratch = new Scratch(tmpdir());
+		all = await run(
+			workloads.map((workload) => workload.name),
+			scratch,
+		);
+	}, 60_000);
+
+	for (const workload of workloads) {
+		test.skipIf(missingPrograms(workload).length > 0)(workload.name, () => {
+			const result = all.workloads.find(({ name }) => name === workload.name)!;
+			expect(result.failures).toEqual({});
+			const [sample] = result.samples.ours!;
+			expect(sample!.milliseconds).toBeGreaterThan(0);
+			expect(sample!.daemonMilliseconds).toBeGreaterThanOrEqual(0);
+			expect(sample!.ownBytes).toBeGreaterThan(0);
+			expect(renderReport(all, (text) => text)).toContain(workload.name);
+		});
+	}
+
+	test("are told apart by name", () => {
+		expect(new Set(workloads.map((workload) => workload.name)).size).toBe(workloads.length);
+	});
+
+	test("are chosen by name and group; the slow ones by name only", () => {
+		expect(chooseWorkloads(["find_cold", "untar"]).map((workload) => workload.name)).toEqual([
+			"find_cold",
+			"untar",
+		]);
+		expect(chooseWorkloads(["scale"]).some((workload) => workload.name === "million_files")).toBe(false);
+		expect(chooseWorkloads([]).some((workload) => workload.name === "million_files")).toBe(false);
+		expect(() => chooseWorkloads(["find_cold", "nonsense"])).toThrow("nonsense");
+	});
+});
+
+describe("what goes wrong", () => {
+	test("a program that does not mount is recorded, and the others go on", async () => {
+		await using scratch = new Scratch(tmpdir());
+		const broken: Peer = { name: "broken", command: ["sh", "-c", "echo no such luck >&2; exit 1"] };
+		const result = await run(["stat_missing"], scratch, [broken, ours]);
+		expect(result.workloads[0]!.failures.broken).toContain("no such luck");
+		expect(result.workloads[0]!.samples.ours).toHaveLength(1);
+		expect(renderReport(result, (text) => text)).toContain("no such luck");
+	});
+
+	test("an interruption leaves no mount, no daemon and no file", async () => {
+		const interruption = new AbortController();
+		const scratch = new Scratch(tmpdir());
+		const progress: Progress = {
+			...silent,
+			begin(_, workload) {
+				if (workload === "readdir_big") setTimeout(() => interruption.abort(), 50);
+			},
+		};
+		const settings = {
+			workloads: chooseWorkloads(["baseline"]),
+			peers: [ours],
+			rounds: 100,
+			scale,
+		};
+		const running = runBenchmark(settings, scratch, interruption.signal, progress);
+		expect(running).rejects.toThrow("abort");
+		await running.catch(() => {});
+		await scratch[Symbol.asyncDispose]();
+		expect(mountTable().filter(({ path }) => path.startsWith(scratch.path))).toEqual([]);
+		expect(daemonsOf(scratch.path)).toEqual([]);
+		expect(existsSync(scratch.path)).toBe(false);
+	});
+});
+
+describe("figures", () => {
+	test("median, spread, geometric mean", () => {
+		expect(median([3, 1, 2])).toBe(2);
+		expect(median([4, 1, 2, 3])).toBe(2.5);
+		expect(spread([90, 100, 120])).toBeCloseTo(0.15);
+		expect(geometricMean([1, 4])).toBeCloseTo(2);
+	});
+
+	const sample = (milliseconds: number): Sample => ({ milliseconds });
+	const results = (...pairs: [number[], number[]][]): WorkloadResult[] =>
+		pairs.map(([kernel, ours], index) => ({
+			name: String(index),
+			group: "baseline",
+			what: "",
+			operations: 1,
+			samples: { kernel: kernel.map(sample), ours: ours.map(sample) },
+			failures: {},
+		}));
+
+	test("ratios are those of medians; what has no figures does not count", () => {
+		const all = results(
+			[
+				[1, 2, 3],
+				[8, 4, 6],
+			],
+			[[1], []],
+			[[2], [24]],
+		);
+		expect(ratio(all[0]!, "ours", "kernel")).toBe(3);
+		expect(ratio(all[1]!, "ours", "kernel")).toBeUndefined();
+		expect(meanRatio(all, "ours", "kernel")).toBeCloseTo(6);
+		expect(meanRatio([], "ours", "kernel")).toBeUndefined();
+	});
+});
+
+describe("--peer", () => {
+	test("names a program, with arguments", () => {
+		expect(parsePeer("shell=/bin/sh -o x=y")).toEqual({ name: "shell", command: ["/bin/sh", "-o", "x=y"] });
+		expect(parsePeer("shell=sh").command).toEqual([Bun.which("sh")!]);
+	});
+
+	test.each(["shell", "=sh", "shell=", "shell=/no/such/program"])("%s is refused", (text) => {
+		expect(() => parsePeer(text)).toThrow("--peer");
+	});
+});
