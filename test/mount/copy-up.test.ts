@@ -115,7 +115,7 @@ describe("copy-up", () => {
 		using copy = open(overlay.inUpper("a"));
 		expect(statSync(overlay.inUpper("a")).blocks).toBeLessThan(10_000);
 		expect(lseek(copy.fd, 0, SEEK_HOLE)).toBeLessThan(20_000_000);
-		expect(lseek(copy.fd, 1_000_000, SEEK_DATA)).toBeGreaterThan(19_000_000);
+		expect(lseek(copy.fd, 3_000_000, SEEK_DATA)).toBeGreaterThan(19_000_000);
 	});
 
 	test("of a large file gives all its data", async () => {
@@ -163,14 +163,13 @@ describe("copy-up", () => {
 			onSmallDisk: true,
 		});
 		expect(codeOf(() => chmodSync(overlay.at("d/a"), 0o600))).toBe("ENOSPC");
-		using appended = open(overlay.at("d/a"), "a");
 		// The kernel may take the data first and hear of it when it hands the data on.
 		const append = () => {
+			using appended = open(overlay.at("d/a"), "a");
 			writeSync(appended.fd, "end");
 			fsyncSync(appended.fd);
 		};
 		expect(codeOf(append)).toBe("ENOSPC");
-		appended.close();
 		expect(existsSync(overlay.inUpper("d/a"))).toBeFalse();
 		expect(litter(overlay)).toEqual([]);
 		await overlay.remount();
