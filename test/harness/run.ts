@@ -10,7 +10,7 @@ import { projectDirectory } from "./program.ts";
 
 const binary = join(projectDirectory, "dist/fuse-overlayfs");
 /** Where tests run the program as a whole. */
-const programTests = ["./test/mount", "./test/clients"];
+const programTests = ["./test/mount", "./test/clients", "./test/real-input"];
 /** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
 const timeoutMs = 60_000;
 
