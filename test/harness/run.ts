@@ -7,8 +7,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectDirectory } from "./program.ts";
+import { reachableProject } from "./reachable.ts";
 
-const binary = join(projectDirectory, "dist/fuse-overlayfs");
 /** Where tests run the program as a whole. */
 const programTests = ["./test/mount", "./test/clients", "./test/real-input"];
 /** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
@@ -57,10 +57,23 @@ async function build(): Promise<boolean> {
 	return (await child.exited) === 0;
 }
 
-const totals = [await runTests("from source", ["./test"])];
+async function runFromSource(): Promise<Totals> {
+	using project = reachableProject(["package.json", "src", "node_modules"]);
+	return await runTests("from source", ["./test"], {
+		FUSE_OVERLAYFS_PROGRAM: join(project.path, "src/fuse-overlayfs"),
+	});
+}
+
+async function runCompiled(): Promise<Totals> {
+	using project = reachableProject(["dist"]);
+	return await runTests("the compiled binary", programTests, {
+		FUSE_OVERLAYFS_PROGRAM: join(project.path, "dist/fuse-overlayfs"),
+	});
+}
+
+const totals = [await runFromSource()];
 if (await build()) {
-	const paths = programTests.filter((path) => existsSync(join(projectDirectory, path)));
-	totals.push(await runTests("the compiled binary", paths, { FUSE_OVERLAYFS_PROGRAM: binary }));
+	totals.push(await runCompiled());
 } else {
 	totals.push({ passed: 0, failed: 1, skipped: 0 });
 }

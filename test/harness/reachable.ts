@@ -1,0 +1,35 @@
+/** The program where users other than root can start it: a checkout in root's home is closed to them. */
+import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { projectDirectory } from "./program.ts";
+
+const searchableByAll = 0o001;
+
+export interface ReachableProject extends Disposable {
+	/** The checkout, or a copy of what the program consists of. */
+	readonly path: string;
+}
+
+/** The checkout itself where all users can reach it, else a copy below the directory for temporary files. */
+export function reachableProject(parts: readonly string[]): ReachableProject {
+	if (isReachable(projectDirectory)) return { path: projectDirectory, [Symbol.dispose]() {} };
+	const path = mkdtempSync(join(tmpdir(), "fuse-overlayfs-program-"));
+	chmodSync(path, 0o755);
+	for (const part of parts) copyInto(join(projectDirectory, part), path);
+	return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+function isReachable(directory: string): boolean {
+	if ((statSync(directory).mode & searchableByAll) === 0) return false;
+	const parent = dirname(directory);
+	return parent === directory || isReachable(parent);
+}
+
+/** By hard links, because Bun is large; by copying where the two are on different file systems. */
+function copyInto(from: string, to: string): void {
+	for (const how of ["-al", "-a"]) {
+		if (Bun.spawnSync(["cp", how, from, to], { stderr: "ignore" }).exitCode === 0) return;
+	}
+	throw new Error(`cannot copy ${from} to ${to}`);
+}
