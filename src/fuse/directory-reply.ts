@@ -2,7 +2,6 @@
 
 import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
 import { Errno } from "../native/libc/errno.ts";
-import { stat } from "../native/libc/metadata.ts";
 import { bytes, copy, getNumber, type Name, setNumber, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { STAT } from "../overlay/attributes.ts";
@@ -112,7 +111,7 @@ export class DirectoryReply {
 		const name = listing.name(slot);
 		const layer = listing.layer(slot);
 		const fd = directory.fd(layer);
-		if (stat(fd, name, STAT) < 0) return NO_NODE;
+		if (overlay.layers[layer]!.stat(fd, name, STAT) < 0) return NO_NODE;
 		const known = overlay.nodes.find(directory.node, name, measure(name));
 		try {
 			return known === NO_NODE ? adopt(overlay, directory, name, layer) : overlay.show(known, fd, name);

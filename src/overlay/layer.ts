@@ -11,7 +11,9 @@
 
 import {
 	EACCES,
+	ENOENT,
 	EPERM,
+	EXDEV,
 	O_DIRECTORY,
 	O_NOATIME,
 	O_NOFOLLOW,
@@ -24,12 +26,14 @@ import {
 } from "../native/layout.ts";
 import { check } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, openResolved } from "../native/libc/file.ts";
-import { statDescriptor } from "../native/libc/metadata.ts";
+import { stat, statDescriptor } from "../native/libc/metadata.ts";
 import { type Offset, reserve, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 
 const STAT = reserve(statx.sizeof);
 const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+/** For a name that may itself be a symlink, which O_NOFOLLOW then opens. */
+const CONFINED_NAME = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
 
 export class Layer {
 	/** Position in the overlay's list; 0 is the topmost. */
@@ -73,6 +77,19 @@ export class Layer {
 		const again = this.openExactly(parent, name, flags | O_NOFOLLOW);
 		if (again >= 0) this.noAccessTime = 0;
 		return again;
+	}
+
+	/**
+	 * Fills a `struct statx` with the attributes of a name below `parent`. A mount point in a tree that is walked in place
+	 * is not there (-ENOENT): it may be the overlay's own mount, and looking at that would wait for ourselves.
+	 */
+	stat(parent: Fd, name: Offset, target: Offset): number {
+		if (this.isolated) return stat(parent, name, target);
+		const fd = openResolved(parent, name, O_PATH | O_NOFOLLOW, CONFINED_NAME);
+		if (fd < 0) return fd === -EXDEV ? -ENOENT : fd;
+		const result = statDescriptor(fd, target);
+		close(fd);
+		return result;
 	}
 
 	private openExactly(parent: Fd, name: Offset, flags: number): Fd {

@@ -2,7 +2,7 @@
 
 import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, S_IFMT, statx } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { stat, statDescriptor } from "../native/libc/metadata.ts";
+import { statDescriptor } from "../native/libc/metadata.ts";
 import { copy, type Name, type Offset, reserve, view } from "../native/memory.ts";
 import { STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
@@ -38,7 +38,7 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	if (known !== NO_NODE) {
 		const layer = nodes.layer(known);
 		const fd = directory.fd(layer);
-		if (stat(fd, name, STAT) === 0 && kindOf(STAT) === nodes.kind(known)) {
+		if (overlay.layers[layer]!.stat(fd, name, STAT) === 0 && kindOf(STAT) === nodes.kind(known)) {
 			return overlay.show(known, fd, name);
 		}
 		overlay.loseName(known);
@@ -60,20 +60,20 @@ export function findLayer(overlay: Overlay, directory: Directory, name: Name, ta
 		const slot = listing.find(name, measure(name));
 		if (slot === -1 || !listing.isVisible(slot)) return NOWHERE;
 		const layer = listing.layer(slot);
-		const result = stat(directory.fd(layer), name, target);
+		const result = overlay.layers[layer]!.stat(directory.fd(layer), name, target);
 		if (result === 0) return layer;
 		return result === -ENOENT ? NOWHERE : fail(-result);
 	}
-	return probe(directory, 0, name, target);
+	return probe(overlay, directory, 0, name, target);
 }
 
 /** Asks the directory's layers, from the `first` of them on. */
-function probe(directory: Directory, first: number, name: Name, target: Offset): number {
+function probe(overlay: Overlay, directory: Directory, first: number, name: Name, target: Offset): number {
 	const { layers, fds, marks } = directory;
 	const last = layers.length - 1;
 	for (let at = first; at <= last; at++) {
 		const fd = fds[at]!;
-		const result = stat(fd, name, target);
+		const result = overlay.layers[layers[at]!]!.stat(fd, name, target);
 		if (result === 0) {
 			if (isWhiteoutDevice(target)) return NOWHERE;
 			const byAttribute = (marks[at]! & ATTRIBUTE_WHITEOUTS) !== 0 && kindOf(target) === DT_REG;
@@ -90,7 +90,7 @@ export function isBelow(overlay: Overlay, directory: Directory, name: Name): boo
 	if (!overlay.isUpper(directory.node)) return findLayer(overlay, directory, name, PROBE) !== NOWHERE;
 	if (!directory.isMerged) return false;
 	const listing = overlay.directories.listIfWorthwhile(directory);
-	if (listing === undefined) return probe(directory, 1, name, PROBE) !== NOWHERE;
+	if (listing === undefined) return probe(overlay, directory, 1, name, PROBE) !== NOWHERE;
 	const slot = listing.find(name, measure(name));
 	if (slot === -1) return false;
 	return listing.layer(slot) === 0 ? listing.showsBelow(slot) : listing.isVisible(slot);

@@ -98,7 +98,7 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 	const attributes = (marks & ATTRIBUTE_WHITEOUTS) !== 0;
 	if (type === DT_CHR || type === DT_UNKNOWN || (attributes && type === DT_REG)) {
 		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
-		if (stat(fd, name, STAT) === 0) {
+		if (layer.stat(fd, name, STAT) === 0) {
 			type = (view.getUint16(STAT + statx.stxMode, true) & S_IFMT) >> 12;
 			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
 				listing.addWhiteout(layer.index, name, measure(name), false);

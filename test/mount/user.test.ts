@@ -12,9 +12,9 @@ const mine = { uid: user, gid: user };
 const asUser = `setpriv --reuid=${user} --regid=${user} --clear-groups -- sh -e`;
 
 /** Mounts as the user, runs `script` as the user in the mount, then `asRoot`, and unmounts as the user. */
-async function inMountOfUser(script: string, asRoot = "true") {
+async function inMountOfUser(script: string, asRoot = "true", mountpointInLower?: string) {
 	const tree = temporaryTree();
-	const layers = tree.layers([
+	const described = tree.layers([
 		{
 			a: file("a", mine),
 			gone: file("x", mine),
@@ -24,6 +24,9 @@ async function inMountOfUser(script: string, asRoot = "true") {
 		},
 		{ closed: directory({ mode: 0o700 }), "closed/secret": "root's" },
 	]);
+	const mountpoint =
+		mountpointInLower === undefined ? described.mountpoint : `${described.lower[0]}/${mountpointInLower}`;
+	const layers = { ...described, mountpoint };
 	for (const path of [...layers.lower, layers.upper, layers.work, layers.mountpoint])
 		chownSync(path, user, user);
 	// The lower layer's closed directory is root's; the layer itself is the user's.
@@ -76,6 +79,18 @@ describe("a user who is not root", () => {
 				`^fuse.fuse-overlayfs rw,nosuid,nodev,noatime,user_id=${user},group_id=${user},default_permissions\nroot is refused\n$`,
 			),
 		);
+		expect(result.exitCode).toBe(0);
+	});
+
+	test("may mount inside a lower layer: the daemon does not wait for itself", async () => {
+		const { tree, ...result } = await inMountOfUser(
+			// 124 is how timeout(1) says that find did not end.
+			"timeout 10 find . >/dev/null 2>&1 || test $? -ne 124; cat a",
+			"true",
+			"d",
+		);
+		using _ = tree;
+		expect(result.stdout).toBe("a");
 		expect(result.exitCode).toBe(0);
 	});
 });
