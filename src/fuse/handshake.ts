@@ -5,6 +5,8 @@
  */
 
 import {
+	ENODEV,
+	ENOENT,
 	EPROTO,
 	FUSE_ALLOW_IDMAP,
 	FUSE_ASYNC_DIO,
@@ -83,10 +85,10 @@ export class HandshakeFailed extends Error {
 }
 
 /**
- * Answers the INIT message that was read from `fd` into the place of a request. Throws HandshakeFailed for another
- * message or a kernel that lacks what is needed.
+ * Answers the INIT message that was read from `fd` into the place of a request; false if the mount is gone already.
+ * Throws HandshakeFailed for another message or a kernel that lacks what is needed.
  */
-export function answerInit(fd: Fd, features: Features): void {
+export function answerInit(fd: Fd, features: Features): boolean {
 	if (opcode() !== FUSE_INIT)
 		throw new HandshakeFailed("the kernel did not begin with INIT: is this mount in use already?");
 	const major = view.getUint32(ARGUMENTS + fuseInitIn.major, true);
@@ -115,7 +117,7 @@ export function answerInit(fd: Fd, features: Features): void {
 	view.setUint32(out + fuseInitOut.maxWrite, maxWrite, true);
 	view.setUint16(out + fuseInitOut.maxPages, LARGEST_WRITE / PAGE, true);
 	view.setUint32(out + fuseInitOut.timeGran, 1, true);
-	send(fd, 0, fuseInitOut.sizeof);
+	return send(fd, 0, fuseInitOut.sizeof);
 }
 
 /** All flags the kernel offers, as one number. */
@@ -135,10 +137,14 @@ function refuse(fd: Fd): void {
 	send(fd, -EPROTO, 0);
 }
 
-function send(fd: Fd, error: number, size: number): void {
+/** False where nobody waits for the answer any more. */
+function send(fd: Fd, error: number, size: number): boolean {
 	const length = fuseOutHeader.sizeof + size;
 	view.setUint32(ANSWER + fuseOutHeader.len, length, true);
 	view.setInt32(ANSWER + fuseOutHeader.error, error, true);
 	copy(ANSWER + fuseOutHeader.unique, REQUEST + fuseInHeader.unique, 8);
-	if (check(write(fd, ANSWER, length)) !== length) throw new HandshakeFailed("short answer to INIT");
+	const written = write(fd, ANSWER, length);
+	if (written === -ENOENT || written === -ENODEV) return false;
+	if (check(written) !== length) throw new HandshakeFailed("short answer to INIT");
+	return true;
 }

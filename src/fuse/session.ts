@@ -98,7 +98,11 @@ export class Session {
 		const size = this.receive();
 		// Unmounted before it was used.
 		if (size === 0) return;
-		answerInit(this.fd, features);
+		if (!answerInit(this.fd, features)) {
+			this.gone = true;
+			this.ended = true;
+			return;
+		}
 		this.libfuse.process(this.session, REQUEST, size);
 	}
 

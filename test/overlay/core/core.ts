@@ -7,7 +7,7 @@
  */
 
 import { afterEach } from "bun:test";
-import { readdirSync, readlinkSync } from "node:fs";
+import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { effectiveGid, effectiveUid, setUmask } from "../../../src/native/libc/process.ts";
 import { type ByteString, defaultOptions } from "../../../src/options.ts";
@@ -18,7 +18,10 @@ import { Overlay, type OverlayOptions } from "../../../src/overlay/overlay.ts";
 import { Workdir } from "../../../src/overlay/workdir.ts";
 import { type Description, type Layers, type TemporaryTree, temporaryTree } from "../../harness/layers.ts";
 import { differences, type Snapshot, snapshot } from "../../harness/snapshot.ts";
-import { Client, latin1 } from "./client.ts";
+import { Client } from "./client.ts";
+import { latin1 } from "./node-client.ts";
+
+export { errnoOf, root } from "./node-client.ts";
 
 const OVERFLOW = { uid: 65534, gid: 65534 };
 /** What the workdir holds for good: the whiteout that others are links of. */
@@ -26,6 +29,12 @@ const SHARED_WHITEOUT = "#whiteout";
 
 /** Caches so small that nothing is kept from one request to the next. */
 export const noCaches: Partial<OverlayOptions> = { largestDescriptors: 0, largestListings: 0 };
+
+/** For tests of what must not depend on what is kept. */
+export const cacheModes: readonly (readonly [title: string, options: Partial<OverlayOptions>])[] = [
+	["caches", {}],
+	["no caches", noCaches],
+];
 
 export interface CoreSettings {
 	/** What the upper layer holds from the start. */
@@ -36,6 +45,8 @@ export interface CoreSettings {
 	readonly onSmallDisk?: boolean;
 	/** Whiteouts are `.wh.NAME` files. Default: false. */
 	readonly fileWhiteouts?: boolean;
+	/** Marks go into `user` attributes, as where the process may not set `trusted` ones. Default: false. */
+	readonly userAttributes?: boolean;
 	readonly options?: Partial<OverlayOptions>;
 	readonly identity?: Partial<IdentityOptions>;
 	/** How long tasks are done. Default: at once. */
@@ -62,6 +73,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 	const layers = writable === undefined ? lowers : [writable.layer, ...lowers];
 	const workdir = writable && new Workdir(writable.work, settings.fileWhiteouts ?? false);
 	workdir?.prepare();
+	if (workdir !== undefined && settings.userAttributes) workdir.trustedAttributes = false;
 	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
 	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
 	const overlay = new Overlay(layers, workdir, identity, settings.jobs ?? inlineJobs, {
@@ -123,6 +135,19 @@ export class Core extends Client implements Disposable {
 
 	inLower(...names: string[]): string {
 		return join(this.layers.lower[0] ?? "", ...names);
+	}
+
+	/** Whether the upper layer has a whiteout device of this name. */
+	isWhiteout(name: string): boolean {
+		const stats = lstatSync(this.inUpper(name), { throwIfNoEntry: false });
+		return stats?.isCharacterDevice() === true && stats.rdev === 0;
+	}
+
+	/** The names in a directory of the upper layer, sorted; Latin-1. */
+	upperNames(name = ""): string[] {
+		return readdirSync(this.inUpper(name), { encoding: "buffer" })
+			.map((found) => found.toString("latin1"))
+			.sort();
 	}
 
 	/** What is in the workdir and should not be. */
