@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -180,13 +179,6 @@ static void drop(char **args)
 	int fd = opened("/proc/sys/vm/drop_caches", O_WRONLY);
 	write_all(fd, "2\n", 2);
 	closed(fd);
-}
-
-/* OPTIONS TARGET: mounts kernel overlayfs. By the old system call, as the new one takes no option over 255 bytes. */
-static void mount_overlay(char **args)
-{
-	if (mount("overlay", args[1], "overlay", 0, args[0]))
-		die("mount %s", args[1]);
 }
 
 static void idle(char **args)
@@ -477,7 +469,7 @@ static const struct {
 	void (*function)(char **args);
 } commands[] = {
 	{"tree", 5, tree}, {"walk", 1, walk}, {"warm", 1, warm}, {"settle", 1, settle}, {"drop", 0, drop},
-	{"mount_overlay", 2, mount_overlay}, {"idle", 0, idle}, {"create", 1, create}, {"run", 2, run},
+	{"idle", 0, idle}, {"create", 1, create}, {"run", 2, run},
 	{"ready", 2, ready}, {"list", 1, list}, {"list_stat", 1, list_stat}, {"stat_each", 4, stat_each},
 	{"stat_missing", 4, stat_missing}, {"open_read_close", 4, open_read_close}, {"append_each", 4, append_each},
 	{"append", 1, append}, {"chmod_each", 4, chmod_each}, {"create_unlink", 3, create_unlink},

@@ -48,10 +48,9 @@ export async function ownPeer(directory: string, signal: AbortSignal): Promise<P
 	return { name: "ours", command: [program] };
 }
 
-/** What it takes to mount `target`; `client` is the compiled client. */
-export function mountCommand(peer: Peer, options: string, target: string, client: string): string[] {
-	if (peer.command === undefined) return [client, "mount_overlay", options, target];
-	return [...peer.command, "-o", options, target];
+/** What it takes to mount `target`. */
+export function mountCommand(peer: Peer, options: string, target: string): string[] {
+	return [...(peer.command ?? ["mount", "-t", "overlay", "overlay"]), "-o", options, target];
 }
 
 export function describePeer(peer: Peer): PeerDescription {

@@ -44,11 +44,11 @@ export class Stand implements AsyncDisposable {
 		const merged = scratch.directory("stand", "merged");
 		const upper = scratch.directory("stand", "upper");
 		const work = scratch.directory("stand", "work");
-		// Relative, as container engines have it: 40 absolute paths may exceed what mount(2) takes.
+		// Relative, as container engines have it: 40 absolute paths may exceed what the kernel takes.
 		const lower = Array.from({ length: layers }, (_, index) => index).join(":");
 		const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
 		try {
-			const command = mountCommand(peer, options, merged, client.program);
+			const command = mountCommand(peer, options, merged);
 			const ready = await client.run(["ready", join(merged, "."), ...command], {
 				cwd: tree,
 				environment: { [MARKER_VARIABLE]: scratch.path },

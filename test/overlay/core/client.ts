@@ -130,9 +130,7 @@ export class Client extends NodeClient {
 		if (latin1(from).startsWith(`${latin1(to)}/`)) fail(exchange ? EINVAL : ENOTEMPTY);
 		if (node === target) return;
 		if (target !== NO_NODE && !exchange) this.#checkKinds(node, target);
-		this.named(name, (stored) =>
-			this.named(newName, (newStored) => rename(this.overlay, parent, stored, newParent, newStored, flags)),
-		);
+		this.renameIn(parent, name, newParent, newName, flags);
 	}
 
 	#checkKinds(node: NodeId, target: NodeId): void {
