@@ -1,0 +1,77 @@
+/** Layers at random, as kernel overlayfs or a program of its family might have left them. */
+
+import {
+	type Description,
+	directory,
+	type Entry,
+	fifo,
+	file,
+	hardLink,
+	symlink,
+	whiteout,
+} from "../../harness/layers.ts";
+import { oneOf } from "../random.ts";
+
+export type Random = (below: number) => number;
+
+/** Few, so that layers meet on them often. */
+export const names: readonly string[] = ["a", "b", "c", "d", "e"];
+export const deepest = 3;
+
+/** Paths that a pile of layers shows, to `DT_`-like kinds in words. */
+type Shown = Map<string, "directory" | "other">;
+
+/**
+ * A layer at random to be put on a pile that shows `shown`, which is brought up to date. As from the kernel's own hand,
+ * whiteouts are only where there is something to hide.
+ */
+function randomLayer(random: Random, shown: Shown): Description {
+	const made: Record<string, Entry> = {};
+	const files: string[] = [];
+	const attributes = () => ({
+		mode: oneOf(random, [0o644, 0o755, 0o600, 0o4755]),
+		uid: oneOf(random, [0, 0, 1000]),
+		gid: oneOf(random, [0, 0, 50]),
+		...(random(3) === 0 ? { xattrs: { "user.note": `n${random(5)}` } } : {}),
+	});
+	const hide = (path: string) => {
+		for (const name of shown.keys()) if (name === path || name.startsWith(`${path}/`)) shown.delete(name);
+	};
+	const put = (path: string, entry: Entry) => {
+		hide(path);
+		made[path] = entry;
+		shown.set(path, "other");
+	};
+	const fill = (prefix: string, depth: number) => {
+		for (const name of names) {
+			const path = `${prefix}${name}`;
+			const choice = random(depth === 0 ? 8 : 12);
+			if (choice <= 2) {
+				put(path, file(`${path} ${random(1000)}`, attributes()));
+				files.push(path);
+			} else if (choice <= 5 && depth < deepest) {
+				const isOpaque = shown.has(path) && random(4) === 0;
+				if (isOpaque || shown.get(path) === "other") hide(path);
+				made[path] = directory({ ...attributes(), ...(isOpaque ? { opaque: "trusted" } : {}) });
+				shown.set(path, "directory");
+				fill(`${path}/`, depth + 1);
+			} else if (choice === 6) {
+				// Leads nowhere that a path could go on from.
+				put(path, oneOf(random, [symlink("/dev/null"), fifo({ mode: 0o640 })]));
+			} else if (choice === 7 && shown.has(path)) {
+				hide(path);
+				made[path] = whiteout();
+			} else if (choice === 8 && files.length > 0) {
+				put(path, hardLink(oneOf(random, files)));
+			}
+		}
+	};
+	fill("", 0);
+	return made;
+}
+
+/** Topmost first. */
+export function randomLayers(random: Random): Description[] {
+	const shown: Shown = new Map();
+	return Array.from({ length: 1 + random(3) }, () => randomLayer(random, shown)).reverse();
+}
