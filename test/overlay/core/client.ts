@@ -181,7 +181,7 @@ export class Client extends NodeClient {
 	}
 
 	listxattr(path: BytePath): string[] {
-		const length = listNames(this.overlay, this.node(path), this.scratch, SCRATCH_SIZE);
+		const length = listNames(this.overlay, this.node(path), this.scratch, SCRATCH_SIZE, true);
 		this.overlay.trim();
 		return readBytes(this.scratch, length).split("\0").slice(0, -1).sort();
 	}
