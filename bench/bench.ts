@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { projectDirectory } from "../test/harness/program.ts";
+import { Caches } from "./caches.ts";
 import { Client, runStep } from "./client.ts";
 import { describeMachine } from "./machine.ts";
 import { describePeer, type Peer } from "./peers.ts";
@@ -39,8 +40,7 @@ interface Run {
 	readonly client: Client;
 	readonly scale: Scale;
 	readonly trees: TreeStore;
-	/** Whether this machine lets us empty the kernel's caches. */
-	readonly dropsCaches: boolean;
+	readonly caches: Caches;
 }
 
 /** Runs it within `scratch`. What fails is recorded and the rest goes on; throws only when `signal` ends it. */
@@ -54,9 +54,9 @@ export async function runBenchmark(
 	const machine = describeMachine(scratch.path);
 	const client = await Client.compile(scratch.path, signal);
 	const scale = new Scale(settings.scale);
-	const dropsCaches = await succeeds(client.run(["drop"]), signal);
+	const caches = await Caches.open(client, signal);
 	const trees = new TreeStore(scratch, client, scale, signal);
-	const run: Run = { scratch, client, scale, trees, dropsCaches };
+	const run: Run = { scratch, client, scale, trees, caches };
 	const skipped = settings.workloads.filter((workload) => missingPrograms(workload).length > 0);
 	const results = await takeSamples(
 		{ ...settings, workloads: settings.workloads.filter((workload) => !skipped.includes(workload)) },
@@ -69,7 +69,8 @@ export async function runBenchmark(
 		version: manifest.version,
 		commit: sourceCommit(),
 		machine,
-		dropsCaches,
+		dropsCaches: caches.canDrop,
+		dropsByOthers: caches.droppedByOthers,
 		rounds: settings.rounds,
 		scale: settings.scale,
 		peers: settings.peers.map(describePeer),
@@ -123,7 +124,7 @@ async function takeSamples(
 async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sample> {
 	const { client, scratch, scale } = run;
 	const tree = await run.trees.get(workload.tree);
-	await prepareCaches(workload, tree, run);
+	await run.caches.prepare(workload.cache, tree, scratch.path);
 	await using stand = await Stand.open(scratch, client, peer, tree, workload.tree.layers);
 	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
 	try {
@@ -140,19 +141,12 @@ async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sam
 			ownBytes: memory.own,
 			sharedBytes: memory.shared,
 		};
-		if (workload.dropsAfterwards !== true || !run.dropsCaches) return sample;
-		await client.run(["drop"]);
+		if (workload.dropsAfterwards !== true || !run.caches.canDrop) return sample;
+		await run.caches.drop();
 		return { ...sample, ownBytesAfterDrop: stand.memory()!.own };
 	} finally {
 		clearTimeout(impatience);
 	}
-}
-
-/** Brings the layers' file system into the state the workload begins with; nothing is left to be written. */
-async function prepareCaches(workload: Workload, tree: string, { client, scratch, dropsCaches }: Run) {
-	await client.run([workload.cache === "warm" ? "warm" : "walk", tree]);
-	await client.run(["settle", scratch.path]);
-	if (workload.cache === "cold" && dropsCaches) await client.run(["drop"]);
 }
 
 /** The lower layers on disk, each tree built when it is first asked for. */
@@ -201,16 +195,6 @@ class TreeStore {
 function rotated<Item>(items: readonly Item[], by: number): Item[] {
 	const start = by % items.length;
 	return [...items.slice(start), ...items.slice(0, start)];
-}
-
-async function succeeds(step: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-	try {
-		await step;
-		return true;
-	} catch {
-		signal.throwIfAborted();
-		return false;
-	}
 }
 
 /** Of the source tree this runs from; undefined outside a repository. */

@@ -108,10 +108,14 @@ function renderFailures({ workloads, skipped }: Result, highlight: (text: string
 }
 
 function renderMachine({ machine, ...result }: Result): string {
+	const remarks = [
+		...(result.dropsCaches ? [] : ["caches could not be dropped"]),
+		...(result.dropsByOthers > 0 ? [`other programs dropped them ${result.dropsByOthers} times`] : []),
+	];
 	return [
 		`${result.date}, fuse-overlayfs ${result.version} ${result.commit ?? ""}, ${result.rounds} rounds at scale ${result.scale}: medians, and half the range`,
 		`Linux ${machine.kernel}, ${machine.distribution}, ${machine.architecture}; ${machine.processors} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load ${machine.load.toFixed(1)}`,
-		`Layers: ${machine.fileSystem}${result.dropsCaches ? "" : "; caches could not be dropped"}`,
+		[`Layers: ${machine.fileSystem}`, ...remarks].join("; "),
 		...result.peers.map((peer) => `${peer.name}: ${peer.version}`),
 	].join("\n");
 }

@@ -36,6 +36,8 @@ export interface Result {
 	readonly machine: Machine;
 	/** False: the machine did not let us, and `cold` workloads began with names and inodes in memory. */
 	readonly dropsCaches: boolean;
+	/** How often another program emptied the kernel's caches meanwhile: where it did, the figures are no good. */
+	readonly dropsByOthers: number;
 	readonly rounds: number;
 	readonly scale: number;
 	readonly peers: readonly PeerDescription[];
