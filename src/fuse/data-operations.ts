@@ -55,7 +55,7 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { DirectoryReply } from "./directory-reply.ts";
 import type { Context } from "./dispatch.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
-import { ARGUMENTS, argument32, argument64, knownNode, requestNode } from "./request.ts";
+import { ARGUMENTS, argument32, argument64, callerUid, knownNode, requestNode } from "./request.ts";
 
 /** A long copy keeps others waiting: the caller asks again for the rest. */
 const LARGEST_COPY = 16 << 20;
@@ -161,6 +161,7 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 			const node = requestNode(overlay);
 			copyUp(overlay, node);
 			const { mode, offset, length } = fuseFallocateIn;
+			killPrivilegesForCaller(node);
 			const fd = overlay.files.writable(node);
 			check(allocateRange(fd, argument32(mode), argument64(offset), argument64(length)));
 			replies.success();
@@ -172,6 +173,7 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 			const target = knownNode(overlay, argument64(nodeidOut));
 			const source = requestNode(overlay);
 			copyUp(overlay, target);
+			killPrivilegesForCaller(target);
 			const to = overlay.files.writable(target);
 			const length = Math.min(argument64(len), LARGEST_COPY);
 			const from = overlay.files.readable(source);
@@ -200,6 +202,11 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 			});
 		},
 	};
+
+	/** These requests do not say whether the caller may leave set-id bits; root may, as far as can be told. */
+	function killPrivilegesForCaller(node: NodeId): void {
+		if (callerUid() !== 0 && killPrivileges(overlay, node)) notifications.invalidateAttributes(node);
+	}
 
 	/** Answers once the data is on the disk; others are served meanwhile. */
 	function syncLater(fd: Fd, dataOnly: boolean): void {

@@ -73,6 +73,11 @@ export class Dispatcher {
 		handlers.set("destroy", () => {});
 		this.handlers = handlers;
 		overlay.onIdle = (node) => this.wake(node);
+		overlay.onParted = (node, directory) => {
+			this.notifications.invalidateAttributes(node);
+			// The kernel keeps listings of directories, with inode numbers.
+			this.notifications.flushPages(directory, 0, () => {});
+		};
 	}
 
 	private guarded(name: string, operation: () => void): Handler {

@@ -8,7 +8,6 @@ import {
 	ENODEV,
 	ENOENT,
 	EPROTO,
-	FUSE_ALLOW_IDMAP,
 	FUSE_ASYNC_DIO,
 	FUSE_ASYNC_READ,
 	FUSE_BIG_WRITES,
@@ -60,6 +59,7 @@ const ANSWER = reserve(fuseOutHeader.sizeof + fuseInitOut.sizeof);
 /** Without these the program would not work, or not be correct. */
 const REQUIRED = [FUSE_NO_OPEN_SUPPORT, FUSE_NO_OPENDIR_SUPPORT, FUSE_DONT_MASK];
 
+/** FUSE_ALLOW_IDMAP is not among them: with it most requests no longer say who the caller is. */
 const WANTED = [
 	FUSE_ASYNC_READ,
 	FUSE_BIG_WRITES,
@@ -76,7 +76,6 @@ const WANTED = [
 	FUSE_HANDLE_KILLPRIV_V2,
 	FUSE_SETXATTR_EXT,
 	FUSE_INIT_EXT,
-	FUSE_ALLOW_IDMAP,
 ];
 
 /** The message in the place of a request is not what a mount begins with. */

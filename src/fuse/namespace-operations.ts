@@ -214,7 +214,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 
 		listxattr() {
 			const size = Math.min(argument32(fuseGetxattrIn.size), REPLY_SIZE);
-			answerSized(size, listNames(overlay, requestNode(overlay), REPLY, size));
+			answerSized(size, listNames(overlay, requestNode(overlay), REPLY, size, callerUid() === 0));
 		},
 
 		setxattr() {

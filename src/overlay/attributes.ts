@@ -174,15 +174,18 @@ function currentOverride(overlay: Overlay, place: Place): OverrideStat {
 /**
  * Takes away the bits an unprivileged writer must not leave: suid, and sgid of a group-executable file. The kernel under
  * us does so only for writers without CAP_FSETID, which this process may have; file capabilities it takes from any.
+ * Returns whether there were any.
  * Source: Linux fs/attr.c, setattr_should_drop_suidgid.
  */
-export function killPrivileges(overlay: Overlay, node: NodeId): void {
+export function killPrivileges(overlay: Overlay, node: NodeId): boolean {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
 	const mode = view.getUint16(STAT + statx.stxMode, true);
 	const remaining = withoutPrivileges(mode);
-	if (remaining !== mode) changePermissions(overlay, node, remaining & MODE_BITS);
+	if (remaining === mode) return false;
+	changePermissions(overlay, node, remaining & MODE_BITS);
+	return true;
 }
 
 function withoutPrivileges(mode: number): number {

@@ -56,7 +56,7 @@ import { copyContent } from "./copy-content.ts";
 import type { Layer } from "./layer.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "./lookup.ts";
 import { measure } from "./name.ts";
-import { type NodeId, ROOT } from "./node.ts";
+import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay, Place } from "./overlay.ts";
 import { IMPURE, markImpure } from "./whiteout.ts";
@@ -205,6 +205,8 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 		throw error;
 	}
 	nodes.setLayer(node, 0);
+	// The lower directory now joins in under the copy.
+	nodes.setFlag(node, PURE, false);
 	directories.raise(directory, fd);
 }
 
@@ -254,6 +256,12 @@ function sourceOf(overlay: Overlay, node: NodeId): Place {
 	return place;
 }
 
+/** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */
+export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, name: Name): void {
+	const source = sourceOf(overlay, node);
+	copyMetadata(overlay, node, source, directory, name);
+}
+
 /** Owner, mode, attributes, origin and times of SOURCE for the copy `name` in `directory`. */
 function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
 	const mode = view.getUint16(SOURCE + statx.stxMode, true);
@@ -298,5 +306,7 @@ function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name):
 		check(stat(fd, name, PARENT));
 		inodes.translate(0, inodeLow(PARENT), inodeHigh(PARENT));
 		nodes.setInode(node, inodes.low, inodes.high);
+		if (slot !== -1) parent.listing?.renumber(slot, inodeLow(PARENT), inodeHigh(PARENT));
+		overlay.onParted(node, parent.node);
 	}
 }

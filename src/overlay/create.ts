@@ -173,7 +173,7 @@ function makeInWorkdir(
 	const place = standIn?.fd ?? work.fd;
 	const temporary = work.temporaryName();
 	try {
-		prepare(overlay, place, temporary, caller, blueprint, standIn?.inheritsGroup ?? false);
+		prepare(overlay, upper, place, temporary, caller, blueprint, standIn?.inheritsGroup ?? false);
 		if (opaque) {
 			const fd = check(openAt(place, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 			try {
@@ -197,6 +197,7 @@ function makeInWorkdir(
 
 function prepare(
 	overlay: Overlay,
+	upper: Fd,
 	place: Fd,
 	temporary: Name,
 	caller: Caller,
@@ -204,6 +205,7 @@ function prepare(
 	inheritsGroup: boolean,
 ): void {
 	const { identity } = overlay;
+	const inherited = identity?.attribute === undefined ? undefined : identity.readOwn(upper, EMPTY_NAME);
 	setUmask(caller.umask);
 	const isLink = (blueprint.mode & S_IFMT) === S_IFLNK;
 	const keepsKind = identity?.attribute === undefined || isDirectoryOrLink(blueprint);
@@ -217,9 +219,14 @@ function prepare(
 	check(stat(place, temporary, PROBE));
 	const mode = view.getUint16(PROBE + statx.stxMode, true);
 	if (identity?.attribute !== undefined) {
-		view.setUint16(PROBE + statx.stxMode, (blueprint.mode & S_IFMT) | (mode & MODE_BITS), true);
+		const isDirectory = (blueprint.mode & S_IFMT) === S_IFDIR;
+		// The parent's setgid bit is in its attribute, where the kernel under us does not see it.
+		const handsDown = inherited !== undefined && (inherited.mode & S_ISGID) !== 0;
+		const setgid = handsDown && isDirectory ? S_ISGID : 0;
+		view.setUint16(PROBE + statx.stxMode, (blueprint.mode & S_IFMT) | (mode & MODE_BITS) | setgid, true);
 		view.setUint32(PROBE + statx.stxUid, uid, true);
-		if (!inheritsGroup) view.setUint32(PROBE + statx.stxGid, gid, true);
+		if (handsDown) view.setUint32(PROBE + statx.stxGid, inherited.gid, true);
+		else if (!inheritsGroup) view.setUint32(PROBE + statx.stxGid, gid, true);
 		view.setUint32(PROBE + statx.stxRdevMajor, (blueprint.device >>> 8) & 0xfff, true);
 		view.setUint32(
 			PROBE + statx.stxRdevMinor,
@@ -228,7 +235,7 @@ function prepare(
 		);
 		identity.writeNew(place, temporary, PROBE);
 		// The daemon must be able to use what it made, whatever the mode shown.
-		const own = (blueprint.mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
+		const own = isDirectory ? 0o700 : 0o600;
 		if (!isLink) check(changeMode(place, temporary, (mode & PERMISSION_BITS) | own));
 		return;
 	}

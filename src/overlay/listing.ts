@@ -208,6 +208,12 @@ export class Listing {
 		this.flags[slot]! |= BELOW | BELOW_KNOWN;
 	}
 
+	/** The upper layer's object of this name has another inode number than the one it was copied from. */
+	renumber(slot: Slot, inodeLow: number, inodeHigh: number): void {
+		this.inodesLow[slot] = inodeLow;
+		this.inodesHigh[slot] = inodeHigh;
+	}
+
 	/** The name was removed, and a whiteout left in the upper layer (index 0) or not. */
 	remove(slot: Slot, whiteout: boolean, isFile: boolean): void {
 		const below = this.below(slot);

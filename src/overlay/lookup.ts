@@ -4,7 +4,7 @@ import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, S_IFMT, statx } from "../
 import { fail } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { copy, type Name, type Offset, reserve, view } from "../native/memory.ts";
-import { STAT } from "./attributes.ts";
+import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { measure, NAME_MAX } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
@@ -38,8 +38,12 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	if (known !== NO_NODE) {
 		const layer = nodes.layer(known);
 		const fd = directory.fd(layer);
-		if (overlay.layers[layer]!.stat(fd, name, STAT) === 0 && kindOf(STAT) === nodes.kind(known)) {
-			return overlay.show(known, fd, name);
+		if (overlay.layers[layer]!.stat(fd, name, STAT) === 0) {
+			overlay.identity?.show(layer, fd, name, STAT);
+			if (kindOf(STAT) === nodes.kind(known)) {
+				finishAttributes(overlay, known);
+				return known;
+			}
 		}
 		overlay.loseName(known);
 	}
@@ -102,9 +106,11 @@ export function isBelow(overlay: Overlay, directory: Directory, name: Name): boo
  */
 export function adopt(overlay: Overlay, directory: Directory, name: Name, layer: number): NodeId {
 	const { nodes } = overlay;
+	overlay.identity?.show(layer, directory.fd(layer), name, STAT);
 	const kind = kindOf(STAT);
-	const linked = overlay.work !== undefined && layer === 0 && kind !== DT_DIR && linkCount(STAT) > 1;
-	const known = linked ? overlay.upperLinks.find(STAT) : NO_NODE;
+	const inUpper = overlay.work !== undefined && layer === 0 && kind !== DT_DIR;
+	// Also with one name left: the node may have lost the other, and still be open.
+	const known = inUpper ? overlay.upperLinks.find(STAT) : NO_NODE;
 	const node = known === NO_NODE ? nodes.add(kind, layer) : known;
 	try {
 		if (!nodes.isNamed(node)) {
@@ -114,9 +120,9 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 		if (known === NO_NODE) {
 			if (kind === DT_DIR) adoptDirectory(overlay, directory, node, layer);
 			else numberFile(overlay, directory, node, layer);
-			if (linked) overlay.linkUpper(node, STAT);
+			if (inUpper && linkCount(STAT) > 1) overlay.linkUpper(node, STAT);
 		}
-		overlay.show(node, directory.fd(layer), name);
+		finishAttributes(overlay, node);
 	} catch (error) {
 		nodes.freeIfUnused(node);
 		throw error;

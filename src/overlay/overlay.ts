@@ -72,6 +72,8 @@ export class Overlay {
 	readonly failures = new Map<NodeId, number>();
 	/** Told of every node on which a job has ended: what waited for it can be run again. */
 	onIdle: (node: NodeId) => void = () => {};
+	/** Told of a file parted from its other names by copy-up, and its directory: number and link count are others now. */
+	onParted: (node: NodeId, directory: NodeId) => void = () => {};
 	private readonly place: Place = { directory: -1 as Fd, name: EMPTY_NAME, flags: 0 };
 
 	constructor(

@@ -11,7 +11,7 @@ import { findLayer, isBelow, kindOf, lookupExisting, NOWHERE } from "./lookup.ts
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
+import { isReserved, placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -19,6 +19,7 @@ const PROBE = reserve(statx.sizeof);
 /** Removes a name of anything but a directory. Throws ENOENT, EISDIR, EROFS and what removing may. */
 export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	const work = overlay.writable();
+	if (isReserved(name)) fail(ENOENT);
 	const directory = overlay.directory(parent);
 	const node = overlay.nodes.find(parent, name, measure(name));
 	const layer = node === NO_NODE ? findLayer(overlay, directory, name, PROBE) : overlay.nodes.layer(node);

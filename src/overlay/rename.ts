@@ -26,7 +26,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import { close, openAt } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { type Name, reserve } from "../native/memory.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyAppearance, copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { checkNewName, inodeHigh, inodeLow, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { measure } from "./name.ts";
@@ -76,9 +76,12 @@ export function rename(
 	if (exchange && target === NO_NODE) fail(ENOENT);
 	// Two names of one file: POSIX has nothing done.
 	if (node === target) return;
-	prepareToMove(overlay, node);
-	if (exchange) prepareToMove(overlay, target);
+	// What will be refused is refused before anything is copied up for it.
+	checkMovable(overlay, node);
+	if (exchange) checkMovable(overlay, target);
 	else if (target !== NO_NODE) checkReplaceable(overlay, node, target);
+	copyUp(overlay, node);
+	if (exchange) copyUp(overlay, target);
 	copyUp(overlay, parent);
 	copyUp(overlay, newParent);
 	const from = endOf(overlay, parent, name, node);
@@ -93,13 +96,10 @@ function endOf(overlay: Overlay, parent: NodeId, name: Name, node: NodeId): End 
 	return { directory, name, node, below: isBelow(overlay, directory, name) };
 }
 
-/** Brings what is to be moved wholly into the upper layer. */
-function prepareToMove(overlay: Overlay, node: NodeId): void {
+/** Refuses directories that do not lie wholly in the upper layer. */
+function checkMovable(overlay: Overlay, node: NodeId): void {
 	overlay.settle(node);
-	if (overlay.nodes.kind(node) !== DT_DIR) {
-		copyUp(overlay, node);
-		return;
-	}
+	if (overlay.nodes.kind(node) !== DT_DIR) return;
 	if (!overlay.isUpper(node) || overlay.directories.get(node).isMerged) fail(EXDEV);
 }
 
@@ -121,7 +121,7 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End, forceWhiteo
 	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
 	if (to.node !== NO_NODE) {
 		overlay.keep(to.node);
-		if (isDirectory && overlay.isUpper(to.node)) clearUpper(work, to);
+		if (isDirectory && overlay.isUpper(to.node)) clearUpper(overlay, work, to);
 	}
 	moveInUpper(overlay, work, from, to, from.below || forceWhiteout);
 	if (to.directory.isMerged) removeWhiteoutFile(to.directory.fds[0]!, to.name, measure(to.name).length);
@@ -171,22 +171,25 @@ function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End, whiteo
 }
 
 /**
- * Empties a directory about to be replaced of whiteouts, which rename(2) would not replace: an empty opaque one takes
- * its place first. Source: ovl_clear_empty.
+ * Empties a directory about to be replaced of whiteouts, which rename(2) would not replace: an empty opaque one that looks
+ * the same takes its place first. Source: ovl_clear_empty.
  */
-function clearUpper(work: Workdir, end: End): void {
+function clearUpper(overlay: Overlay, work: Workdir, end: End): void {
 	const upper = end.directory.fds[0]!;
 	const temporary = work.temporaryName();
 	check(makeDirectory(work.fd, temporary, 0o700));
-	const fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 	try {
-		makeOpaque(work, fd);
+		const fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		try {
+			makeOpaque(work, fd);
+		} finally {
+			close(fd);
+		}
+		copyAppearance(overlay, end.node, work.fd, temporary);
+		check(moveName(work.fd, temporary, upper, end.name, RENAME_EXCHANGE));
 	} finally {
-		close(fd);
+		work.removeTree(temporary);
 	}
-	const exchanged = moveName(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
-	work.removeTree(temporary);
-	check(exchanged);
 }
 
 function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): void {

@@ -29,6 +29,7 @@ import { makeDirectory, makeNode, readEntries, removeName } from "../native/libc
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, lock, NO_FD, openAt, seek } from "../native/libc/file.ts";
 import { changeMode } from "../native/libc/metadata.ts";
+import { removeAttributeOf } from "../native/libc/xattr.ts";
 import {
 	bytes,
 	type Name,
@@ -43,6 +44,7 @@ import type { ByteString } from "../options.ts";
 import { canMakeWhiteoutDevice, canSetTrustedAttributes } from "./whiteout.ts";
 
 const WORK = store("work" as ByteString);
+const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 const SHARED_WHITEOUT = store("#whiteout" as ByteString);
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
 const ENTRIES_SIZE = 32768;
@@ -76,7 +78,9 @@ export class Workdir {
 		const made = makeDirectory(this.directory, WORK, 0o700);
 		if (made < 0 && made !== -EEXIST) fail(-made);
 		this.fd = check(openAt(this.directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-		if (made === -EEXIST) check(changeMode(this.directory, WORK, 0o700));
+		// What is made here gets its attributes from us, and inherits none from the user's directory.
+		check(changeMode(this.directory, WORK, 0o700));
+		removeAttributeOf(this.fd, DEFAULT_ACL);
 		this.isShared = lock(this.fd, LOCK_EX | LOCK_NB) < 0;
 		if (!this.isShared) emptyDirectory(this.fd);
 		// A start value of its own keeps two mounts that share a workdir from meeting on a name.

@@ -44,6 +44,7 @@ const INTERNAL = [
 	"security.fuseoverlayfs.",
 	"user.containers.override_",
 ];
+const TRUSTED = "trusted.";
 const SECURITY = "security.";
 const ISOLATED_SECURITY = "user.containers.override_security.";
 const ACL_PREFIX = "system.posix_acl_" as ByteString;
@@ -124,8 +125,17 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 	check(removeAttribute(place.directory, place.name, storedName(overlay, attribute)!));
 }
 
-/** Writes the visible names, each with its NUL, to `target`; returns their length together, with `size` 0 that alone. */
-export function listNames(overlay: Overlay, node: NodeId, target: Offset, size: number): number {
+/**
+ * Writes the visible names, each with its NUL, to `target`; returns their length together, with `size` 0 that alone.
+ * `trusted`: those of the `trusted` namespace too, which only privileged callers may see.
+ */
+export function listNames(
+	overlay: Overlay,
+	node: NodeId,
+	target: Offset,
+	size: number,
+	trusted: boolean,
+): number {
 	if (!overlay.options.xattrs) fail(EOPNOTSUPP);
 	const place = overlay.locate(node);
 	const listed = listAttributes(place.directory, place.name, NAMES, XATTR_LIST_MAX);
@@ -134,7 +144,7 @@ export function listNames(overlay: Overlay, node: NodeId, target: Offset, size: 
 	let written = 0;
 	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1) {
 		const shown = shownName(overlay, at);
-		if (shown === undefined) continue;
+		if (shown === undefined || (!trusted && shown.startsWith(TRUSTED))) continue;
 		if (size !== 0) {
 			if (written + shown.length + 1 > size) fail(ERANGE);
 			writeString(target + written, shown);

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import {
 	existsSync,
+	fstatSync,
 	linkSync,
 	lstatSync,
+	readdirSync,
 	readFileSync,
 	readlinkSync,
 	unlinkSync,
@@ -11,7 +13,7 @@ import {
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { directory, fifo, file, hardLink, symlink, whiteout } from "../harness/layers.ts";
-import { asUser, codeOf, linkDescriptor } from "../harness/native.ts";
+import { asUser, codeOf, linkDescriptor, setxattr } from "../harness/native.ts";
 import { debianOpensFifos, mountLayers } from "../harness/overlay.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
@@ -114,4 +116,23 @@ describe("hard links in a lower layer", () => {
 			expect(existsSync(overlay.inUpper(other))).toBeFalse();
 		}
 	});
+
+	test("parted by copy-up through another name, an open file tells its new link count and number", async () => {
+		await using overlay = await mountLayers([{ f: "content", f2: hardLink("f"), d: directory() }]);
+		using opened = open(overlay.at("f"));
+		expect(fstatSync(opened.fd).nlink).toBe(2);
+		readdirSync(overlay.path);
+		setxattr(overlay.at("f"), "user.note", "x");
+		expect(fstatSync(opened.fd).nlink).toBe(1);
+		const { ino } = lstatSync(overlay.at("f"));
+		expect(fstatSync(opened.fd).ino).toBe(ino);
+		expect(lstatSync(overlay.at("f2")).ino).not.toBe(ino);
+		expect(listNumbers(overlay.path).get("f")).toBe(ino);
+	});
 });
+
+/** The inode numbers that readdir gives. */
+function listNumbers(path: string): Map<string, number> {
+	const lines = Bun.spawnSync(["ls", "-f", "-i", path]).stdout.toString().trim().split("\n");
+	return new Map(lines.map((line) => line.trim().split(" ")).map(([ino, name]) => [name ?? "", Number(ino)]));
+}

@@ -1,5 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { fsyncSync, lstatSync, readFileSync, statfsSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+	fstatSync,
+	fsyncSync,
+	lstatSync,
+	readFileSync,
+	statfsSync,
+	statSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { O_TMPFILE, open } from "../harness/descriptor.ts";
 import { directory, file, sparseFile } from "../harness/layers.ts";
 import { runProgram } from "../harness/mount.ts";
@@ -82,6 +91,17 @@ describe("fallocate", () => {
 		fallocate(handle.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
 		expect(handle.text()).toBe(`${"\0".repeat(4096)}${"x".repeat(5904)}`);
 		expect(codeOf(() => fallocate(handle.fd, 0, 0, 0))).toBe("EINVAL");
+	});
+});
+
+describe("set-id bits", () => {
+	test("are lost when another user than root punches a hole, and kept for root", async () => {
+		await using overlay = await mountLayers([{ a: file("x".repeat(8192), { mode: 0o4777 }) }]);
+		using handle = open(overlay.at("a"), "r+");
+		fallocate(handle.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
+		expect(fstatSync(handle.fd).mode & 0o7777).toBe(0o4777);
+		asUser(1000, 1000, () => fallocate(handle.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096));
+		expect(fstatSync(handle.fd).mode & 0o7777).toBe(0o777);
 	});
 });
 

@@ -21,6 +21,13 @@ const noted = () => file("x", { xattrs: { "user.note": "lower", "user.other": "k
 const value = (path: string, name: string) => getxattr(path, name).toString("latin1");
 
 describe("extended attributes", () => {
+	test("of the trusted namespace are listed for root only", async () => {
+		await using overlay = await mountLayers([{ a: noted() }]);
+		setxattr(overlay.at("a"), "trusted.note", "x");
+		expect(listxattr(overlay.at("a"))).toEqual(["trusted.note", "user.note", "user.other"]);
+		expect(asUser(1000, 1000, () => listxattr(overlay.at("a")))).toEqual(["user.note", "user.other"]);
+	});
+
 	test("are read from the layer that has the file", async () => {
 		await using overlay = await mountLayers(
 			[
