@@ -40,23 +40,41 @@ export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 
 /** Removes a directory that is empty to the user. Throws ENOTEMPTY, ENOTDIR, ENOENT, EROFS and what removing may. */
 export function rmdir(overlay: Overlay, parent: NodeId, name: Name): void {
+	const { nodes } = overlay;
 	const work = overlay.writable();
 	const directory = overlay.directory(parent);
-	let node = overlay.nodes.find(parent, name, measure(name));
+	let node = nodes.find(parent, name, measure(name));
 	if (node === NO_NODE) node = lookupExisting(overlay, parent, name);
+	// Held until the end: the kernel need not know it.
+	nodes.reference(node);
+	try {
+		removeDirectory(overlay, work, directory, name, node);
+	} finally {
+		nodes.forget(node, 1);
+	}
+}
+
+function removeDirectory(
+	overlay: Overlay,
+	work: Workdir,
+	directory: Directory,
+	name: Name,
+	node: NodeId,
+): void {
+	const { directories } = overlay;
 	if (overlay.nodes.kind(node) !== DT_DIR) fail(ENOTDIR);
-	const child = overlay.directories.get(node);
+	const child = directories.get(node);
 	// Alone in the upper layer: the file system under us knows best whether it is empty.
 	const askDisk = overlay.isUpper(node) && !child.isMerged && child.listing === undefined;
-	if (!askDisk && overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
-	copyUp(overlay, parent);
+	if (!askDisk && directories.list(child).visible > 0) fail(ENOTEMPTY);
+	copyUp(overlay, directory.node);
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
 	const { length } = measure(name);
 	if (!overlay.isUpper(node)) {
 		placeWhiteout(work, upper, name, length);
 	} else if (below) {
-		if (overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
+		if (directories.list(child).visible > 0) fail(ENOTEMPTY);
 		replaceDirectoryByWhiteout(work, upper, name, length);
 	} else {
 		removeUpperDirectory(overlay, work, child, upper, name);

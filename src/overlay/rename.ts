@@ -67,13 +67,43 @@ export function rename(
 	newName: Name,
 	flags: number,
 ): void {
+	const { nodes } = overlay;
 	const work = overlay.writable();
 	checkNewName(newName);
 	const node = lookupExisting(overlay, parent, name);
-	const target = lookup(overlay, newParent, newName);
+	// Held until the end: the kernel need not know them.
+	nodes.reference(node);
+	try {
+		const target = lookup(overlay, newParent, newName);
+		if (target === NO_NODE) {
+			if ((flags & RENAME_EXCHANGE) !== 0) fail(ENOENT);
+			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
+			return;
+		}
+		nodes.reference(target);
+		try {
+			if ((flags & RENAME_NOREPLACE) !== 0) fail(EEXIST);
+			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
+		} finally {
+			nodes.forget(target, 1);
+		}
+	} finally {
+		nodes.forget(node, 1);
+	}
+}
+
+function renameNodes(
+	overlay: Overlay,
+	work: Workdir,
+	parent: NodeId,
+	name: Name,
+	node: NodeId,
+	newParent: NodeId,
+	newName: Name,
+	target: NodeId,
+	flags: number,
+): void {
 	const exchange = (flags & RENAME_EXCHANGE) !== 0;
-	if ((flags & RENAME_NOREPLACE) !== 0 && target !== NO_NODE) fail(EEXIST);
-	if (exchange && target === NO_NODE) fail(ENOENT);
 	// Two names of one file: POSIX has nothing done.
 	if (node === target) return;
 	// What will be refused is refused before anything is copied up for it.
@@ -133,10 +163,8 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End, forceWhiteo
 		overlay.loseName(to.node);
 	}
 	if (!isKnownByName) return;
-	nodes.reference(from.node);
 	nodes.detach(from.node);
 	nodes.attach(from.node, to.directory.node, to.name, measure(to.name));
-	nodes.forget(from.node, 1);
 }
 
 /** The renames on disk: at every moment the upper layer shows either the old tree or the new one. */
@@ -203,16 +231,12 @@ function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): voi
 	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
 	noteArrival(overlay, work, to, from.node);
 	noteArrival(overlay, work, from, to.node);
-	nodes.reference(from.node);
-	nodes.reference(to.node);
 	const movesFrom = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
 	const movesTo = nodes.find(to.directory.node, to.name, measure(to.name)) === to.node;
 	if (movesFrom) nodes.detach(from.node);
 	if (movesTo) nodes.detach(to.node);
 	if (movesFrom) nodes.attach(from.node, to.directory.node, to.name, measure(to.name));
 	if (movesTo) nodes.attach(to.node, from.directory.node, from.name, measure(from.name));
-	nodes.forget(from.node, 1);
-	nodes.forget(to.node, 1);
 }
 
 /** Keeps listing and marks of a directory in step with what was moved into it. */
