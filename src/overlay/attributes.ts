@@ -20,10 +20,11 @@ import {
 	changeOwner,
 	changeTimes,
 	changeTimesOf,
+	statDescriptor,
 	statFileSystem,
 	statFlagged,
 } from "../native/libc/metadata.ts";
-import { type Offset, reserve, setNumber, view } from "../native/memory.ts";
+import { getNumber, type Offset, reserve, setNumber, view } from "../native/memory.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { NO_ID } from "./id-map.ts";
 import { overrideOf } from "./identity.ts";
@@ -99,11 +100,18 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
 	}
 	if (changes.uid !== undefined || changes.gid !== undefined)
 		changeOwners(overlay, node, changes.uid, changes.gid);
-	if (changes.size !== undefined) check(truncate(overlay.files.writable(node), changes.size));
+	if (changes.size !== undefined) resize(overlay, node, changes.size);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
 	if (changes.killPrivileges) killPrivileges(overlay, node);
 	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
 	readAttributes(overlay, node);
+}
+
+/** To the size it has already is no change: the kernel, which keeps the times, sees none either. */
+function resize(overlay: Overlay, node: NodeId, size: number): void {
+	const fd = overlay.files.writable(node);
+	check(statDescriptor(fd, STAT));
+	if (getNumber(STAT + statx.stxSize) !== size) check(truncate(fd, size));
 }
 
 function changeOwners(

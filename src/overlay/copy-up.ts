@@ -15,6 +15,7 @@ import {
 	O_DIRECTORY,
 	O_EXCL,
 	O_NOFOLLOW,
+	O_PATH,
 	O_RDONLY,
 	O_RDWR,
 	S_IFMT,
@@ -189,7 +190,6 @@ function finishFile(
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const { nodes, directories } = overlay;
-	if (!nodes.isNamed(node)) fail(ENOENT);
 	const directory = directories.get(node);
 	const source = sourceOf(overlay, node);
 	const temporary = work.temporaryName();
@@ -198,7 +198,8 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	try {
 		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 		copyMetadata(overlay, node, source, work.fd, temporary);
-		moveIn(overlay, work, node, temporary);
+		if (nodes.isNamed(node)) moveIn(overlay, work, node, temporary);
+		else check(removeName(work.fd, temporary, AT_REMOVEDIR));
 	} catch (error) {
 		if (fd !== undefined) close(fd);
 		removeName(work.fd, temporary, AT_REMOVEDIR);
@@ -212,7 +213,6 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 
 function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const { nodes } = overlay;
-	if (!nodes.isNamed(node)) fail(ENOENT);
 	const source = sourceOf(overlay, node);
 	const temporary = work.temporaryName();
 	const mode = view.getUint16(SOURCE + statx.stxMode, true);
@@ -228,7 +228,13 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	}
 	try {
 		copyMetadata(overlay, node, source, work.fd, temporary);
-		moveIn(overlay, work, node, temporary);
+		if (nodes.isNamed(node)) {
+			moveIn(overlay, work, node, temporary);
+		} else {
+			// Still open, though its name is gone: the copy needs none either.
+			overlay.files.replacePinned(node, check(openAt(work.fd, temporary, O_PATH | O_NOFOLLOW)));
+			check(removeName(work.fd, temporary, 0));
+		}
 	} catch (error) {
 		removeName(work.fd, temporary, 0);
 		throw error;

@@ -89,6 +89,12 @@ export class FileCache {
 		file.use = WRITING;
 	}
 
+	/** Takes over a descriptor good for naming only: the object of a node without name from now on. */
+	replacePinned(node: NodeId, fd: Fd): void {
+		this.drop(node);
+		this.open.set(node, { fd, use: NAMING, pinned: true, recent: true });
+	}
+
 	/** Closes the node's descriptor. */
 	drop(node: NodeId): void {
 		const file = this.open.get(node);

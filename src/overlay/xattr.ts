@@ -118,9 +118,12 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 	requireSupport(overlay, attribute);
 	overlay.writable();
 	const stored = storedName(overlay, attribute) ?? fail(ENODATA);
-	const before = overlay.locate(node);
-	check(getAttribute(before.directory, before.name, stored, VALUE, 0));
-	copyUp(overlay, node);
+	if (!overlay.isUpper(node)) {
+		// Nothing is copied up for what is not there.
+		const before = overlay.locate(node);
+		check(getAttribute(before.directory, before.name, stored, VALUE, 0));
+		copyUp(overlay, node);
+	}
 	const place = overlay.locate(node);
 	check(removeAttribute(place.directory, place.name, storedName(overlay, attribute)!));
 }

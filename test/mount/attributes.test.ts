@@ -174,6 +174,20 @@ describe("attributes", () => {
 		}
 	});
 
+	test("truncate to the same size moves no time, now or after a remount", async () => {
+		await using overlay = await mountLayers([{ lower: file("x") }], { upper: { empty: "" } });
+		Bun.spawnSync(["touch", "-d", "@1", overlay.at("empty")]);
+		for (const [name, size] of [
+			["empty", 0],
+			["lower", 1],
+		] as const) {
+			const { mtimeNs } = lstatSync(overlay.at(name), { bigint: true });
+			truncateSync(overlay.at(name), size);
+			expect(lstatSync(overlay.at(name), { bigint: true }).mtimeNs).toBe(mtimeNs);
+		}
+		await overlay.expectLasting();
+	});
+
 	test("truncate shortens and lengthens, by path and by handle, and moves mtime", async () => {
 		await using overlay = await mountLayers([
 			{

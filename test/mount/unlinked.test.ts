@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import {
+	constants,
 	existsSync,
 	fchmodSync,
 	fchownSync,
@@ -14,7 +15,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
-import { directory, file } from "../harness/layers.ts";
+import { directory, fifo, file } from "../harness/layers.ts";
 import { codeOf, fgetxattr, fsetxattr, linkDescriptor, setTimesOf } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 
@@ -136,6 +137,22 @@ describe("other objects without their name", () => {
 			expect(codeOf(() => writeFileSync(`/proc/self/fd/${handle.fd}/x`, ""))).toBe("ENOENT");
 		}
 		expect(readdirSync(overlay.path)).toEqual([]);
+	});
+
+	test("FIFOs and directories of a lower layer take fchmod, fchown and futimens", async () => {
+		await using overlay = await mountLayers([{ pipe: fifo(), dir: directory() }]);
+		for (const [name, flags, remove] of [
+			["pipe", constants.O_RDONLY | constants.O_NONBLOCK, unlinkSync],
+			["dir", constants.O_RDONLY, rmdirSync],
+		] as const) {
+			using handle = open(overlay.at(name), flags);
+			remove(overlay.at(name));
+			fchmodSync(handle.fd, 0o600);
+			fchownSync(handle.fd, 7, 8);
+			const { mode, uid, gid } = fstatSync(handle.fd);
+			expect({ name, mode: mode & 0o7777, uid, gid }).toEqual({ name, mode: 0o600, uid: 7, gid: 8 });
+		}
+		await overlay.expectLasting();
 	});
 
 	test("many at once", async () => {

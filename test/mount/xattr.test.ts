@@ -21,6 +21,11 @@ const noted = () => file("x", { xattrs: { "user.note": "lower", "user.other": "k
 const value = (path: string, name: string) => getxattr(path, name).toString("latin1");
 
 describe("extended attributes", () => {
+	test("an ACL that is not there can be removed from a file of the upper layer, as from a plain file", async () => {
+		await using overlay = await mountLayers([{ lower: "x" }], { upper: { upper: "x" } });
+		expect(codeOf(() => removexattr(overlay.at("upper"), "system.posix_acl_access"))).toBeUndefined();
+	});
+
 	test("of the trusted namespace are listed for root only", async () => {
 		await using overlay = await mountLayers([{ a: noted() }]);
 		setxattr(overlay.at("a"), "trusted.note", "x");
