@@ -88,7 +88,7 @@ export interface MountOptions {
 	readonly kernelOptions: readonly KernelOption[];
 	/** Write whiteouts as `.wh.NAME` files without trying character devices first. Default: false. */
 	readonly fileWhiteouts: boolean;
-	/** False: never let the kernel read and write the real files by itself. Default: true. */
+	/** Accepted for compatibility: the kernel never reads and writes the real files by itself. Default: true. */
 	readonly passthrough: boolean;
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;

@@ -67,7 +67,7 @@ const sections: readonly Section[] = [
 		title: "ENVIRONMENT",
 		entries: [
 			["FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT", "If set: removed names become .wh.NAME files, not devices"],
-			["FUSE_OVERLAYFS_NO_PASSTHROUGH", "If set: the kernel never reads and writes the files by itself"],
+			["FUSE_OVERLAYFS_NO_PASSTHROUGH", "Accepted: there is no passthrough to switch off yet"],
 			["FUSE_OVERLAYFS_DEBUG_LOG", "File to append the log to"],
 		],
 	},

@@ -3,7 +3,7 @@
  * the thread that answers requests is free.
  */
 import type { Fd } from "../native/libc/file.ts";
-import { dataSync, sync, syncFileSystem, writeFrom } from "../native/libc/file.ts";
+import { dataSync, sync, writeFrom } from "../native/libc/file.ts";
 import { copyContent } from "./copy-content.ts";
 import type { NodeId } from "./node.ts";
 
@@ -16,7 +16,7 @@ export type Task =
 			readonly length: number;
 			readonly durable: boolean;
 	  }
-	| { readonly kind: "sync" | "dataSync" | "syncFileSystem"; readonly fd: Fd }
+	| { readonly kind: "sync" | "dataSync"; readonly fd: Fd }
 	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
 	| { readonly kind: "send"; readonly fd: Fd; readonly address: number; readonly length: number };
 
@@ -36,8 +36,6 @@ export function perform(task: Task): number {
 			return sync(task.fd);
 		case "dataSync":
 			return dataSync(task.fd);
-		case "syncFileSystem":
-			return syncFileSystem(task.fd);
 		case "send":
 			return Math.min(writeFrom(task.fd, task.address, task.length), 0);
 	}

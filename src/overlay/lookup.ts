@@ -3,7 +3,7 @@
 import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, S_IFMT, statx } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
-import { copy, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import { type Name, type Offset, reserve, view } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { measure, NAME_MAX } from "./name.ts";
@@ -177,11 +177,6 @@ export function inodeLow(stat: Offset): number {
 
 export function inodeHigh(stat: Offset): number {
 	return view.getUint32(stat + statx.stxIno + 4, true);
-}
-
-/** Copies a `struct statx`. */
-export function copyStat(target: Offset, source: Offset): void {
-	copy(target, source, statx.sizeof);
 }
 
 /** Refuses names that cannot be made: too long, or with a meaning of their own in a layer. */

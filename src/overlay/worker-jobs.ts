@@ -11,7 +11,7 @@ import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
 import type { Jobs, Task } from "./job.ts";
 
 const LARGEST_WORKERS = 2;
-const KINDS = ["copy", "sync", "dataSync", "syncFileSystem", "send"] as const;
+const KINDS = ["copy", "sync", "dataSync", "send"] as const;
 
 /** A task in a pipe. */
 const TASK = { sizeof: 40, id: 0, kind: 4, from: 8, to: 12, length: 16, durable: 24, address: 32 };

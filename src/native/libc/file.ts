@@ -24,7 +24,6 @@ const libc = dlopen("libc.so.6", {
 	ftruncate: { args: ["i32", FFIType.i64_fast], returns: "i32" },
 	fsync: { args: ["i32"], returns: "i32" },
 	fdatasync: { args: ["i32"], returns: "i32" },
-	syncfs: { args: ["i32"], returns: "i32" },
 	fallocate: { args: ["i32", "i32", FFIType.i64_fast, FFIType.i64_fast], returns: "i32" },
 	lseek: { args: ["i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
 	copy_file_range: { args: ["i32", "usize", "i32", "usize", "usize", "u32"], returns: FFIType.i64_fast },
@@ -108,10 +107,6 @@ export function sync(fd: Fd): number {
 
 export function dataSync(fd: Fd): number {
 	return outcome(libc.fdatasync(fd));
-}
-
-export function syncFileSystem(fd: Fd): number {
-	return outcome(libc.syncfs(fd));
 }
 
 export function allocateRange(fd: Fd, mode: number, start: number, length: number): number {
