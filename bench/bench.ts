@@ -143,6 +143,7 @@ async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sam
 		};
 		if (workload.dropsAfterwards !== true || !run.caches.canDrop) return sample;
 		await run.caches.drop();
+		await stand.quiet();
 		return { ...sample, ownBytesAfterDrop: stand.memory()!.own };
 	} finally {
 		clearTimeout(impatience);

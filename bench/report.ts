@@ -75,12 +75,13 @@ function renderDaemons(result: Result): string {
 		},
 	});
 	return [
-		"The daemons: processor time, also per operation, and memory at the end (own, shared)",
+		"The daemons: processor time, also per operation, and memory at the end; later: after the kernel's caches were dropped",
 		renderTable(result.workloads, [
 			...names.map((name) => column("CPU ms", name, daemonTime)),
 			...names.map(perOperation),
 			...names.map((name) => column("own MiB", name, ({ ownBytes }) => mebibytes(ownBytes))),
 			...names.map((name) => column("shared", name, ({ sharedBytes }) => mebibytes(sharedBytes))),
+			...(result.workloads.some(hasLater) ? names.map((name) => column("own later", name, later)) : []),
 		]),
 	].join("\n");
 }
@@ -162,6 +163,16 @@ export function renderNumber(value: number): string {
 
 function daemonTime(sample: Sample): number | undefined {
 	return sample.daemonMilliseconds;
+}
+
+function later(sample: Sample): number | undefined {
+	return mebibytes(sample.ownBytesAfterDrop);
+}
+
+function hasLater(workload: WorkloadResult): boolean {
+	return Object.values(workload.samples).some((samples) =>
+		samples.some((sample) => later(sample) !== undefined),
+	);
 }
 
 function mebibytes(bytes: number | undefined): number | undefined {

@@ -9,6 +9,8 @@ import { removeTree, type Scratch } from "./scratch.ts";
 
 /** For an unmount, which writes out what waits to be written. */
 const PATIENCE_MS = 60_000;
+/** A daemon that takes less than a millisecond of processor time in this time has nothing to do. */
+const QUIET_MS = 1000;
 
 export class Stand implements AsyncDisposable {
 	readonly merged: string;
@@ -71,6 +73,14 @@ export class Stand implements AsyncDisposable {
 	/** Of the daemon; undefined without one. */
 	memory(): Memory | undefined {
 		return this.daemons.length === 0 ? undefined : memoryOf(this.daemons);
+	}
+
+	/** Waits until the daemon has nothing left to do. */
+	async quiet(): Promise<void> {
+		for (let used = -1, before = -2; used - before > 1; await Bun.sleep(QUIET_MS)) {
+			before = used;
+			used = (await this.measure(["idle"])).processorTotal;
+		}
 	}
 
 	/** Whatever waits for an answer of the daemon gets an error instead. */
