@@ -70,6 +70,8 @@ export class DirectoryCache {
 	private readonly known = new Map<NodeId, Directory>();
 	private readonly largestDescriptors: number;
 	private readonly largestListings: number;
+	/** Bytes of listings dropped and not yet collected; whoever collects sets it to 0. */
+	garbage = 0;
 	private descriptors = 0;
 	private listingBytes = 0;
 	private trims = 0;
@@ -170,6 +172,7 @@ export class DirectoryCache {
 	private dropListing(directory: Directory): void {
 		if (directory.listing === undefined) return;
 		this.listingBytes -= directory.listing.size;
+		this.garbage += directory.listing.size;
 		directory.listing.release();
 		directory.listing = undefined;
 	}

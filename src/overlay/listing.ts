@@ -32,6 +32,8 @@ const SPREAD_BITS = 20;
 const FIRST_BLOCK = 512;
 const LARGEST_BLOCK = 1 << 16;
 const NO_MORE = -1;
+/** For sorting: how many hashes there are of each 16-bit part. */
+const COUNTS = new Uint32Array(0x10001);
 
 export class Listing {
 	/** Names a user sees. */
@@ -360,7 +362,7 @@ export class Listing {
 		for (let slot = 0; slot < used; slot++) from[slot] = slot;
 		if (used < 256) return from.sort((a, b) => hashes[a]! - hashes[b]! || spreads[a]! - spreads[b]!);
 		for (const shift of [0, 16]) {
-			const starts = new Uint32Array(0x10001);
+			const starts = COUNTS.fill(0);
 			for (let i = 0; i < used; i++) starts[((hashes[from[i]!]! >>> shift) & 0xffff) + 1]!++;
 			for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
 			for (let i = 0; i < used; i++) to[starts[(hashes[from[i]!]! >>> shift) & 0xffff]!++] = from[i]!;

@@ -25,6 +25,9 @@ import { inodeHigh, inodeLow } from "./lookup.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
 import type { Workdir } from "./workdir.ts";
 
+/** Bytes of dropped listings to let pile up. */
+const LARGEST_GARBAGE = 4 << 20;
+
 export interface OverlayOptions {
 	/** Changes are made durable where that is asked for, and at copy-up. */
 	readonly fsync: boolean;
@@ -198,6 +201,10 @@ export class Overlay {
 	trim(): void {
 		this.directories.trim();
 		this.files.trim();
+		if (this.directories.garbage < LARGEST_GARBAGE) return;
+		// The collector does not learn of typed arrays that are gone while one call serves all requests.
+		this.directories.garbage = 0;
+		Bun.gc(true);
 	}
 
 	private release(node: NodeId): void {
