@@ -108,17 +108,6 @@ export class DirectoryCache {
 		return directory;
 	}
 
-	/** The directory of a node if it is open. */
-	peek(node: NodeId): Directory | undefined {
-		return this.known.get(node);
-	}
-
-	/** A directory just made in the upper layer; takes over `fd`. */
-	addNew(node: NodeId, fd: Fd): void {
-		this.known.set(node, new Directory(node, [0], [fd], [0]));
-		this.descriptors++;
-	}
-
 	/** The directory was copied up; takes over `fd`, its descriptor in the upper layer. */
 	raise(directory: Directory, fd: Fd): void {
 		directory.addUpper(fd);
