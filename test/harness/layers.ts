@@ -43,6 +43,8 @@ export interface Entry {
 	readonly attributes: Attributes;
 	/** Directories get their time after all else, when nothing changes it any more. */
 	readonly isDirectory: boolean;
+	/** What of the layers below does not show: the name itself, or what the directory of that name holds. */
+	readonly hides?: "name" | "content";
 }
 
 /** Names as text, or, for names that are no text, pairs with the name in bytes. */
@@ -87,7 +89,7 @@ export function directory(attributes: Attributes & { readonly opaque?: OpaqueFor
 		if (opaque === "file") writeFileSync(Buffer.concat([path, Buffer.from("/.wh..wh..opq")]), "");
 		else if (opaque !== undefined) setxattr(path, opaqueXattrs[opaque], "y");
 	};
-	return entry(make, rest, true);
+	return { ...entry(make, rest, true), ...(opaque === undefined ? {} : { hides: "content" }) };
 }
 
 export function symlink(target: BytePath, attributes: Attributes = {}): Entry {
@@ -122,7 +124,7 @@ export function hardLink(name: string): Entry {
  * whiteout", for which the directory holding it gets the opaque value `x`.
  */
 export function whiteout(format: "device" | "file" | "xattr" = "device"): Entry {
-	return entry((path, layer) => {
+	const make: Maker = (path, layer) => {
 		const slash = path.lastIndexOf("/");
 		const parent = path.subarray(0, slash);
 		if (format === "device") {
@@ -135,7 +137,8 @@ export function whiteout(format: "device" | "file" | "xattr" = "device"): Entry 
 			// The kernel looks for them only in a lower layer whose root is marked too.
 			for (const marked of [parent, layer]) setxattr(marked, "trusted.overlay.opaque", "x");
 		}
-	});
+	};
+	return { ...entry(make), hides: "name" };
 }
 
 function applyAttributes(path: Buffer, { attributes }: Entry): void {

@@ -100,6 +100,8 @@ export interface MountRequest extends RunOptions {
 	readonly mountpoint: string;
 	/** Each becomes an `-o` of its own. */
 	readonly options?: readonly string[];
+	/** The mount serves several tests: the end of one does not release it. Default: false. */
+	readonly isShared?: boolean;
 }
 
 export function layerOptions({ lower, upper, work }: Pick<MountRequest, "lower" | "upper" | "work">): string {
@@ -143,6 +145,10 @@ export class OverlayMount implements AsyncDisposable {
 	/** A path in the mount whose last name is no text, one char code a byte. */
 	bytes(latin1: string): Buffer {
 		return Buffer.concat([Buffer.from(`${this.path}/`), Buffer.from(latin1, "latin1")]);
+	}
+
+	get isShared(): boolean {
+		return this.#request.isShared ?? false;
 	}
 
 	get daemons(): number[] {
@@ -232,7 +238,7 @@ export async function mountOverlay(request: MountRequest): Promise<OverlayMount>
 
 /** After each test: unmounts what a timed-out test left, and tells what went wrong with its clean-up. */
 export async function releaseOpenMounts(): Promise<void> {
-	for (const mount of openMounts) await mount[Symbol.asyncDispose]();
+	for (const mount of openMounts) if (!mount.isShared) await mount[Symbol.asyncDispose]();
 	const [failure] = failedDisposals.splice(0);
 	if (failure !== undefined) throw failure;
 }

@@ -34,6 +34,7 @@ const libc = dlopen("libc.so.6", {
 	renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
 	setfsgid: { args: ["u32"], returns: "i32" },
 	setfsuid: { args: ["u32"], returns: "i32" },
+	syscall: { args: ["i64", "i64", "ptr"], returns: FFIType.i64_fast },
 	umount2: { args: ["ptr", "i32"], returns: "i32" },
 	utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
 }).symbols;
@@ -301,11 +302,28 @@ export function pwriteFrom(fd: number, mapping: Mapping, length: number, offset:
 	return checked("pwrite", libc.pwrite(fd, mapping.bytes, length, offset));
 }
 
+/** By its number: the C library's own call would change the groups of all threads. */
+const SYS_setgroups = process.arch === "arm64" ? 159 : 116;
+
+function setGroups(groups: readonly number[]): void {
+	const list = stableBuffer(groups.length * 4 + 4);
+	groups.forEach((group, index) => {
+		list.writeUInt32LE(group, index * 4);
+	});
+	checked("setgroups", libc.syscall(SYS_setgroups, groups.length, list));
+}
+
 /**
  * Runs a synchronous action with the file system identity of another user: the kernel then checks, and
- * file systems record, these ids, and root's power over files is gone. Group 0 stays as a supplementary one.
+ * file systems record, these ids, and root's power over files is gone. `groups` are the supplementary ones.
  */
-export function asUser<Result>(uid: number, gid: number, action: () => Result): Result {
+export function asUser<Result>(
+	uid: number,
+	gid: number,
+	action: () => Result,
+	groups: readonly number[] = [0],
+): Result {
+	setGroups(groups);
 	libc.setfsgid(gid);
 	libc.setfsuid(uid);
 	try {
@@ -313,5 +331,6 @@ export function asUser<Result>(uid: number, gid: number, action: () => Result): 
 	} finally {
 		libc.setfsuid(0);
 		libc.setfsgid(0);
+		setGroups([0]);
 	}
 }

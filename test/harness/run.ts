@@ -10,7 +10,7 @@ import { projectDirectory } from "./program.ts";
 import { reachableProject } from "./reachable.ts";
 
 /** Where tests run the program as a whole. */
-const programTests = ["./test/mount", "./test/clients", "./test/real-input"];
+const programTests = ["./test/mount", "./test/conformance", "./test/clients", "./test/real-input"];
 /** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
 const timeoutMs = 60_000;
 

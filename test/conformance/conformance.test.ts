@@ -1,0 +1,78 @@
+/**
+ * The conformance table: every statement, from every origin, on every target. A cell that is left out is a skipped
+ * test with the reason in its name. Each mount is made once and shared by its cells; after them it must show the
+ * same when mounted anew, and in kernel overlayfs.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { differences, snapshot } from "../harness/snapshot.ts";
+import { statementsLeftOut, whyLeftOut } from "./left-out.ts";
+import { type Cell, cellsOf, Place } from "./statement.ts";
+import { subjects } from "./subjects.ts";
+import { LowerLayers, type Site, type Target, targets } from "./targets.ts";
+
+const cells = cellsOf(subjects);
+let lower: LowerLayers;
+
+beforeAll(() => {
+	lower = new LowerLayers(cells);
+});
+afterAll(() => lower[Symbol.dispose]());
+
+async function holds(cell: Cell, path: string): Promise<void> {
+	await cell.statement.check(new Place(path));
+}
+
+/** In a read-only mount a statement that changes something must meet EROFS, and the tree stay as it is. */
+async function isRefused(cell: Cell, path: string): Promise<void> {
+	const before = snapshot(path);
+	let outcome = "it succeeded";
+	try {
+		await cell.statement.check(new Place(path));
+	} catch (error) {
+		outcome = String(error);
+	}
+	expect(outcome).toMatch(/EROFS|Read-only file system/);
+	expect(differences(before, snapshot(path))).toEqual([]);
+}
+
+function tryOn(target: Target, tried: readonly Cell[]): void {
+	let site: Site | undefined;
+	beforeAll(async () => {
+		site = await target.prepare(tried, lower);
+	});
+	afterAll(() => site?.[Symbol.asyncDispose]());
+
+	for (const cell of tried) {
+		const why = whyLeftOut(cell, target.traits);
+		const check = target.isReadOnly && cell.statement.changes ? isRefused : holds;
+		if (why !== undefined) test.skip(`${cell.title}: left out: ${why}`, () => {});
+		else test(cell.title, () => check(cell, `${site?.path}/${cell.name}`));
+	}
+	if (!target.traits.includes("program")) return;
+
+	if (!target.isReadOnly) {
+		test("what was only looked at was not copied up", () => {
+			const looked = tried.filter(({ origin, statement }) => origin === "lower" && !statement.changes);
+			const copied = new Set(readdirSync(site?.overlay?.layers.upper ?? ""));
+			expect(looked.map(({ name }) => name).filter((name) => copied.has(name))).toEqual([]);
+		});
+	}
+	const peer = target.isForeignToKernel ? "" : ", and in kernel overlayfs";
+	test(`all of it is the same after a remount${peer}`, async () => {
+		await site?.overlay?.expectLasting({ kernel: !target.isForeignToKernel, debian: false });
+	});
+}
+
+for (const target of targets) {
+	const tried = cells.filter(({ statement, origin }) =>
+		statement.isLong ? target.isThorough && origin !== "upper" : true,
+	);
+	describe(target.name, () => tryOn(target, tried));
+}
+
+test("only statements of the table are left out of it", () => {
+	const known = new Set(cells.map(({ key }) => key));
+	expect(statementsLeftOut.filter((key) => !known.has(key))).toEqual([]);
+});

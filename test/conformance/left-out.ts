@@ -1,0 +1,45 @@
+/**
+ * The cells that are left out, each with its reason; and with them the answer to "whom do we follow" where the plain
+ * directory and kernel overlayfs differ: the one that is not left out.
+ */
+
+import type { Cell, Origin } from "./statement.ts";
+import type { Trait } from "./targets.ts";
+
+/** Which targets, or which origins on them, and why not. */
+type Reasons = Readonly<Partial<Record<Trait | `${Trait}, ${Origin}`, string>>>;
+
+const prefixTooLong =
+	"a name of more than 251 bytes cannot be hidden by a file named after it with .wh. before it";
+const hardLinksPart =
+	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
+
+/** What holds for neither kernel overlayfs nor the program where the object comes from a lower layer. */
+function inLower(why: string): Reasons {
+	return { "kernel, lower": why, "kernel, merged": why, "program, lower": why, "program, merged": why };
+}
+
+/** By `subject: statement`. */
+const reasons: Readonly<Record<string, Reasons>> = {
+	"names: a name of 255 bytes is made, changed, linked, renamed and removed": {
+		".wh. whiteouts, lower": prefixTooLong,
+		".wh. whiteouts, merged": prefixTooLong,
+	},
+	"names: 255 is the limit of bytes, not of characters": {
+		".wh. whiteouts, lower": prefixTooLong,
+		".wh. whiteouts, merged": prefixTooLong,
+	},
+	"names: a symlink's target may be 4095 bytes long": { "on xfs": "xfs stores targets of up to 1023 bytes" },
+	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
+};
+
+/** Why the cell is not tried on a target with these traits; undefined: it is tried. */
+export function whyLeftOut(cell: Cell, traits: readonly Trait[]): string | undefined {
+	const known = reasons[cell.key] ?? {};
+	return traits
+		.map((trait) => known[trait] ?? known[`${trait}, ${cell.origin}`])
+		.find((why) => why !== undefined);
+}
+
+/** Statements that are left out somewhere, to be checked against the table. */
+export const statementsLeftOut: readonly string[] = Object.keys(reasons);

@@ -1,0 +1,198 @@
+/**
+ * What the table's statements are tried on: plain directories, which are the oracle, kernel overlayfs, which is the
+ * yardstick for an overlay, and the program under test in its variants. Another variant is another line in
+ * {@link variants}.
+ */
+
+import { mkdirSync } from "node:fs";
+import { type DiskKind, mountDisk } from "../harness/disk.ts";
+import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
+import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
+import { Overlay } from "../harness/overlay.ts";
+import { isCompiled, isKernel } from "../harness/program.ts";
+import { type Cell, layDown, layDownMerged } from "./statement.ts";
+
+/** A kind of target that a cell may be left out of: see left-out.ts. */
+export type Trait =
+	| "plain"
+	| "kernel"
+	| "program"
+	| "on ext4"
+	| "on tmpfs"
+	| "on xfs"
+	| "on btrfs"
+	| VariantName;
+
+interface Variant {
+	readonly options?: readonly string[];
+	readonly environment?: Readonly<Record<string, string>>;
+	/** Where the upper layer lies. Default: with the lower ones, in the directory for temporary files. */
+	readonly upperOn?: DiskKind;
+	/** Where the two lower layers lie, for layers on several devices. */
+	readonly lowerOn?: readonly [DiskKind, DiskKind];
+	/** Every change must answer EROFS. */
+	readonly isReadOnly?: boolean;
+	/** What would be the upper layer is the topmost lower one. */
+	readonly hasNoUpper?: boolean;
+	/** Kernel overlayfs cannot read what this variant writes. */
+	readonly isForeignToKernel?: boolean;
+}
+
+const variants = {
+	default: {},
+	"timeout=0": { options: ["timeout=0"] },
+	"writeback=0": { options: ["writeback=0"] },
+	".wh. whiteouts": { environment: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" }, isForeignToKernel: true },
+	"layers on several devices": { lowerOn: ["tmpfs", "xfs"] },
+	"upper on ext4": { upperOn: "ext4" },
+	"upper on tmpfs": { upperOn: "tmpfs" },
+	"upper on xfs": { upperOn: "xfs" },
+	"upper on btrfs": { upperOn: "btrfs" },
+	"without an upper layer": { hasNoUpper: true, isReadOnly: true },
+	ro: { options: ["ro"], isReadOnly: true },
+} as const satisfies Record<string, Variant>;
+type VariantName = keyof typeof variants;
+
+/** A target with the cells' content in place. */
+export interface Site extends AsyncDisposable {
+	readonly path: string;
+	readonly overlay?: Overlay;
+}
+
+export interface Target {
+	readonly name: string;
+	readonly traits: readonly Trait[];
+	readonly isReadOnly: boolean;
+	readonly isForeignToKernel: boolean;
+	/** Gets the long statements too. */
+	readonly isThorough: boolean;
+	prepare(cells: readonly Cell[], lower: LowerLayers): Promise<Site>;
+}
+
+/** The two lower layers, which all targets share as none may change them. */
+export class LowerLayers implements Disposable {
+	readonly #tree = temporaryTree();
+	readonly paths: readonly [string, string];
+
+	constructor(cells: readonly Cell[]) {
+		this.paths = [this.#tree.layer("lower"), this.#tree.layer("lowest")];
+		layDown(cells, [undefined, ...this.paths]);
+	}
+
+	[Symbol.dispose](): void {
+		this.#tree[Symbol.dispose]();
+	}
+}
+
+/** The directory `name` of the tree; with `disk` the root of a file system of its own. */
+function directoryOn(tree: TemporaryTree, name: string, disk?: DiskKind): string {
+	if (disk === undefined) return tree.layer(name);
+	mountDisk(disk, tree.join(name));
+	return tree.join(name);
+}
+
+/** What `prepare` makes in a temporary tree, which a failure does not leave behind. */
+async function inNewTree(prepare: (tree: TemporaryTree) => Promise<Site>): Promise<Site> {
+	const tree = temporaryTree();
+	try {
+		return await prepare(tree);
+	} catch (error) {
+		tree[Symbol.dispose]();
+		throw error;
+	}
+}
+
+const onDisk = (disk?: DiskKind): Trait[] => (disk === undefined ? [] : [`on ${disk}`]);
+
+function plainDirectory(disk?: DiskKind): Target {
+	return {
+		name: disk === undefined ? "a plain directory" : `a plain directory on ${disk}`,
+		traits: ["plain", ...onDisk(disk)],
+		isReadOnly: false,
+		isForeignToKernel: false,
+		isThorough: disk === undefined,
+		async prepare(cells) {
+			return await inNewTree(async (tree) => {
+				const path = directoryOn(tree, "plain", disk);
+				layDownMerged(cells, path);
+				return { path, [Symbol.asyncDispose]: async () => tree[Symbol.dispose]() };
+			});
+		},
+	};
+}
+
+/** Fills a new tree with the layers that a variant mounts, topmost lower layer first. */
+function makeLayers(
+	tree: TemporaryTree,
+	cells: readonly Cell[],
+	lower: LowerLayers,
+	variant: Variant,
+): Layers {
+	const disk = directoryOn(tree, "disk", variant.upperOn);
+	const upper = `${disk}/upper`;
+	const work = `${disk}/work`;
+	for (const path of [upper, work]) mkdirSync(path);
+	layDown(cells, [upper]);
+	let lowers = lower.paths;
+	if (variant.lowerOn !== undefined) {
+		const [kind, lowestKind] = variant.lowerOn;
+		lowers = [directoryOn(tree, "lower", kind), directoryOn(tree, "lowest", lowestKind)];
+		layDown(cells, [undefined, ...lowers]);
+	}
+	return {
+		lower: variant.hasNoUpper ? [upper, ...lowers] : lowers,
+		upper,
+		work,
+		mountpoint: tree.layer("merged"),
+	};
+}
+
+const kernelOverlayfs: Target = {
+	name: "kernel overlayfs",
+	traits: ["kernel"],
+	isReadOnly: false,
+	isForeignToKernel: false,
+	isThorough: true,
+	async prepare(cells, lower) {
+		return await inNewTree(async (tree) => {
+			const { path } = mountKernelOverlay(makeLayers(tree, cells, lower, {}));
+			return { path, [Symbol.asyncDispose]: async () => tree[Symbol.dispose]() };
+		});
+	},
+};
+
+function mounted(name: VariantName): Target {
+	const variant: Variant = variants[name];
+	const { options = [], environment = {}, isReadOnly = false, hasNoUpper = false } = variant;
+	return {
+		name: `the program, ${name}`,
+		traits: ["program", name, ...onDisk(variant.upperOn)],
+		isReadOnly,
+		isForeignToKernel: variant.isForeignToKernel ?? false,
+		isThorough: name === "default",
+		async prepare(cells, lower) {
+			return await inNewTree(async (tree) => {
+				const layers = makeLayers(tree, cells, lower, variant);
+				const { upper, work, ...others } = layers;
+				const request = { ...(hasNoUpper ? others : layers), options, environment, isShared: true };
+				const overlay = new Overlay(tree, layers, await mountOverlay(request), hasNoUpper);
+				return { path: overlay.path, overlay, [Symbol.asyncDispose]: () => overlay[Symbol.asyncDispose]() };
+			});
+		},
+	};
+}
+
+const yardsticks = [
+	plainDirectory(),
+	...(["tmpfs", "xfs", "btrfs"] as const).map(plainDirectory),
+	kernelOverlayfs,
+];
+
+/** The binary differs from the source in how it starts, not in what it does: it is tried with the defaults. */
+const variantsTried: readonly VariantName[] = isCompiled
+	? ["default"]
+	: (Object.keys(variants) as VariantName[]);
+
+export const targets: readonly Target[] = isCompiled
+	? variantsTried.map(mounted)
+	: [...yardsticks, ...(isKernel ? [] : variantsTried.map(mounted))];
