@@ -24,6 +24,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { detachMountsUnder } from "./mount-table.ts";
 import { type BytePath, mknod, mount, setTimes, setxattr } from "./native.ts";
+import { overlayAttributes } from "./setting.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 export interface Attributes {
@@ -76,6 +77,8 @@ export function sparseFile(
 
 /** The four markers of an opaque directory that are read. */
 export type OpaqueFormat = "trusted" | "user" | "fuseoverlayfs" | "file";
+/** The one that kernel overlayfs reads and writes in this setting. */
+export const kernelsOpaque: OpaqueFormat = overlayAttributes;
 const opaqueXattrs = {
 	trusted: "trusted.overlay.opaque",
 	user: "user.overlay.opaque",
@@ -133,9 +136,9 @@ export function whiteout(format: "device" | "file" | "xattr" = "device"): Entry 
 			writeFileSync(Buffer.concat([parent, Buffer.from("/.wh."), path.subarray(slash + 1)]), "");
 		} else {
 			writeFileSync(path, "");
-			setxattr(path, "trusted.overlay.whiteout", "y");
+			setxattr(path, `${overlayAttributes}.overlay.whiteout`, "y");
 			// The kernel looks for them only in a lower layer whose root is marked too.
-			for (const marked of [parent, layer]) setxattr(marked, "trusted.overlay.opaque", "x");
+			for (const marked of [parent, layer]) setxattr(marked, `${overlayAttributes}.overlay.opaque`, "x");
 		}
 	};
 	return { ...entry(make), hides: "name" };

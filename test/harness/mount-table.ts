@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { MNT_DETACH, umount } from "./native.ts";
+import { lacks } from "./setting.ts";
 
 export interface MountedPath {
 	readonly path: string;
@@ -41,9 +42,20 @@ export function findMount(path: string): MountedPath | undefined {
 	return mountTable().findLast((mounted) => mounted.path === path);
 }
 
+/** As umount(2), which an ordinary user has fusermount3 call. */
+export function unmount(path: string, flags = 0): void {
+	if (!lacks("mounting")) {
+		umount(path, flags);
+		return;
+	}
+	const lazily = flags === MNT_DETACH ? ["-z"] : [];
+	const { exitCode, stderr } = Bun.spawnSync(["fusermount3", "-u", ...lazily, path]);
+	if (exitCode !== 0) throw new Error(`fusermount3: ${stderr}`);
+}
+
 /** Lazily unmounts all at and below `directory`, so that removing it cannot reach into a mount. */
 export function detachMountsUnder(directory: string): void {
 	for (const { path } of mountTable().reverse()) {
-		if (path === directory || path.startsWith(`${directory}/`)) umount(path, MNT_DETACH);
+		if (path === directory || path.startsWith(`${directory}/`)) unmount(path, MNT_DETACH);
 	}
 }

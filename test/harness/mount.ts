@@ -9,6 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { detachMountsUnder, findMount } from "./mount-table.ts";
 import { mount as mountSystemCall, umount } from "./native.ts";
 import { isKernel, program as programUnderTest } from "./program.ts";
+import { overlayAttributes } from "./setting.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 /** Names the daemon in /proc/PID/environ, whatever it calls itself. */
@@ -246,7 +247,9 @@ export async function releaseOpenMounts(): Promise<void> {
 /** Kernel overlayfs on the same layers, for comparing. Never a mountpoint that is in use. */
 export function mountKernelOverlay(request: MountRequest): Disposable & { readonly path: string } {
 	mkdirSync(request.mountpoint, { recursive: true });
-	mountSystemCall("overlay", request.mountpoint, "overlay", 0, layerOptions(request));
+	// In a user namespace the kernel reads the attributes that users may set.
+	const readUsers = overlayAttributes === "user" ? "userxattr," : "";
+	mountSystemCall("overlay", request.mountpoint, "overlay", 0, `${readUsers}${layerOptions(request)}`);
 	return {
 		path: request.mountpoint,
 		[Symbol.dispose]() {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type Description, type Layers, type TemporaryTree, temporaryTree } from "./layers.ts";
 import { type MountRequest, mountKernelOverlay, mountOverlay, type OverlayMount } from "./mount.ts";
 import { debianProgram, isExecutable } from "./program.ts";
+import { lacks } from "./setting.ts";
 import { differences, type Snapshot, type SnapshotOptions, snapshot } from "./snapshot.ts";
 
 export interface OverlaySettings extends Omit<Partial<MountRequest>, "lower" | "upper" | "work"> {
@@ -97,9 +98,10 @@ export class Overlay implements AsyncDisposable {
 		const { lower, upper, work } = this.layers;
 		const writable = this.#readOnly ? {} : { upper, work };
 		const shown: Record<string, Snapshot> = {};
-		if (options.kernel !== false && (!this.#readOnly || lower.length > 1)) {
+		if (options.kernel !== false && !lacks("mounting") && (!this.#readOnly || lower.length > 1)) {
 			using kernel = mountKernelOverlay({ lower, ...writable, mountpoint: this.tree.join("kernel") });
-			shown.kernel = snapshot(kernel.path, options);
+			// It does not know these, and so does not hide them.
+			shown.kernel = snapshot(kernel.path, { ...options, ignoreAttributes: /^user\.fuseoverlayfs\./ });
 		}
 		if (options.debian !== false && isExecutable(debianProgram)) {
 			const request = { lower, ...writable, mountpoint: this.tree.layer("debian"), program: debianProgram };

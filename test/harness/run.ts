@@ -1,36 +1,20 @@
 /**
- * `npm test`: all tests with the program run from source, then those that mount once more with the compiled
- * binary. The last line sums up both runs: `N passed, N failed, N skipped`.
+ * `npm test`: all tests with the program run from source, those that mount once more with the compiled binary, and
+ * as an ordinary user. The last line sums up all runs: `N passed, N failed, N skipped`.
  */
 
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runRootless } from "../rootless/run.ts";
 import { projectDirectory } from "./program.ts";
 import { reachableProject } from "./reachable.ts";
+import { readReport, summary, type Totals } from "./report.ts";
 
 /** Where tests run the program as a whole. */
 const programTests = ["./test/mount", "./test/conformance", "./test/clients", "./test/real-input"];
 /** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
 const timeoutMs = 60_000;
-
-interface Totals {
-	readonly passed: number;
-	readonly failed: number;
-	readonly skipped: number;
-}
-
-/** Sums of the report's first element. A report that is missing or tells of no test counts as a failure. */
-function readReport(path: string, exitCode: number): Totals {
-	const report = existsSync(path) ? readFileSync(path, "utf8") : "";
-	const attributes = /<testsuites [^>]*>/.exec(report)?.[0] ?? "";
-	const count = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(attributes)?.[1] ?? 0);
-	const failed = count("failures");
-	const skipped = count("skipped");
-	const passed = count("tests") - failed - skipped;
-	const wentWell = exitCode === 0 && passed > 0;
-	return { passed, skipped, failed: wentWell ? failed : Math.max(failed, 1) };
-}
 
 async function runTests(title: string, paths: readonly string[], environment = {}): Promise<Totals> {
 	console.log(`\n== ${title}`);
@@ -43,7 +27,7 @@ async function runTests(title: string, paths: readonly string[], environment = {
 		stdio: ["ignore", "inherit", "inherit"],
 	});
 	const exitCode = await child.exited;
-	const totals = readReport(report, exitCode);
+	const totals = readReport(report, exitCode === 0);
 	rmSync(scratch, { recursive: true });
 	return totals;
 }
@@ -78,9 +62,7 @@ if (await build()) {
 	totals.push({ passed: 0, failed: 1, skipped: 0 });
 }
 
-const sum = (pick: (totals: Totals) => number) => totals.map(pick).reduce((left, right) => left + right, 0);
-const skipped = sum((total) => total.skipped);
-const failed = sum((total) => total.failed);
-const tail = skipped > 0 ? `, ${skipped} skipped` : "";
-console.log(`\n${sum((total) => total.passed)} passed, ${failed} failed${tail}`);
-process.exitCode = failed > 0 ? 1 : 0;
+totals.push(...runRootless());
+
+console.log(`\n${summary(totals)}`);
+process.exitCode = totals.some(({ failed }) => failed > 0) ? 1 : 0;

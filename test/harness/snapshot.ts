@@ -9,6 +9,8 @@ export interface SnapshotOptions {
 	readonly ignoreTimes?: boolean;
 	/** Leave out link counts of files. Those of directories are never told: overlays count differently. */
 	readonly ignoreLinks?: boolean;
+	/** Leave out extended attributes of such names. */
+	readonly ignoreAttributes?: RegExp;
 }
 
 /** Path (escaped where it is no printable ASCII) to what is there, in words. */
@@ -31,9 +33,9 @@ const kinds: Readonly<Record<number, string>> = {
 	12: "socket",
 };
 
-function describeXattrs(path: Buffer): string[] {
+function describeXattrs(path: Buffer, { ignoreAttributes }: SnapshotOptions): string[] {
 	return listxattr(path)
-		.filter((name) => name !== "security.selinux")
+		.filter((name) => name !== "security.selinux" && !ignoreAttributes?.test(name))
 		.map((name) => `${name}="${printable(getxattr(path, name))}"`);
 }
 
@@ -57,7 +59,7 @@ function describe(path: Buffer, options: SnapshotOptions): string {
 		...describeContent(path, kind, stats),
 		...(kind === "dir" || options.ignoreLinks ? [] : [`links ${stats.nlink}`]),
 		...(options.ignoreTimes ? [] : [`mtime ${stats.mtimeNs}`]),
-		...describeXattrs(path),
+		...describeXattrs(path, options),
 	].join(", ");
 }
 

@@ -5,10 +5,11 @@
  * Usage: bun test/libfuse4/run.ts [SUITE...] [TEST-PATH...]. FUSE_OVERLAYFS_PROGRAM chooses the program, as a path
  * below the project or one that exists in the roots.
  */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { projectDirectory } from "../harness/program.ts";
+import { readReport, summary, type Totals } from "../harness/report.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
 import { debianRoot, type EnterOptions, runInRoot, suites } from "./debian-root.ts";
 
@@ -17,27 +18,12 @@ const bun = "/project/node_modules/.bin/bun";
 const versionLimit = 30_000;
 const testLimit = 20 * 60_000;
 
-interface Totals {
-	passed: number;
-	failed: number;
-	skipped: number;
-}
-
 /** The program's path as seen in the roots. */
 function programInRoot(): string {
 	const chosen = process.env.FUSE_OVERLAYFS_PROGRAM;
 	if (!chosen) return "/project/src/fuse-overlayfs";
 	const inProject = relative(projectDirectory, resolve(chosen));
 	return inProject.startsWith("..") ? chosen : join("/project", inProject);
-}
-
-/** Sums of a JUnit report. One that is missing or knows no test counts as a failure. */
-function readReport(path: string): Totals {
-	const head = existsSync(path) ? (/<testsuites [^>]*>/.exec(readFileSync(path, "utf8"))?.[0] ?? "") : "";
-	const count = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
-	const [tests, failed, skipped] = [count("tests"), count("failures"), count("skipped")];
-	const passed = tests - failed - skipped;
-	return { passed, failed: passed > 0 ? failed : Math.max(failed, 1), skipped };
 }
 
 function runSuite(suite: string, tests: string[]): Totals {
@@ -61,9 +47,8 @@ function runSuite(suite: string, tests: string[]): Totals {
 		console.log(`\n== Debian ${suite}: libfuse ${libfuse}`);
 		const reporter = ["--reporter=junit", "--reporter-outfile=/tmp/report.xml"];
 		const { ok } = runInRoot(root, [bun, "test", "--timeout=60000", ...reporter, ...tests], options);
-		const totals = readReport(join(temporary, "report.xml"));
-		if (!ok) totals.failed = Math.max(totals.failed, 1);
-		console.log(`${suite}: libfuse ${libfuse}: ${totals.passed} passed, ${totals.failed} failed`);
+		const totals = readReport(join(temporary, "report.xml"), ok);
+		console.log(`${suite}: libfuse ${libfuse}: ${summary([totals])}`);
 		return totals;
 	} catch (error) {
 		console.error(`${suite}: ${error instanceof Error ? error.message : error}`);
@@ -83,13 +68,8 @@ function main(args: string[]): void {
 	const all = (chosen.length > 0 ? chosen : suites).map((suite) =>
 		runSuite(suite, tests.length > 0 ? tests : defaultTests),
 	);
-	const sum = (pick: (totals: Totals) => number) => all.map(pick).reduce((left, right) => left + right, 0);
-	const failed = sum((totals) => totals.failed);
-	const skipped = sum((totals) => totals.skipped);
-	console.log(
-		`\n${sum((totals) => totals.passed)} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
-	);
-	process.exitCode = failed > 0 ? 1 : 0;
+	console.log(`\n${summary(all)}`);
+	process.exitCode = all.some(({ failed }) => failed > 0) ? 1 : 0;
 }
 
 try {

@@ -21,13 +21,14 @@ import { open } from "../harness/descriptor.ts";
 import { device, directory, fifo, file, hardLink, symlink } from "../harness/layers.ts";
 import { asUser, codeOf, setTimes, setTimesOf } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 
 const time = 1_111_111_111_987_654_321n;
 const bigint = { bigint: true } as const;
 const modeOf = (path: string) => lstatSync(path).mode & 0o7777;
 
 describe("attributes", () => {
-	test("are those of the object in the layer", async () => {
+	test.skipIf(lacks("devices"))("are those of the object in the layer", async () => {
 		await using overlay = await mountLayers([
 			{
 				file: file("content", { mode: 0o4751, uid: 7, gid: 8, time }),
@@ -48,26 +49,29 @@ describe("attributes", () => {
 		expect(statSync(overlay.at("file")).nlink).toBe(2);
 	});
 
-	test("st_dev is the mount's own, st_ino that of the layer and constant through copy-up and remount", async () => {
-		await using overlay = await mountLayers([
-			{ file: "x", "dir/x": "", link: symlink("x") },
-			{ "dir/y": "" },
-		]);
-		const numbers = () =>
-			["file", "dir", "dir/x", "link"].map((name) => lstatSync(overlay.at(name), bigint).ino);
-		const devices = new Set(["", "file", "dir"].map((name) => lstatSync(overlay.at(name)).dev));
-		expect(devices.size).toBe(1);
-		expect(devices.has(lstatSync(overlay.inLower("file")).dev)).toBeFalse();
-		const before = numbers();
-		expect(before[0]).toBe(lstatSync(overlay.inLower("file"), bigint).ino);
-		writeFileSync(overlay.at("file"), "copied up");
-		chmodSync(overlay.at("dir"), 0o700);
-		chmodSync(overlay.at("dir/x"), 0o600);
-		lchownSync(overlay.at("link"), 1, 1);
-		expect(numbers()).toEqual(before);
-		await overlay.remount();
-		expect(numbers()).toEqual(before);
-	});
+	test.skipIf(lacks("trusted attributes"))(
+		"st_dev is the mount's own, st_ino that of the layer and constant through copy-up and remount",
+		async () => {
+			await using overlay = await mountLayers([
+				{ file: "x", "dir/x": "", link: symlink("x") },
+				{ "dir/y": "" },
+			]);
+			const numbers = () =>
+				["file", "dir", "dir/x", "link"].map((name) => lstatSync(overlay.at(name), bigint).ino);
+			const devices = new Set(["", "file", "dir"].map((name) => lstatSync(overlay.at(name)).dev));
+			expect(devices.size).toBe(1);
+			expect(devices.has(lstatSync(overlay.inLower("file")).dev)).toBeFalse();
+			const before = numbers();
+			expect(before[0]).toBe(lstatSync(overlay.inLower("file"), bigint).ino);
+			writeFileSync(overlay.at("file"), "copied up");
+			chmodSync(overlay.at("dir"), 0o700);
+			chmodSync(overlay.at("dir/x"), 0o600);
+			lchownSync(overlay.at("link"), 1, 1);
+			expect(numbers()).toEqual(before);
+			await overlay.remount();
+			expect(numbers()).toEqual(before);
+		},
+	);
 
 	test("a directory's link count is 2 and one more for each directory in it", async () => {
 		await using overlay = await mountLayers([
@@ -91,7 +95,7 @@ describe("attributes", () => {
 		expect(statSync(overlay.at("d/a/x")).nlink).toBe(1);
 	});
 
-	test("chmod, of lower and upper objects, by path and by handle", async () => {
+	test.skipIf(lacks("closed files"))("chmod, of lower and upper objects, by path and by handle", async () => {
 		await using overlay = await mountLayers([{ a: "a", b: "b", "d/x": "" }], { upper: { c: "c" } });
 		chmodSync(overlay.at("a"), 0o444);
 		chmodSync(overlay.at("d"), 0o2750);
@@ -105,24 +109,27 @@ describe("attributes", () => {
 		expect(modeOf(overlay.inLower("a"))).toBe(0o644);
 	});
 
-	test("chown, of lower and upper objects, by path and by handle, symlinks themselves", async () => {
-		await using overlay = await mountLayers([{ a: "a", b: "b", "d/x": "", l: symlink("a") }], {
-			upper: { c: "c" },
-		});
-		chownSync(overlay.at("a"), 10, 20);
-		chownSync(overlay.at("d"), 11, 21);
-		chownSync(overlay.at("c"), 12, 4_000_000_000);
-		lchownSync(overlay.at("l"), 13, 23);
-		using b = open(overlay.at("b"));
-		fchownSync(b.fd, 14, 24);
-		b.close();
-		const owners = ["a", "b", "c", "d", "l"].map((name) => {
-			const { uid, gid } = lstatSync(overlay.at(name));
-			return `${uid}:${gid}`;
-		});
-		expect(owners).toEqual(["10:20", "14:24", "12:4000000000", "11:21", "13:23"]);
-		await overlay.expectLasting();
-	});
+	test.skipIf(lacks("all ids"))(
+		"chown, of lower and upper objects, by path and by handle, symlinks themselves",
+		async () => {
+			await using overlay = await mountLayers([{ a: "a", b: "b", "d/x": "", l: symlink("a") }], {
+				upper: { c: "c" },
+			});
+			chownSync(overlay.at("a"), 10, 20);
+			chownSync(overlay.at("d"), 11, 21);
+			chownSync(overlay.at("c"), 12, 4_000_000_000);
+			lchownSync(overlay.at("l"), 13, 23);
+			using b = open(overlay.at("b"));
+			fchownSync(b.fd, 14, 24);
+			b.close();
+			const owners = ["a", "b", "c", "d", "l"].map((name) => {
+				const { uid, gid } = lstatSync(overlay.at(name));
+				return `${uid}:${gid}`;
+			});
+			expect(owners).toEqual(["10:20", "14:24", "12:4000000000", "11:21", "13:23"]);
+			await overlay.expectLasting();
+		},
+	);
 
 	test("times, to the nanosecond, before 1970, now and omitted, by path and by handle", async () => {
 		await using overlay = await mountLayers([
@@ -156,7 +163,7 @@ describe("attributes", () => {
 		expect(times()).toEqual(before);
 	});
 
-	test("ctime moves with every change of attributes", async () => {
+	test.skipIf(lacks("other ids"))("ctime moves with every change of attributes", async () => {
 		await using overlay = await mountLayers([{ a: file("a", { time }) }]);
 		const changed = () => lstatSync(overlay.at("a"), bigint).ctimeNs;
 		let last = changed();
@@ -213,7 +220,7 @@ describe("attributes", () => {
 		expect(readFileSync(overlay.inLower("short"), "utf8")).toBe("0123456789");
 	});
 
-	test("chown takes the set-id bits off a file, also for root", async () => {
+	test.skipIf(lacks("other ids"))("chown takes the set-id bits off a file, also for root", async () => {
 		const entries = { a: file("x", { mode: 0o6777 }), b: file("x", { mode: 0o6777 }) };
 		await using overlay = await mountLayers([entries], { upper: { c: file("x", { mode: 0o6777 }) } });
 		chownSync(overlay.at("a"), 5, 5);
@@ -241,7 +248,7 @@ describe("attributes", () => {
 		await overlay.expectLasting();
 	});
 
-	test("root's writing leaves the set-id bits", async () => {
+	test.skipIf(lacks("the machine's root"))("root's writing leaves the set-id bits", async () => {
 		await using overlay = await mountLayers([{ a: file("content", { mode: 0o6755 }) }]);
 		using written = open(overlay.at("a"), "r+");
 		writeSync(written.fd, "new");
@@ -250,22 +257,25 @@ describe("attributes", () => {
 		await overlay.expectLasting();
 	});
 
-	test("only the owner may change mode and times, only root the owner", async () => {
-		await using overlay = await mountLayers([
-			{ mine: file("x", { uid: 1000, gid: 1000 }), other: file("x", { uid: 2000, mode: 0o666 }) },
-		]);
-		asUser(1000, 1000, () => {
-			expect(codeOf(() => chmodSync(overlay.at("mine"), 0o600))).toBeUndefined();
-			expect(codeOf(() => setTimes(overlay.at("mine"), 1n, 1n))).toBeUndefined();
-			expect(codeOf(() => chmodSync(overlay.at("other"), 0o600))).toBe("EPERM");
-			expect(codeOf(() => setTimes(overlay.at("other"), 1n, 1n))).toBe("EPERM");
-			expect(codeOf(() => setTimes(overlay.at("other"), "now", "now"))).toBeUndefined();
-			expect(codeOf(() => chownSync(overlay.at("mine"), 2000, 1000))).toBe("EPERM");
-		});
-		expect(modeOf(overlay.at("mine"))).toBe(0o600);
-	});
+	test.skipIf(lacks("other ids"))(
+		"only the owner may change mode and times, only root the owner",
+		async () => {
+			await using overlay = await mountLayers([
+				{ mine: file("x", { uid: 1000, gid: 1000 }), other: file("x", { uid: 2000, mode: 0o666 }) },
+			]);
+			asUser(1000, 1000, () => {
+				expect(codeOf(() => chmodSync(overlay.at("mine"), 0o600))).toBeUndefined();
+				expect(codeOf(() => setTimes(overlay.at("mine"), 1n, 1n))).toBeUndefined();
+				expect(codeOf(() => chmodSync(overlay.at("other"), 0o600))).toBe("EPERM");
+				expect(codeOf(() => setTimes(overlay.at("other"), 1n, 1n))).toBe("EPERM");
+				expect(codeOf(() => setTimes(overlay.at("other"), "now", "now"))).toBeUndefined();
+				expect(codeOf(() => chownSync(overlay.at("mine"), 2000, 1000))).toBe("EPERM");
+			});
+			expect(modeOf(overlay.at("mine"))).toBe(0o600);
+		},
+	);
 
-	test("permission bits are checked for the caller", async () => {
+	test.skipIf(lacks("other ids"))("permission bits are checked for the caller", async () => {
 		await using overlay = await mountLayers([
 			{
 				secret: file("x", { mode: 0o600 }),
@@ -285,7 +295,7 @@ describe("attributes", () => {
 		expect(may("tool", constants.X_OK)).toBeUndefined();
 	});
 
-	test("a size beyond 4 GiB and numbers beyond 16 bits arrive whole", async () => {
+	test.skipIf(lacks("all ids"))("a size beyond 4 GiB and numbers beyond 16 bits arrive whole", async () => {
 		await using overlay = await mountLayers([{ a: file("x", { uid: 3_000_000_000, gid: 4_294_967_294 }) }]);
 		truncateSync(overlay.at("a"), 5_000_000_000);
 		const { size, uid, gid } = lstatSync(overlay.at("a"));

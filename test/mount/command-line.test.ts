@@ -4,17 +4,18 @@ import { basename } from "node:path";
 import { open } from "../harness/descriptor.ts";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { daemonsOf, layerOptions, runProgram, startProgram, until } from "../harness/mount.ts";
-import { findMount } from "../harness/mount-table.ts";
-import { MNT_DETACH, mount, umount } from "../harness/native.ts";
+import { findMount, unmount } from "../harness/mount-table.ts";
+import { MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { isCompiled, program } from "../harness/program.ts";
+import { lacks } from "../harness/setting.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
 const isMounted = (path: string) => findMount(path) !== undefined;
 
 /** Unmounts by hand what a test mounted by running the program itself, and waits for the daemon. */
 async function expectUnmount(path: string, run: string): Promise<void> {
-	umount(path);
+	unmount(path);
 	await until(() => daemonsOf(run).length === 0, "the daemon stays after the unmount");
 }
 
@@ -115,7 +116,7 @@ describe("in the foreground", () => {
 			const layers = someLayers(tree);
 			const { child } = await foreground(layers, "-f");
 			if (isUsed) read(`${layers.mountpoint}/a`);
-			umount(layers.mountpoint);
+			unmount(layers.mountpoint);
 			await expectSilentEnd(child);
 		}
 	});
@@ -126,21 +127,24 @@ describe("in the foreground", () => {
 		const { child } = await foreground(layers, ...flag.split(" "));
 		expect(read(`${layers.mountpoint}/a`)).toBe("lower");
 		expect(child.exitCode).toBeNull();
-		umount(layers.mountpoint);
+		unmount(layers.mountpoint);
 		expect(await child.exited).toBe(0);
 		expect((await new Response(child.stderr).text()).toLowerCase()).toContain("lookup");
 	});
 
-	test("a daemon whose mount was replaced leaves the other mount alone", async () => {
-		using tree = temporaryTree();
-		const layers = someLayers(tree);
-		const { child } = await foreground(layers, "-f");
-		expect(read(`${layers.mountpoint}/a`)).toBe("lower");
-		umount(layers.mountpoint, MNT_DETACH);
-		mount("tmpfs", layers.mountpoint, "tmpfs", 0, "");
-		await expectSilentEnd(child);
-		expect(findMount(layers.mountpoint)?.type).toBe("tmpfs");
-	});
+	test.skipIf(lacks("mounting"))(
+		"a daemon whose mount was replaced leaves the other mount alone",
+		async () => {
+			using tree = temporaryTree();
+			const layers = someLayers(tree);
+			const { child } = await foreground(layers, "-f");
+			expect(read(`${layers.mountpoint}/a`)).toBe("lower");
+			unmount(layers.mountpoint, MNT_DETACH);
+			mount("tmpfs", layers.mountpoint, "tmpfs", 0, "");
+			await expectSilentEnd(child);
+			expect(findMount(layers.mountpoint)?.type).toBe("tmpfs");
+		},
+	);
 });
 
 describe("arguments", () => {
@@ -171,7 +175,7 @@ describe("arguments", () => {
 		await expectUnmount(layers.mountpoint, run);
 	});
 
-	test("root's mount has the default options, and those given", async () => {
+	test.skipIf(lacks("mounting"))("root's mount has the default options, and those given", async () => {
 		await using overlay = await mountLayers([{ a: "a" }], { options: ["noexec"] });
 		const mounted = findMount(overlay.path);
 		expect(mounted?.type).toBe("fuse.fuse-overlayfs");
@@ -246,7 +250,7 @@ describe("environment", () => {
 });
 
 describe("an already mounted /dev/fuse", () => {
-	test("is served when the mountpoint is /dev/fd/N", async () => {
+	test.skipIf(lacks("mounting"))("is served when the mountpoint is /dev/fd/N", async () => {
 		using tree = temporaryTree();
 		const layers = someLayers(tree);
 		using device = open("/dev/fuse", "r+");

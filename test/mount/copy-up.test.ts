@@ -17,6 +17,7 @@ import { open } from "../harness/descriptor.ts";
 import { device, directory, fifo, file, socket, sparseFile, symlink } from "../harness/layers.ts";
 import { codeOf, getxattr, lseek, SEEK_DATA, SEEK_HOLE, setTimes } from "../harness/native.ts";
 import { debianOpensFifos, mountLayers, type Overlay } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 import { snapshot } from "../harness/snapshot.ts";
 
 const time = 1_222_333_444_555_666_777n;
@@ -39,71 +40,80 @@ function litter(overlay: Overlay): string[] {
 }
 
 describe("copy-up", () => {
-	test("keeps owner, mode, times, attributes, ACL and capability of a file", async () => {
-		const xattrs = { "user.note": "kept", "user.binary": Buffer.from([0, 255, 10]), "trusted.mine": "t" };
-		const attributes = { uid: 12, gid: 34, time, xattrs };
-		await using overlay = await mountLayers([
-			{
-				"0444": file("x", { mode: 0o444, ...attributes }),
-				"0000": file("x", { mode: 0, ...attributes }),
-				"4755": file("x", { mode: 0o4755, ...attributes }),
-				acl: file("x", { ...attributes, xattrs: { ...xattrs, "system.posix_acl_access": acl } }),
-				capability: file("x", { ...attributes, xattrs: { "security.capability": capability } }),
-			},
-		]);
-		const before = snapshot(overlay.path);
-		// Changes nothing that is compared, but the layer.
-		for (const name of readdirSync(overlay.path)) setTimes(overlay.at(name), 1n, time);
-		expect(snapshot(overlay.path)).toEqual(before);
-		await overlay.expectLasting();
-		for (const name of readdirSync(overlay.layers.lower[0] ?? "")) {
-			const [lower, upper] = [overlay.inLower(name), overlay.inUpper(name)].map((path) => {
-				const { mode, uid, gid, mtimeNs, size } = lstatSync(path, { bigint: true });
-				return { name, mode, uid, gid, mtimeNs, size };
-			});
-			expect(upper).toEqual(lower);
-		}
-		expect(getxattr(overlay.inUpper("capability"), "security.capability")).toEqual(capability);
-		expect(getxattr(overlay.inUpper("acl"), "system.posix_acl_access")).toEqual(acl);
-		expect(litter(overlay)).toEqual([]);
-	});
+	test.skipIf(lacks("trusted attributes"))(
+		"keeps owner, mode, times, attributes, ACL and capability of a file",
+		async () => {
+			const xattrs = { "user.note": "kept", "user.binary": Buffer.from([0, 255, 10]), "trusted.mine": "t" };
+			const attributes = { uid: 12, gid: 34, time, xattrs };
+			await using overlay = await mountLayers([
+				{
+					"0444": file("x", { mode: 0o444, ...attributes }),
+					"0000": file("x", { mode: 0, ...attributes }),
+					"4755": file("x", { mode: 0o4755, ...attributes }),
+					acl: file("x", { ...attributes, xattrs: { ...xattrs, "system.posix_acl_access": acl } }),
+					capability: file("x", { ...attributes, xattrs: { "security.capability": capability } }),
+				},
+			]);
+			const before = snapshot(overlay.path);
+			// Changes nothing that is compared, but the layer.
+			for (const name of readdirSync(overlay.path)) setTimes(overlay.at(name), 1n, time);
+			expect(snapshot(overlay.path)).toEqual(before);
+			await overlay.expectLasting();
+			for (const name of readdirSync(overlay.layers.lower[0] ?? "")) {
+				const [lower, upper] = [overlay.inLower(name), overlay.inUpper(name)].map((path) => {
+					const { mode, uid, gid, mtimeNs, size } = lstatSync(path, { bigint: true });
+					return { name, mode, uid, gid, mtimeNs, size };
+				});
+				expect(upper).toEqual(lower);
+			}
+			expect(getxattr(overlay.inUpper("capability"), "security.capability")).toEqual(capability);
+			expect(getxattr(overlay.inUpper("acl"), "system.posix_acl_access")).toEqual(acl);
+			expect(litter(overlay)).toEqual([]);
+		},
+	);
 
-	test("keeps mode, owner, times and attributes of directories above, and their mtime where only they are copied", async () => {
-		await using overlay = await mountLayers([
-			{
-				a: directory({ mode: 0o700, uid: 1, gid: 2, time, xattrs: { "user.note": "a" } }),
-				"a/b": directory({ mode: 0o3775, uid: 3, gid: 4, time }),
-				"a/b/file": "x",
-			},
-		]);
-		const before = snapshot(overlay.path);
-		setTimes(overlay.at("a/b/file"), 1n, lstatSync(overlay.at("a/b/file"), { bigint: true }).mtimeNs);
-		expect(snapshot(overlay.path)).toEqual(before);
-		await overlay.expectLasting();
-		const mode = (name: string) => statSync(overlay.inUpper(name)).mode & 0o7777;
-		expect([mode("a"), mode("a/b")]).toEqual([0o700, 0o3775]);
-		expect(statSync(overlay.inUpper("a"), { bigint: true }).mtimeNs).toBe(time);
-	});
+	test.skipIf(lacks("other ids"))(
+		"keeps mode, owner, times and attributes of directories above, and their mtime where only they are copied",
+		async () => {
+			await using overlay = await mountLayers([
+				{
+					a: directory({ mode: 0o700, uid: 1, gid: 2, time, xattrs: { "user.note": "a" } }),
+					"a/b": directory({ mode: 0o3775, uid: 3, gid: 4, time }),
+					"a/b/file": "x",
+				},
+			]);
+			const before = snapshot(overlay.path);
+			setTimes(overlay.at("a/b/file"), 1n, lstatSync(overlay.at("a/b/file"), { bigint: true }).mtimeNs);
+			expect(snapshot(overlay.path)).toEqual(before);
+			await overlay.expectLasting();
+			const mode = (name: string) => statSync(overlay.inUpper(name)).mode & 0o7777;
+			expect([mode("a"), mode("a/b")]).toEqual([0o700, 0o3775]);
+			expect(statSync(overlay.inUpper("a"), { bigint: true }).mtimeNs).toBe(time);
+		},
+	);
 
-	test("of symlinks, FIFOs, sockets and devices gives the same, with their attributes", async () => {
-		await using overlay = await mountLayers([
-			{
-				link: symlink("some/target", { uid: 5, gid: 6, time }),
-				pipe: fifo({ mode: 0o620, uid: 7, time }),
-				sock: socket({ mode: 0o700, gid: 8, time }),
-				null: device("char", 1, 3, { mode: 0o666, time }),
-				disk: device("block", 7, 99, { mode: 0o640, uid: 9, time }),
-			},
-		]);
-		const before = snapshot(overlay.path);
-		for (const name of readdirSync(overlay.path)) setTimes(overlay.at(name), 1n, time);
-		expect(snapshot(overlay.path)).toEqual(before);
-		lchownSync(overlay.at("link"), 50, 60);
-		await overlay.expectLasting(debianOpensFifos);
-		expect(lstatSync(overlay.inUpper("pipe")).isFIFO()).toBeTrue();
-		expect(lstatSync(overlay.inUpper("sock")).isSocket()).toBeTrue();
-		expect(litter(overlay)).toEqual([]);
-	});
+	test.skipIf(lacks("devices"))(
+		"of symlinks, FIFOs, sockets and devices gives the same, with their attributes",
+		async () => {
+			await using overlay = await mountLayers([
+				{
+					link: symlink("some/target", { uid: 5, gid: 6, time }),
+					pipe: fifo({ mode: 0o620, uid: 7, time }),
+					sock: socket({ mode: 0o700, gid: 8, time }),
+					null: device("char", 1, 3, { mode: 0o666, time }),
+					disk: device("block", 7, 99, { mode: 0o640, uid: 9, time }),
+				},
+			]);
+			const before = snapshot(overlay.path);
+			for (const name of readdirSync(overlay.path)) setTimes(overlay.at(name), 1n, time);
+			expect(snapshot(overlay.path)).toEqual(before);
+			lchownSync(overlay.at("link"), 50, 60);
+			await overlay.expectLasting(debianOpensFifos);
+			expect(lstatSync(overlay.inUpper("pipe")).isFIFO()).toBeTrue();
+			expect(lstatSync(overlay.inUpper("sock")).isSocket()).toBeTrue();
+			expect(litter(overlay)).toEqual([]);
+		},
+	);
 
 	test("keeps the holes of a sparse file", async () => {
 		await using overlay = await mountLayers([
@@ -158,26 +168,29 @@ describe("copy-up", () => {
 		await overlay.expectLasting();
 	});
 
-	test("without space fails with ENOSPC, leaves no trace, and the file stays as it was", async () => {
-		await using overlay = await mountLayers([{ "d/a": Buffer.alloc(3_000_000, "x"), small: "small" }], {
-			onSmallDisk: true,
-		});
-		expect(codeOf(() => chmodSync(overlay.at("d/a"), 0o600))).toBe("ENOSPC");
-		// The kernel may take the data first and hear of it when it hands the data on.
-		const append = () => {
-			using appended = open(overlay.at("d/a"), "a");
-			writeSync(appended.fd, "end");
-			fsyncSync(appended.fd);
-		};
-		expect(codeOf(append)).toBe("ENOSPC");
-		expect(existsSync(overlay.inUpper("d/a"))).toBeFalse();
-		expect(litter(overlay)).toEqual([]);
-		await overlay.remount();
-		expect(statSync(overlay.at("d/a")).size).toBe(3_000_000);
-		expect(statSync(overlay.at("d/a")).mode & 0o777).toBe(0o644);
-		writeFileSync(overlay.at("small"), "still works");
-		expect(readFileSync(overlay.at("small"), "utf8")).toBe("still works");
-	});
+	test.skipIf(lacks("mounting"))(
+		"without space fails with ENOSPC, leaves no trace, and the file stays as it was",
+		async () => {
+			await using overlay = await mountLayers([{ "d/a": Buffer.alloc(3_000_000, "x"), small: "small" }], {
+				onSmallDisk: true,
+			});
+			expect(codeOf(() => chmodSync(overlay.at("d/a"), 0o600))).toBe("ENOSPC");
+			// The kernel may take the data first and hear of it when it hands the data on.
+			const append = () => {
+				using appended = open(overlay.at("d/a"), "a");
+				writeSync(appended.fd, "end");
+				fsyncSync(appended.fd);
+			};
+			expect(codeOf(append)).toBe("ENOSPC");
+			expect(existsSync(overlay.inUpper("d/a"))).toBeFalse();
+			expect(litter(overlay)).toEqual([]);
+			await overlay.remount();
+			expect(statSync(overlay.at("d/a")).size).toBe(3_000_000);
+			expect(statSync(overlay.at("d/a")).mode & 0o777).toBe(0o644);
+			writeFileSync(overlay.at("small"), "still works");
+			expect(readFileSync(overlay.at("small"), "utf8")).toBe("still works");
+		},
+	);
 
 	test("killed in the middle leaves the whole old file or the whole new one", async () => {
 		await using overlay = await mountLayers([{ a: Buffer.alloc(100_000_000, "x") }]);
@@ -195,7 +208,7 @@ describe("copy-up", () => {
 		}
 	});
 
-	test("works on an upper layer of another kind: tmpfs", async () => {
+	test.skipIf(lacks("other ids", "mounting"))("works on an upper layer of another kind: tmpfs", async () => {
 		await using overlay = await mountLayers(
 			[
 				{

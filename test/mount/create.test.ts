@@ -14,6 +14,7 @@ import { open } from "../harness/descriptor.ts";
 import { device, directory, file, symlink, whiteout } from "../harness/layers.ts";
 import { asUser, codeOf, getxattr, mknod } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { lacks, overlayAttributes } from "../harness/setting.ts";
 
 /** One of each kind that can be made, named after its kind, in `directory`. */
 function makeEach(directory: string): void {
@@ -38,7 +39,7 @@ const modes = (overlay: Overlay, directory: string) =>
 	Object.fromEntries(kinds.map((kind) => [kind, lstatSync(overlay.at(directory, kind)).mode & 0o7777]));
 
 describe("create, mkdir, mknod, symlink", () => {
-	test("what is made is there, in the upper layer, and lasts", async () => {
+	test.skipIf(lacks("devices"))("what is made is there, in the upper layer, and lasts", async () => {
 		await using overlay = await mountLayers([{ "d/x": "1" }]);
 		makeEach(overlay.path);
 		makeEach(overlay.at("d"));
@@ -52,7 +53,7 @@ describe("create, mkdir, mknod, symlink", () => {
 		expect(existsSync(overlay.inUpper("d/pipe"))).toBeTrue();
 	});
 
-	test("the owner is the caller", async () => {
+	test.skipIf(lacks("other ids"))("the owner is the caller", async () => {
 		await using overlay = await mountLayers([{ open: directory({ mode: 0o777 }) }]);
 		asUser(1000, 1001, () => makeEach(overlay.at("open")));
 		for (const kind of kinds) {
@@ -72,27 +73,33 @@ describe("create, mkdir, mknod, symlink", () => {
 		await overlay.expectLasting();
 	});
 
-	test("a directory with the setgid bit hands down its group, and the bit to directories", async () => {
-		await using overlay = await mountLayers([{ shared: directory({ mode: 0o2777, gid: 555 }) }]);
-		asUser(1000, 1000, () => makeEach(overlay.at("shared")));
-		for (const kind of kinds) expect(lstatSync(overlay.at("shared", kind)).gid).toBe(555);
-		expect(lstatSync(overlay.at("shared/dir")).mode & 0o2000).toBe(0o2000);
-		expect(lstatSync(overlay.at("shared/file")).mode & 0o2000).toBe(0);
-		await overlay.expectLasting();
-	});
+	test.skipIf(lacks("other ids"))(
+		"a directory with the setgid bit hands down its group, and the bit to directories",
+		async () => {
+			await using overlay = await mountLayers([{ shared: directory({ mode: 0o2777, gid: 555 }) }]);
+			asUser(1000, 1000, () => makeEach(overlay.at("shared")));
+			for (const kind of kinds) expect(lstatSync(overlay.at("shared", kind)).gid).toBe(555);
+			expect(lstatSync(overlay.at("shared/dir")).mode & 0o2000).toBe(0o2000);
+			expect(lstatSync(overlay.at("shared/file")).mode & 0o2000).toBe(0);
+			await overlay.expectLasting();
+		},
+	);
 
-	test("a default ACL decides in place of the umask, and directories inherit it", async () => {
-		await using overlay = await mountLayers([{ d: directory() }]);
-		const acl = "user::rwx,user:1000:rwx,group::r-x,mask::rwx,other::---";
-		Bun.spawnSync(["setfacl", "-d", "-m", acl, overlay.at("d")]);
-		withUmask(0o077, () => makeEach(overlay.at("d")));
-		expect(modes(overlay, "d")).toMatchObject({ file: 0o660, dir: 0o770, pipe: 0o660, sock: 0o660 });
-		expect(getxattr(overlay.at("d/dir"), "system.posix_acl_default")).toEqual(
-			getxattr(overlay.at("d"), "system.posix_acl_default"),
-		);
-		expect(getxattr(overlay.at("d/file"), "system.posix_acl_access").length).toBeGreaterThan(4);
-		await overlay.expectLasting();
-	});
+	test.skipIf(lacks("ids in ACLs"))(
+		"a default ACL decides in place of the umask, and directories inherit it",
+		async () => {
+			await using overlay = await mountLayers([{ d: directory() }]);
+			const acl = "user::rwx,user:1000:rwx,group::r-x,mask::rwx,other::---";
+			Bun.spawnSync(["setfacl", "-d", "-m", acl, overlay.at("d")]);
+			withUmask(0o077, () => makeEach(overlay.at("d")));
+			expect(modes(overlay, "d")).toMatchObject({ file: 0o660, dir: 0o770, pipe: 0o660, sock: 0o660 });
+			expect(getxattr(overlay.at("d/dir"), "system.posix_acl_default")).toEqual(
+				getxattr(overlay.at("d"), "system.posix_acl_default"),
+			);
+			expect(getxattr(overlay.at("d/file"), "system.posix_acl_access").length).toBeGreaterThan(4);
+			await overlay.expectLasting();
+		},
+	);
 
 	test("existing names are respected, whichever layer has them", async () => {
 		await using overlay = await mountLayers([{ lower: "lower", d: directory() }], {
@@ -108,16 +115,19 @@ describe("create, mkdir, mknod, symlink", () => {
 		expect(readdirSync(overlay.inUpper())).toEqual(["upper"]);
 	});
 
-	test("opening with O_CREAT what exists keeps its owner and mode; O_TRUNC empties it", async () => {
-		await using overlay = await mountLayers([{ a: file("content", { mode: 0o604, uid: 3 }) }]);
-		open(overlay.at("a"), constants.O_CREAT | constants.O_WRONLY).close();
-		expect(readFileSync(overlay.at("a"), "utf8")).toBe("content");
-		open(overlay.at("a"), "w").close();
-		expect(readFileSync(overlay.at("a"), "utf8")).toBe("");
-		const { mode, uid } = lstatSync(overlay.at("a"));
-		expect([mode & 0o7777, uid]).toEqual([0o604, 3]);
-		await overlay.expectLasting();
-	});
+	test.skipIf(lacks("other ids"))(
+		"opening with O_CREAT what exists keeps its owner and mode; O_TRUNC empties it",
+		async () => {
+			await using overlay = await mountLayers([{ a: file("content", { mode: 0o604, uid: 3 }) }]);
+			open(overlay.at("a"), constants.O_CREAT | constants.O_WRONLY).close();
+			expect(readFileSync(overlay.at("a"), "utf8")).toBe("content");
+			open(overlay.at("a"), "w").close();
+			expect(readFileSync(overlay.at("a"), "utf8")).toBe("");
+			const { mode, uid } = lstatSync(overlay.at("a"));
+			expect([mode & 0o7777, uid]).toEqual([0o604, 3]);
+			await overlay.expectLasting();
+		},
+	);
 
 	test("a missing or unsuitable parent is an error", async () => {
 		await using overlay = await mountLayers([{ file: "x" }]);
@@ -132,7 +142,7 @@ describe("create, mkdir, mknod, symlink", () => {
 		expect(readdirSync(overlay.inUpper())).toEqual([]);
 	});
 
-	test("the caller needs write permission on the directory", async () => {
+	test.skipIf(lacks("other ids"))("the caller needs write permission on the directory", async () => {
 		await using overlay = await mountLayers([{ d: directory({ mode: 0o755 }) }]);
 		asUser(1000, 1000, () => {
 			expect(codeOf(() => writeFileSync(overlay.at("d/x"), ""))).toBe("EACCES");
@@ -162,27 +172,30 @@ describe("create, mkdir, mknod, symlink", () => {
 		expect(readdirSync(overlay.at("a/deep"))).toEqual([]);
 		expect(readdirSync(overlay.at("b"))).toEqual([]);
 		await overlay.expectLasting();
-		expect(getxattr(overlay.inUpper("a"), "trusted.overlay.opaque").toString()).toBe("y");
+		expect(getxattr(overlay.inUpper("a"), `${overlayAttributes}.overlay.opaque`).toString()).toBe("y");
 	});
 
-	test("directories above come along with owner, mode, times and attributes", async () => {
-		const time = 1_234_567_890_000_000_001n;
-		await using overlay = await mountLayers([
-			{
-				a: directory({ mode: 0o710, uid: 1, gid: 2, time, xattrs: { "user.note": "a" } }),
-				"a/b": directory({ mode: 0o1777, uid: 3, time }),
-				"a/b/c": directory({ mode: 0o700, time }),
-			},
-		]);
-		const mtime = (name: string) => lstatSync(overlay.at(name), { bigint: true }).mtimeNs;
-		writeFileSync(overlay.at("a/b/c/new"), "x");
-		expect([mtime("a"), mtime("a/b")]).toEqual([time, time]);
-		expect(mtime("a/b/c")).toBeGreaterThan(time);
-		await overlay.expectLasting();
-		const { mode, uid, gid } = lstatSync(overlay.inUpper("a"));
-		expect([mode & 0o7777, uid, gid]).toEqual([0o710, 1, 2]);
-		expect(getxattr(overlay.inUpper("a"), "user.note").toString()).toBe("a");
-	});
+	test.skipIf(lacks("other ids"))(
+		"directories above come along with owner, mode, times and attributes",
+		async () => {
+			const time = 1_234_567_890_000_000_001n;
+			await using overlay = await mountLayers([
+				{
+					a: directory({ mode: 0o710, uid: 1, gid: 2, time, xattrs: { "user.note": "a" } }),
+					"a/b": directory({ mode: 0o1777, uid: 3, time }),
+					"a/b/c": directory({ mode: 0o700, time }),
+				},
+			]);
+			const mtime = (name: string) => lstatSync(overlay.at(name), { bigint: true }).mtimeNs;
+			writeFileSync(overlay.at("a/b/c/new"), "x");
+			expect([mtime("a"), mtime("a/b")]).toEqual([time, time]);
+			expect(mtime("a/b/c")).toBeGreaterThan(time);
+			await overlay.expectLasting();
+			const { mode, uid, gid } = lstatSync(overlay.inUpper("a"));
+			expect([mode & 0o7777, uid, gid]).toEqual([0o710, 1, 2]);
+			expect(getxattr(overlay.inUpper("a"), "user.note").toString()).toBe("a");
+		},
+	);
 
 	test("making a name moves the times of its directory", async () => {
 		await using overlay = await mountLayers([{ d: directory({ time: 5n }), l: symlink("d") }]);
@@ -194,7 +207,7 @@ describe("create, mkdir, mknod, symlink", () => {
 		}
 	});
 
-	test("a device 0:0 cannot be made: it would hide its own name", async () => {
+	test.skipIf(lacks("devices"))("a device 0:0 cannot be made: it would hide its own name", async () => {
 		await using overlay = await mountLayers([{ null: device("char", 1, 3) }]);
 		expect(codeOf(() => mknod(overlay.at("whiteout"), 0o020666, 0, 0))).toBe("EPERM");
 		expect(readdirSync(overlay.at("."))).toEqual(["null"]);

@@ -12,6 +12,7 @@ import {
 import { directory, file } from "../harness/layers.ts";
 import { asUser, getxattr, listxattr, mknod, setxattr } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 
 const owner = (overlay: Overlay, name: string) => {
 	const { uid, gid } = lstatSync(overlay.at(name));
@@ -34,14 +35,17 @@ describe("uidmapping and gidmapping", () => {
 	];
 	const options = ["uidmapping=100000:0:65536", "gidmapping=200000:0:65536"];
 
-	test("show the ids of the layers as others, and those outside as the overflow id", async () => {
-		await using overlay = await mountLayers(described, { options });
-		expect(owner(overlay, "root")).toBe("0:0");
-		expect(owner(overlay, "user")).toBe("1000:1000");
-		expect(owner(overlay, "outside")).toBe(`${overflowId}:${overflowId}`);
-	});
+	test.skipIf(lacks("all ids"))(
+		"show the ids of the layers as others, and those outside as the overflow id",
+		async () => {
+			await using overlay = await mountLayers(described, { options });
+			expect(owner(overlay, "root")).toBe("0:0");
+			expect(owner(overlay, "user")).toBe("1000:1000");
+			expect(owner(overlay, "outside")).toBe(`${overflowId}:${overflowId}`);
+		},
+	);
 
-	test("store what is made and changed with the ids of the layers", async () => {
+	test.skipIf(lacks("all ids"))("store what is made and changed with the ids of the layers", async () => {
 		await using overlay = await mountLayers(described, { options });
 		asUser(1000, 1000, () => writeFileSync(overlay.at("dir/made"), ""));
 		chownSync(overlay.at("user"), 7, 8);
@@ -57,21 +61,24 @@ describe("uidmapping and gidmapping", () => {
 		expect(ownerInUpper(overlay, "new")).toBe("100000:200000");
 	});
 
-	test("take several ranges and a leading colon, as containers/storage writes them", async () => {
-		await using overlay = await mountLayers(
-			[{ a: file("", { uid: 1000, gid: 10 }), b: file("", { uid: 100_005, gid: 20 }) }],
-			{
-				options: ["uidmapping=:1000:0:1:100000:1:65536", "gidmapping=:10:0:1:20:5:1"],
-			},
-		);
-		expect([owner(overlay, "a"), owner(overlay, "b")]).toEqual(["0:0", "6:5"]);
-	});
+	test.skipIf(lacks("all ids"))(
+		"take several ranges and a leading colon, as containers/storage writes them",
+		async () => {
+			await using overlay = await mountLayers(
+				[{ a: file("", { uid: 1000, gid: 10 }), b: file("", { uid: 100_005, gid: 20 }) }],
+				{
+					options: ["uidmapping=:1000:0:1:100000:1:65536", "gidmapping=:10:0:1:20:5:1"],
+				},
+			);
+			expect([owner(overlay, "a"), owner(overlay, "b")]).toEqual(["0:0", "6:5"]);
+		},
+	);
 });
 
 describe("squashing", () => {
 	const described = [{ a: file("", { uid: 5, gid: 6 }) }];
 
-	test("squash_to_root shows 0:0 and lets chown pass without effect", async () => {
+	test.skipIf(lacks("other ids"))("squash_to_root shows 0:0 and lets chown pass without effect", async () => {
 		await using overlay = await mountLayers(described, { options: ["squash_to_root"] });
 		expect(owner(overlay, "a")).toBe("0:0");
 		chownSync(overlay.at("a"), 9, 9);
@@ -80,7 +87,7 @@ describe("squashing", () => {
 		expect(lstatSync(overlay.inLower("a")).uid).toBe(5);
 	});
 
-	test("squash_to_uid and squash_to_gid win over it", async () => {
+	test.skipIf(lacks("other ids"))("squash_to_uid and squash_to_gid win over it", async () => {
 		await using overlay = await mountLayers(described, {
 			options: ["squash_to_root,squash_to_uid=33,squash_to_gid=44"],
 		});
@@ -95,45 +102,48 @@ describe("xattr_permissions", () => {
 		"2": "user.containers.override_stat",
 	} as const;
 
-	test.each(["1", "2"] as const)("%s keeps owner, mode and device in an attribute", async (mode) => {
-		const options = [`xattr_permissions=${mode}`];
-		await using overlay = await mountLayers(
-			[{ lower: file("x", { xattrs: { [names[mode]]: "7:8:0640" } }) }],
-			{ options },
-		);
-		// C reads the attribute only in layers whose root has it, as those of containers/storage do.
-		await overlay.unmount();
-		setxattr(overlay.inLower(), names[mode], "0:0:0755");
-		await overlay.remount();
-		expect([owner(overlay, "lower"), lstatSync(overlay.at("lower")).mode & 0o7777]).toEqual(["7:8", 0o640]);
-		writeFileSync(overlay.at("file"), "x");
-		chmodSync(overlay.at("file"), 0o4711);
-		chownSync(overlay.at("file"), 1000, 2000);
-		chmodSync(overlay.at("file"), 0o4711);
-		mkdirSync(overlay.at("dir"), 0o700);
-		chownSync(overlay.at("dir"), 3, 4);
-		mknod(overlay.at("null"), 0o020666, 1, 3);
-		const seen = () =>
-			["file", "dir", "null"].map((name) => {
-				const { mode: shown, uid, gid, rdev } = lstatSync(overlay.at(name));
-				return [name, shown.toString(8), uid, gid, rdev];
-			});
-		const expected = [
-			["file", "104711", 1000, 2000, 0],
-			["dir", "40700", 3, 4, 0],
-			["null", `20${(0o666 & ~process.umask()).toString(8)}`.padStart(5, "0"), 0, 0, 259],
-		];
-		expect(seen()).toEqual(expected);
-		expect(listxattr(overlay.at("file"))).toEqual([]);
-		await overlay.remount();
-		expect(seen()).toEqual(expected);
-		await overlay.unmount();
-		expect(getxattr(overlay.inUpper("file"), names[mode]).toString()).toMatch(/^1000:2000:0?4711(:file)?$/);
-		expect(getxattr(overlay.inUpper("null"), names[mode]).toString()).toMatch(/^0:0:0?6\d\d:char-1-3$/);
-		expect(ownerInUpper(overlay, "file")).toBe("0:0");
-	});
+	test.skipIf(lacks("devices")).each(["1", "2"] as const)(
+		"%s keeps owner, mode and device in an attribute",
+		async (mode) => {
+			const options = [`xattr_permissions=${mode}`];
+			await using overlay = await mountLayers(
+				[{ lower: file("x", { xattrs: { [names[mode]]: "7:8:0640" } }) }],
+				{ options },
+			);
+			// C reads the attribute only in layers whose root has it, as those of containers/storage do.
+			await overlay.unmount();
+			setxattr(overlay.inLower(), names[mode], "0:0:0755");
+			await overlay.remount();
+			expect([owner(overlay, "lower"), lstatSync(overlay.at("lower")).mode & 0o7777]).toEqual(["7:8", 0o640]);
+			writeFileSync(overlay.at("file"), "x");
+			chmodSync(overlay.at("file"), 0o4711);
+			chownSync(overlay.at("file"), 1000, 2000);
+			chmodSync(overlay.at("file"), 0o4711);
+			mkdirSync(overlay.at("dir"), 0o700);
+			chownSync(overlay.at("dir"), 3, 4);
+			mknod(overlay.at("null"), 0o020666, 1, 3);
+			const seen = () =>
+				["file", "dir", "null"].map((name) => {
+					const { mode: shown, uid, gid, rdev } = lstatSync(overlay.at(name));
+					return [name, shown.toString(8), uid, gid, rdev];
+				});
+			const expected = [
+				["file", "104711", 1000, 2000, 0],
+				["dir", "40700", 3, 4, 0],
+				["null", `20${(0o666 & ~process.umask()).toString(8)}`.padStart(5, "0"), 0, 0, 259],
+			];
+			expect(seen()).toEqual(expected);
+			expect(listxattr(overlay.at("file"))).toEqual([]);
+			await overlay.remount();
+			expect(seen()).toEqual(expected);
+			await overlay.unmount();
+			expect(getxattr(overlay.inUpper("file"), names[mode]).toString()).toMatch(/^1000:2000:0?4711(:file)?$/);
+			expect(getxattr(overlay.inUpper("null"), names[mode]).toString()).toMatch(/^0:0:0?6\d\d:char-1-3$/);
+			expect(ownerInUpper(overlay, "file")).toBe("0:0");
+		},
+	);
 
-	test("a broken value shows the file's own attributes", async () => {
+	test.skipIf(lacks("other ids"))("a broken value shows the file's own attributes", async () => {
 		const xattrs = { "user.containers.override_stat": "no:numbers:at all" };
 		await using overlay = await mountLayers([{ a: file("a", { uid: 5, mode: 0o604, xattrs }) }], {
 			options: ["xattr_permissions=2"],
@@ -144,25 +154,28 @@ describe("xattr_permissions", () => {
 });
 
 describe("xino and ino32_t", () => {
-	test.each(["off", "auto", "on"])("xino=%s: numbers are unique and stable while mounted", async (xino) => {
-		await using overlay = await mountLayers([{ a: "a", "d/b": "b", "d/c": "c" }], {
-			upper: { "d/u": "u" },
-			onSmallDisk: true,
-			options: [`xino=${xino}`],
-		});
-		const numbers = () =>
-			["a", "d", "d/b", "d/c", "d/u", "."].map((name) => lstatSync(overlay.at(name), { bigint: true }).ino);
-		const before = numbers();
-		expect(new Set(before).size).toBe(before.length);
-		chmodSync(overlay.at("d/b"), 0o600);
-		readdirSync(overlay.at("d"));
-		expect(numbers()).toEqual(before);
-		await overlay.remount();
-		// Without xino the numbers of several devices may change.
-		if (xino !== "off") expect(numbers()).toEqual(before);
-	});
+	test.skipIf(lacks("mounting")).each(["off", "auto", "on"])(
+		"xino=%s: numbers are unique and stable while mounted",
+		async (xino) => {
+			await using overlay = await mountLayers([{ a: "a", "d/b": "b", "d/c": "c" }], {
+				upper: { "d/u": "u" },
+				onSmallDisk: true,
+				options: [`xino=${xino}`],
+			});
+			const numbers = () =>
+				["a", "d", "d/b", "d/c", "d/u", "."].map((name) => lstatSync(overlay.at(name), { bigint: true }).ino);
+			const before = numbers();
+			expect(new Set(before).size).toBe(before.length);
+			chmodSync(overlay.at("d/b"), 0o600);
+			readdirSync(overlay.at("d"));
+			expect(numbers()).toEqual(before);
+			await overlay.remount();
+			// Without xino the numbers of several devices may change.
+			if (xino !== "off") expect(numbers()).toEqual(before);
+		},
+	);
 
-	test("ino32_t: numbers fit into 32 bits", async () => {
+	test.skipIf(lacks("mounting"))("ino32_t: numbers fit into 32 bits", async () => {
 		await using overlay = await mountLayers([{ a: "a", "d/b": "b" }], {
 			onSmallDisk: true,
 			options: ["ino32_t"],

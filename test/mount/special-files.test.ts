@@ -13,6 +13,7 @@ import { open } from "../harness/descriptor.ts";
 import { device, fifo, socket } from "../harness/layers.ts";
 import { codeOf, mknod } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 
 describe("FIFOs", () => {
 	test("of any layer carry data between processes", async () => {
@@ -52,7 +53,7 @@ describe("sockets", () => {
 });
 
 describe("devices", () => {
-	test("have their numbers, also large ones", async () => {
+	test.skipIf(lacks("devices"))("have their numbers, also large ones", async () => {
 		await using overlay = await mountLayers([
 			{ null: device("char", 1, 3), disk: device("block", 259, 1_000_000) },
 		]);
@@ -66,7 +67,7 @@ describe("devices", () => {
 		);
 	});
 
-	test("are not opened without the option dev, and work with it", async () => {
+	test.skipIf(lacks("devices"))("are not opened without the option dev, and work with it", async () => {
 		const described = [{ zero: device("char", 1, 5, { mode: 0o666 }) }];
 		{
 			await using overlay = await mountLayers(described);
@@ -79,7 +80,7 @@ describe("devices", () => {
 		expect(codeOf(() => lstatSync(overlay.inUpper("zero")))).toBe("ENOENT");
 	});
 
-	test("set-id programs are honoured, and not with nosuid", async () => {
+	test.skipIf(lacks("other ids"))("set-id programs are honoured, and not with nosuid", async () => {
 		for (const option of ["suid", "nosuid"]) {
 			await using overlay = await mountLayers([{}], { options: [option] });
 			writeFileSync(overlay.at("id"), readFileSync("/usr/bin/id"), { mode: 0o755 });

@@ -4,6 +4,7 @@ import { directory, file, symlink, temporaryTree } from "../harness/layers.ts";
 import { daemonsOf, layerOptions, runProgram, until } from "../harness/mount.ts";
 import { getxattr } from "../harness/native.ts";
 import { program } from "../harness/program.ts";
+import { lacks } from "../harness/setting.ts";
 import { usableFuseDevice } from "../harness/user.ts";
 
 /** Exists everywhere: fusermount3 asks for the name. */
@@ -43,7 +44,7 @@ async function inMountOfUser(script: string, asRoot = "true", mountpointInLower?
 	return { tree, layers, ...result };
 }
 
-describe("a user who is not root", () => {
+describe.skipIf(lacks("the machine's root"))("a user who is not root", () => {
 	test("mounts own layers through fusermount3, and changes them", async () => {
 		const { tree, layers, ...result } = await inMountOfUser(
 			"cat a; echo changed >a; rm gone; rm -r d; mkdir d; echo new >d/new; ln a link; mv l l2; ls",

@@ -16,6 +16,7 @@ import {
 	XATTR_REPLACE,
 } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 
 const noted = () => file("x", { xattrs: { "user.note": "lower", "user.other": "kept" } });
 const value = (path: string, name: string) => getxattr(path, name).toString("latin1");
@@ -26,7 +27,7 @@ describe("extended attributes", () => {
 		expect(codeOf(() => removexattr(overlay.at("upper"), "system.posix_acl_access"))).toBeUndefined();
 	});
 
-	test("of the trusted namespace are listed for root only", async () => {
+	test.skipIf(lacks("trusted attributes"))("of the trusted namespace are listed for root only", async () => {
 		await using overlay = await mountLayers([{ a: noted() }]);
 		setxattr(overlay.at("a"), "trusted.note", "x");
 		expect(listxattr(overlay.at("a"))).toEqual(["trusted.note", "user.note", "user.other"]);
@@ -50,27 +51,30 @@ describe("extended attributes", () => {
 		expect(codeOf(() => getxattr(overlay.at("a"), "user.missing"))).toBe("ENODATA");
 	});
 
-	test("set, replaced and removed, on files and directories of any layer, by path and by handle", async () => {
-		await using overlay = await mountLayers([{ a: noted(), d: directory(), link: symlink("a") }], {
-			upper: { u: "x" },
-		});
-		for (const name of ["a", "d", "u"]) {
-			setxattr(overlay.at(name), "user.note", "new");
-			setxattr(overlay.at(name), "user.gone", "x");
-			removexattr(overlay.at(name), "user.gone");
-			using handle = open(overlay.at(name));
-			fsetxattr(handle.fd, "user.handle", name);
-			expect(fgetxattr(handle.fd, "user.handle").toString()).toBe(name);
-			expect(value(overlay.at(name), "user.note")).toBe("new");
-			expect(codeOf(() => getxattr(overlay.at(name), "user.gone"))).toBe("ENODATA");
-		}
-		setxattr(overlay.at("link"), "trusted.link", "of the link itself");
-		expect(listxattr(overlay.at("a"))).toEqual(["user.handle", "user.note", "user.other"]);
-		expect(value(overlay.at("a"), "user.other")).toBe("kept");
-		expect(readFileSync(overlay.at("a"), "utf8")).toBe("x");
-		await overlay.expectLasting();
-		expect(value(overlay.inLower("a"), "user.note")).toBe("lower");
-	});
+	test.skipIf(lacks("trusted attributes"))(
+		"set, replaced and removed, on files and directories of any layer, by path and by handle",
+		async () => {
+			await using overlay = await mountLayers([{ a: noted(), d: directory(), link: symlink("a") }], {
+				upper: { u: "x" },
+			});
+			for (const name of ["a", "d", "u"]) {
+				setxattr(overlay.at(name), "user.note", "new");
+				setxattr(overlay.at(name), "user.gone", "x");
+				removexattr(overlay.at(name), "user.gone");
+				using handle = open(overlay.at(name));
+				fsetxattr(handle.fd, "user.handle", name);
+				expect(fgetxattr(handle.fd, "user.handle").toString()).toBe(name);
+				expect(value(overlay.at(name), "user.note")).toBe("new");
+				expect(codeOf(() => getxattr(overlay.at(name), "user.gone"))).toBe("ENODATA");
+			}
+			setxattr(overlay.at("link"), "trusted.link", "of the link itself");
+			expect(listxattr(overlay.at("a"))).toEqual(["user.handle", "user.note", "user.other"]);
+			expect(value(overlay.at("a"), "user.other")).toBe("kept");
+			expect(readFileSync(overlay.at("a"), "utf8")).toBe("x");
+			await overlay.expectLasting();
+			expect(value(overlay.inLower("a"), "user.note")).toBe("lower");
+		},
+	);
 
 	test("values are bytes: empty, with NUL and newline, and large", async () => {
 		await using overlay = await mountLayers([{ a: "x" }]);
@@ -108,7 +112,7 @@ describe("extended attributes", () => {
 		expect(codeOf(() => lstatSync(overlay.inUpper("a")))).toBe("ENOENT");
 	});
 
-	test("the overlay's own are neither shown nor settable", async () => {
+	test.skipIf(lacks("trusted attributes"))("the overlay's own are neither shown nor settable", async () => {
 		const internal = {
 			"trusted.overlay.origin": "x",
 			"user.overlay.origin": "x",
@@ -138,16 +142,19 @@ describe("extended attributes", () => {
 		}
 	});
 
-	test("users may set user.* on their own files only, trusted.* is root's", async () => {
-		await using overlay = await mountLayers([{ mine: file("x", { uid: 1000 }), other: file("x") }]);
-		asUser(1000, 1000, () => {
-			expect(codeOf(() => setxattr(overlay.at("mine"), "user.a", "x"))).toBeUndefined();
-			expect(codeOf(() => setxattr(overlay.at("other"), "user.a", "x"))).toBe("EACCES");
-			expect(value(overlay.at("mine"), "user.a")).toBe("x");
-		});
-		setxattr(overlay.at("mine"), "trusted.a", "y");
-		expect(value(overlay.at("mine"), "trusted.a")).toBe("y");
-	});
+	test.skipIf(lacks("trusted attributes"))(
+		"users may set user.* on their own files only, trusted.* is root's",
+		async () => {
+			await using overlay = await mountLayers([{ mine: file("x", { uid: 1000 }), other: file("x") }]);
+			asUser(1000, 1000, () => {
+				expect(codeOf(() => setxattr(overlay.at("mine"), "user.a", "x"))).toBeUndefined();
+				expect(codeOf(() => setxattr(overlay.at("other"), "user.a", "x"))).toBe("EACCES");
+				expect(value(overlay.at("mine"), "user.a")).toBe("x");
+			});
+			setxattr(overlay.at("mine"), "trusted.a", "y");
+			expect(value(overlay.at("mine"), "trusted.a")).toBe("y");
+		},
+	);
 
 	test("with noxattrs=1 every call answers ENOTSUP", async () => {
 		await using overlay = await mountLayers([{ a: noted() }], { options: ["noxattrs=1"] });
@@ -164,7 +171,7 @@ describe("POSIX ACLs", () => {
 	const getfacl = (path: string) =>
 		Bun.spawnSync(["getfacl", "--numeric", "--omit-header", "--absolute-names", path]).stdout.toString();
 
-	test("grant and refuse access, and survive copy-up", async () => {
+	test.skipIf(lacks("other ids"))("grant and refuse access, and survive copy-up", async () => {
 		await using overlay = await mountLayers([
 			{ a: file("secret", { mode: 0o600 }), b: file("public", { mode: 0o644 }) },
 		]);
@@ -180,7 +187,7 @@ describe("POSIX ACLs", () => {
 		await overlay.expectLasting();
 	});
 
-	test("of a lower file decide before copy-up", async () => {
+	test.skipIf(lacks("other ids"))("of a lower file decide before copy-up", async () => {
 		// user::rw-, user:1000:r--, group::---, mask::r--, other::---, as the kernel stores them.
 		const acl =
 			"02000000 01000600ffffffff 02000400e8030000 04000000ffffffff 10000400ffffffff 20000000ffffffff";
@@ -191,20 +198,23 @@ describe("POSIX ACLs", () => {
 		expect(codeOf(() => lstatSync(overlay.inUpper("a")))).toBe("ENOENT");
 	});
 
-	test("chmod changes the mask, an ACL that says no more than the mode vanishes", async () => {
-		await using overlay = await mountLayers([{ a: file("x", { mode: 0o640 }) }]);
-		setfacl("-m", "u:1000:rw", overlay.at("a"));
-		expect(lstatSync(overlay.at("a")).mode & 0o777).toBe(0o660);
-		chmodSync(overlay.at("a"), 0o600);
-		expect(getfacl(overlay.at("a"))).toContain("mask::---");
-		await overlay.expectLasting();
-		await overlay.remount();
-		setfacl("-b", overlay.at("a"));
-		expect(listxattr(overlay.at("a"))).toEqual([]);
-		await overlay.expectLasting();
-	});
+	test.skipIf(lacks("ids in ACLs"))(
+		"chmod changes the mask, an ACL that says no more than the mode vanishes",
+		async () => {
+			await using overlay = await mountLayers([{ a: file("x", { mode: 0o640 }) }]);
+			setfacl("-m", "u:1000:rw", overlay.at("a"));
+			expect(lstatSync(overlay.at("a")).mode & 0o777).toBe(0o660);
+			chmodSync(overlay.at("a"), 0o600);
+			expect(getfacl(overlay.at("a"))).toContain("mask::---");
+			await overlay.expectLasting();
+			await overlay.remount();
+			setfacl("-b", overlay.at("a"));
+			expect(listxattr(overlay.at("a"))).toEqual([]);
+			await overlay.expectLasting();
+		},
+	);
 
-	test("default ACLs are handed down", async () => {
+	test.skipIf(lacks("ids in ACLs"))("default ACLs are handed down", async () => {
 		await using overlay = await mountLayers([{ "d/x": "" }]);
 		setfacl("-d", "-m", "u:1000:rwx", overlay.at("d"));
 		mkdirSync(overlay.at("d/sub"));
@@ -214,7 +224,7 @@ describe("POSIX ACLs", () => {
 		await overlay.expectLasting();
 	});
 
-	test("with noacl modes alone decide", async () => {
+	test.skipIf(lacks("other ids"))("with noacl modes alone decide", async () => {
 		await using overlay = await mountLayers([{ a: file("x", { mode: 0o600 }) }], { options: ["noacl"] });
 		setfacl("-m", "u:1000:r", overlay.at("a"));
 		expect(asUser(1000, 1000, () => codeOf(() => readFileSync(overlay.at("a"))))).toBe("EACCES");

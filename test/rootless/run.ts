@@ -1,0 +1,117 @@
+/**
+ * The mount tests as an ordinary user, in every {@link Setting} but root's. `npm test` runs this; by hand
+ * `bun test/rootless/run.ts [SETTING...] [TEST-PATH...]`, as root, because the user is made for it.
+ */
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { program, projectDirectory } from "../harness/program.ts";
+import { reachableProject } from "../harness/reachable.ts";
+import { readReport, summary, type Totals } from "../harness/report.ts";
+import { reasonsToSkip, type Setting } from "../harness/setting.ts";
+import { watchdog } from "../harness/watchdog-client.ts";
+
+/** What the tests are started by. */
+const commands: Record<Exclude<Setting, "root">, readonly string[]> = {
+	"one id": ["unshare", "--user", "--map-root-user", "--mount"],
+	"id ranges": ["unshare", "--user", "--map-root-user", "--map-auto", "--mount"],
+	fusermount: [],
+};
+type Rootless = keyof typeof commands;
+const allSettings = Object.keys(commands) as Rootless[];
+
+const defaultTests = ["./test/mount"];
+/** What the tests are made of. */
+const parts = ["package.json", "bunfig.toml", "tsconfig.json", "src", "test", "node_modules", "dist"];
+const user = 61_001;
+const timeoutMs = 20 * 60_000;
+
+/**
+ * Becomes the user $2 in a mount namespace where the user, their subordinate ids and a /dev/fuse that is open to them
+ * are bound over the machine's own; $1 is a directory to keep these in.
+ */
+const become = `set -e
+place=$1 user=$2; shift 2
+mount -t tmpfs -o mode=755 none "$place"
+mknod -m 666 "$place/fuse" c 10 229
+mount --bind "$place/fuse" /dev/fuse
+add() {
+	{ sed '$a\\' "/etc/$1"; echo "$2"; } >"$place/$1"
+	mount --bind "$place/$1" "/etc/$1"
+}
+add passwd "rootless:x:$user:$user::/tmp:/bin/sh"
+add group "rootless:x:$user:"
+add subuid rootless:2000000000:65536
+add subgid rootless:2000000000:65536
+exec setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@"`;
+
+/** Runs a command as the user, in namespaces that take along all that is mounted and started in them. */
+function runAsUser(command: readonly string[], place: string, cwd: string, env: NodeJS.ProcessEnv): boolean {
+	const namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+	const args = [...namespaces, "sh", "-c", become, "sh", place, String(user), ...command];
+	// Whatever ends this process ends the namespaces.
+	const { status } = spawnSync("setpriv", ["--pdeathsig", "KILL", ...args], {
+		cwd,
+		env: { ...process.env, ...env },
+		timeout: timeoutMs,
+		killSignal: "SIGKILL",
+		stdio: ["ignore", "inherit", "inherit"],
+	});
+	return status === 0;
+}
+
+/** Runs the tests in one setting; the user can read them in `project`. */
+function runSetting(setting: Rootless, project: string, tests: readonly string[]): Totals {
+	console.log(`\n== as an ordinary user: ${setting}`);
+	const scratch = mkdtempSync(join(tmpdir(), "fuse-overlayfs-rootless-"));
+	watchdog.tell("tree", scratch);
+	try {
+		chmodSync(scratch, 0o755);
+		const [home, place] = [join(scratch, "home"), join(scratch, "place")];
+		for (const path of [home, place]) mkdirSync(path);
+		chownSync(home, user, user);
+		const report = join(home, "report.xml");
+		const options = ["--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`];
+		const command = [
+			...commands[setting],
+			join(project, "node_modules/.bin/bun"),
+			"test",
+			...options,
+			...tests,
+		];
+		const inProject = relative(projectDirectory, program);
+		const wentWell = runAsUser(command, place, project, {
+			FUSE_OVERLAYFS_PROGRAM: inProject.startsWith("..") ? program : join(project, inProject),
+			FUSE_OVERLAYFS_TEST_SETTING: setting,
+			HOME: home,
+			TMPDIR: home,
+		});
+		const totals = readReport(report, wentWell);
+		console.log(`${setting}: ${summary([totals])}`);
+		for (const reason of reasonsToSkip(setting)) console.log(`  skipped ${reason}`);
+		return totals;
+	} finally {
+		rmSync(scratch, { recursive: true, force: true });
+		watchdog.tell("tree-gone", scratch);
+	}
+}
+
+/** Runs the tests in the settings, one after the other. */
+export function runRootless(settings: readonly Rootless[] = allSettings, tests = defaultTests): Totals[] {
+	const existing = parts.filter((part) => existsSync(join(projectDirectory, part)));
+	using project = reachableProject(existing);
+	return settings.map((setting) => runSetting(setting, project.path, tests));
+}
+
+if (import.meta.main) {
+	const isSetting = (arg: string): arg is Rootless => Object.hasOwn(commands, arg);
+	const settings = process.argv.slice(2).filter(isSetting);
+	const tests = process.argv.slice(2).filter((arg) => !isSetting(arg));
+	const totals = runRootless(
+		settings.length > 0 ? settings : allSettings,
+		tests.length > 0 ? tests : defaultTests,
+	);
+	console.log(`\n${summary(totals)}`);
+	process.exitCode = totals.some(({ failed }) => failed > 0) ? 1 : 0;
+}
