@@ -141,8 +141,22 @@ function makeAs(
 	setUmask(umask);
 	const made = makeObject(directory, name, blueprint);
 	setUmask(0);
-	if (other) actAs(overlay.options.uid, overlay.options.gid);
+	if (other) {
+		actAs(overlay.options.uid, overlay.options.gid);
+		if (made >= 0) restoreGroupId(directory, name, blueprint.mode);
+	}
 	return made;
+}
+
+/**
+ * The kernel has taken the setgid bit off what a caller outside the group makes. The caller's other groups are not
+ * ours while we act as them, so the kernel under us may take off more.
+ */
+function restoreGroupId(directory: Fd, name: Name, asked: number): void {
+	if ((asked & S_IFMT) === S_IFDIR || (asked & S_ISGID) === 0) return;
+	check(stat(directory, name, PROBE));
+	const mode = view.getUint16(PROBE + statx.stxMode, true);
+	if ((mode & S_ISGID) === 0) check(changeMode(directory, name, (mode & MODE_BITS) | S_ISGID));
 }
 
 function makeObject(directory: Fd, name: Name, { mode, device, target }: Blueprint): number {
