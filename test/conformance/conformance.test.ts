@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { differences, snapshot } from "../harness/snapshot.ts";
 import { statementsLeftOut, whyLeftOut } from "./left-out.ts";
-import { type Cell, cellsOf, Place } from "./statement.ts";
+import { type Cell, cellsOf, placeAt } from "./statement.ts";
 import { subjects } from "./subjects.ts";
 import { LowerLayers, type Site, type Target, targets } from "./targets.ts";
 
@@ -21,7 +21,7 @@ beforeAll(() => {
 afterAll(() => lower[Symbol.dispose]());
 
 async function holds(cell: Cell, path: string): Promise<void> {
-	await cell.statement.check(new Place(path));
+	await cell.statement.check(placeAt(path));
 }
 
 /** In a read-only mount a statement that changes something must meet EROFS, and the tree stay as it is. */
@@ -29,7 +29,7 @@ async function isRefused(cell: Cell, path: string): Promise<void> {
 	const before = snapshot(path);
 	let outcome = "it succeeded";
 	try {
-		await cell.statement.check(new Place(path));
+		await cell.statement.check(placeAt(path));
 	} catch (error) {
 		outcome = String(error);
 	}
@@ -66,9 +66,10 @@ function tryOn(target: Target, tried: readonly Cell[]): void {
 }
 
 for (const target of targets) {
-	const tried = cells.filter(({ statement, origin }) =>
-		statement.isLong ? target.isThorough && origin !== "upper" : true,
-	);
+	const tried = cells.filter(({ statement, origin }) => {
+		if (!target.origins.includes(origin)) return false;
+		return !statement.isLong || (target.getsLong && origin === "lower");
+	});
 	describe(target.name, () => tryOn(target, tried));
 }
 

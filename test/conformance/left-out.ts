@@ -11,6 +11,8 @@ type Reasons = Readonly<Partial<Record<Trait | `${Trait}, ${Origin}`, string>>>;
 
 const prefixTooLong =
 	"a name of more than 251 bytes cannot be hidden by a file named after it with .wh. before it";
+const btrfsCountsOne = "btrfs gives every directory a link count of 1";
+const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused with EOPNOTSUPP";
 const hardLinksPart =
 	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
 
@@ -30,6 +32,11 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		".wh. whiteouts, merged": prefixTooLong,
 	},
 	"names: a symlink's target may be 4095 bytes long": { "on xfs": "xfs stores targets of up to 1023 bytes" },
+	"creating: new directories are empty and count two links, new files one": { "on btrfs": btrfsCountsOne },
+	"creating: O_TMPFILE makes a file without a name, which linkat can name": {
+		"libfuse before 3.17": noTmpfile,
+	},
+	"creating: O_TMPFILE with O_EXCL cannot be named": { "libfuse before 3.17": noTmpfile },
 	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
 };
 

@@ -16,21 +16,20 @@ export const origins = {
 export type Origin = keyof typeof origins;
 
 /** The directory a statement is about. */
-export class Place {
+export interface Place {
 	readonly path: string;
+	/** A path in it. */
+	at(...names: string[]): string;
+	/** A path in it whose last name is no text, one char code a byte. */
+	bytes(latin1: string): Buffer;
+}
 
-	constructor(path: string) {
-		this.path = path;
-	}
-
-	at(...names: string[]): string {
-		return [this.path, ...names].join("/");
-	}
-
-	/** A path whose last name is no text, one char code a byte. */
-	bytes(latin1: string): Buffer {
-		return Buffer.concat([Buffer.from(`${this.path}/`), Buffer.from(latin1, "latin1")]);
-	}
+export function placeAt(path: string): Place {
+	return {
+		path,
+		at: (...names) => [path, ...names].join("/"),
+		bytes: (latin1) => Buffer.concat([Buffer.from(`${path}/`), Buffer.from(latin1, "latin1")]),
+	};
 }
 
 export type Check = (place: Place) => void | Promise<void>;

@@ -1,10 +1,18 @@
 /** The table's statements, by subject. */
 
 import type { Subject } from "./statement.ts";
+import { callers } from "./subjects/callers.ts";
+import { creating } from "./subjects/creating.ts";
 import { names } from "./subjects/names.ts";
+import { setId } from "./subjects/set-id.ts";
+import { sticky } from "./subjects/sticky.ts";
 import { unlinked } from "./subjects/unlinked.ts";
 
 export const subjects: Readonly<Record<string, Subject>> = {
 	names,
+	creating,
+	callers,
+	sticky,
+	"set-id": setId,
 	unlinked,
 };

@@ -9,8 +9,8 @@ import { type DiskKind, mountDisk } from "../harness/disk.ts";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
-import { isCompiled, isKernel } from "../harness/program.ts";
-import { type Cell, layDown, layDownMerged } from "./statement.ts";
+import { isCompiled, isKernel, program } from "../harness/program.ts";
+import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
 
 /** A kind of target that a cell may be left out of: see left-out.ts. */
 export type Trait =
@@ -21,6 +21,7 @@ export type Trait =
 	| "on tmpfs"
 	| "on xfs"
 	| "on btrfs"
+	| "libfuse before 3.17"
 	| VariantName;
 
 interface Variant {
@@ -34,16 +35,22 @@ interface Variant {
 	readonly isReadOnly?: boolean;
 	/** What would be the upper layer is the topmost lower one. */
 	readonly hasNoUpper?: boolean;
+	/** Statements are tried on content from every origin, not only from below, where copy-up is needed. */
+	readonly isThorough?: boolean;
 	/** Kernel overlayfs cannot read what this variant writes. */
 	readonly isForeignToKernel?: boolean;
 }
 
 const variants = {
-	default: {},
+	default: { isThorough: true },
 	"timeout=0": { options: ["timeout=0"] },
 	"writeback=0": { options: ["writeback=0"] },
-	".wh. whiteouts": { environment: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" }, isForeignToKernel: true },
-	"layers on several devices": { lowerOn: ["tmpfs", "xfs"] },
+	".wh. whiteouts": {
+		environment: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" },
+		isThorough: true,
+		isForeignToKernel: true,
+	},
+	"layers on several devices": { lowerOn: ["tmpfs", "xfs"], isThorough: true },
 	"upper on ext4": { upperOn: "ext4" },
 	"upper on tmpfs": { upperOn: "tmpfs" },
 	"upper on xfs": { upperOn: "xfs" },
@@ -51,6 +58,7 @@ const variants = {
 	"without an upper layer": { hasNoUpper: true, isReadOnly: true },
 	ro: { options: ["ro"], isReadOnly: true },
 } as const satisfies Record<string, Variant>;
+const allOrigins: readonly Origin[] = ["lower", "upper", "merged", "layers"];
 type VariantName = keyof typeof variants;
 
 /** A target with the cells' content in place. */
@@ -64,8 +72,10 @@ export interface Target {
 	readonly traits: readonly Trait[];
 	readonly isReadOnly: boolean;
 	readonly isForeignToKernel: boolean;
+	/** Where the content of its cells comes from. */
+	readonly origins: readonly Origin[];
 	/** Gets the long statements too. */
-	readonly isThorough: boolean;
+	readonly getsLong: boolean;
 	prepare(cells: readonly Cell[], lower: LowerLayers): Promise<Site>;
 }
 
@@ -110,7 +120,9 @@ function plainDirectory(disk?: DiskKind): Target {
 		traits: ["plain", ...onDisk(disk)],
 		isReadOnly: false,
 		isForeignToKernel: false,
-		isThorough: disk === undefined,
+		// The others are laid down alike.
+		origins: ["lower", "layers"],
+		getsLong: disk === undefined,
 		async prepare(cells) {
 			return await inNewTree(async (tree) => {
 				const path = directoryOn(tree, "plain", disk);
@@ -152,7 +164,8 @@ const kernelOverlayfs: Target = {
 	traits: ["kernel"],
 	isReadOnly: false,
 	isForeignToKernel: false,
-	isThorough: true,
+	origins: allOrigins,
+	getsLong: true,
 	async prepare(cells, lower) {
 		return await inNewTree(async (tree) => {
 			const { path } = mountKernelOverlay(makeLayers(tree, cells, lower, {}));
@@ -161,15 +174,24 @@ const kernelOverlayfs: Target = {
 	},
 };
 
+/** What the installed libfuse does not pass on to the program. */
+function libfuseTraits(): Trait[] {
+	const { stdout } = Bun.spawnSync([program, "--version"]);
+	const [, major = "0", minor = "0"] = /FUSE library version:? (\d+)\.(\d+)/.exec(stdout.toString()) ?? [];
+	return Number(major) * 100 + Number(minor) < 317 ? ["libfuse before 3.17"] : [];
+}
+const traitsOfLibfuse = isKernel ? [] : libfuseTraits();
+
 function mounted(name: VariantName): Target {
 	const variant: Variant = variants[name];
 	const { options = [], environment = {}, isReadOnly = false, hasNoUpper = false } = variant;
 	return {
 		name: `the program, ${name}`,
-		traits: ["program", name, ...onDisk(variant.upperOn)],
+		traits: ["program", name, ...onDisk(variant.upperOn), ...traitsOfLibfuse],
 		isReadOnly,
 		isForeignToKernel: variant.isForeignToKernel ?? false,
-		isThorough: name === "default",
+		origins: variant.isThorough ? allOrigins : ["lower", "layers"],
+		getsLong: name === "default",
 		async prepare(cells, lower) {
 			return await inNewTree(async (tree) => {
 				const layers = makeLayers(tree, cells, lower, variant);
