@@ -29,7 +29,6 @@ const LARGEST_DESCRIPTORS = 32768;
 const SMALLEST_DESCRIPTORS = 32;
 const LARGEST_LISTINGS = 32 << 20;
 const HEX = 16;
-const CONTAINERS = 2;
 
 /** What is spoken with: libfuse's version, and that of the kernel protocol. Throws LibraryMissing. */
 export function libraryVersions(): { library: string; protocol: string } {
@@ -141,7 +140,6 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		inode32: options.inode32,
 		xattrs: options.xattrs,
 		acl: options.acl && supportsAcl(layers[0]!),
-		isolatesSecurity: options.xattrPermissions === CONTAINERS,
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors: Math.max(forCaches, SMALLEST_DESCRIPTORS),

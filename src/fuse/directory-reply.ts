@@ -12,6 +12,7 @@ import { measure } from "../overlay/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { numberOf } from "../overlay/readdir.ts";
+import { nameShown, surplus } from "../overlay/user-name.ts";
 import { REPLY, type Replies } from "./reply.ts";
 
 const SELF = store("." as ByteString);
@@ -68,7 +69,7 @@ export class DirectoryReply {
 			const slot = listing.slotAt(position++);
 			if (slot === -1) return;
 			if (!listing.isVisible(slot)) continue;
-			const entry = this.begin(listing.nameLength(slot));
+			const entry = this.begin(listing.nameLength(slot) - surplus(listing.name(slot)));
 			if (entry === 0) return;
 			if (this.plus) this.addWithAttributes(directory, listing, slot, entry);
 			else this.addPlain(directory, listing, slot, entry);
@@ -80,8 +81,7 @@ export class DirectoryReply {
 		const { inodes } = overlay;
 		numberOf(overlay, directory, listing, slot);
 		const type = overlay.identity?.hidesKinds ? DT_UNKNOWN : listing.type(slot);
-		const length = listing.nameLength(slot);
-		this.finish(entry, listing.name(slot), length, inodes.low, inodes.high, type, listing.cookie(slot));
+		this.finishNamed(entry, listing, slot, inodes.low, inodes.high, type);
 	}
 
 	private addWithAttributes(directory: Directory, listing: Listing, slot: Slot, entry: number): void {
@@ -95,10 +95,7 @@ export class DirectoryReply {
 		const { nodes } = overlay;
 		replies.writeEntry(this.end, node);
 		nodes.reference(node);
-		const length = listing.nameLength(slot);
-		const low = nodes.inodeLow(node);
-		const high = nodes.inodeHigh(node);
-		this.finish(entry, listing.name(slot), length, low, high, kindOf(STAT), listing.cookie(slot));
+		this.finishNamed(entry, listing, slot, nodes.inodeLow(node), nodes.inodeHigh(node), kindOf(STAT));
 	}
 
 	/**
@@ -126,6 +123,19 @@ export class DirectoryReply {
 		const header = this.plus ? fuseDirentplus.dirent : 0;
 		const size = header + ((fuseDirent.sizeof + length + 7) & ~7);
 		return this.end + size > this.limit ? 0 : this.end + header;
+	}
+
+	private finishNamed(
+		entry: number,
+		listing: Listing,
+		slot: Slot,
+		inodeLow: number,
+		inodeHigh: number,
+		type: number,
+	): void {
+		const name = listing.name(slot);
+		const length = listing.nameLength(slot) - surplus(name);
+		this.finish(entry, nameShown(name), length, inodeLow, inodeHigh, type, listing.cookie(slot));
 	}
 
 	private finish(

@@ -71,6 +71,8 @@ import {
 	nameAt,
 	opcode,
 	requestNode,
+	secondNameAt,
+	stringAt,
 } from "./request.ts";
 
 const PATH_MAX = 4096;
@@ -153,9 +155,8 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 
 		symlink() {
 			const parent = requestNode(overlay);
-			const name = nameAt(0);
-			const what = blueprintOf(S_IFLNK | 0o777, 0, behind(name));
-			replies.entry(create(overlay, parent, name, callerWith(0), what));
+			const what = blueprintOf(S_IFLNK | 0o777, 0, behind(stringAt(0)));
+			replies.entry(create(overlay, parent, nameAt(0), callerWith(0), what));
 		},
 
 		create() {
@@ -188,9 +189,8 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 			const parent = requestNode(overlay);
 			const newParent = knownNode(overlay, argument64(fuseRenameIn.newdir));
 			const flags = withFlags ? argument32(fuseRename2In.flags) : 0;
-			const name = nameAt(withFlags ? fuseRename2In.sizeof : fuseRenameIn.sizeof);
-			const newName = behind(name) as typeof name;
-			rename(overlay, parent, name, newParent, newName, flags);
+			const names = withFlags ? fuseRename2In.sizeof : fuseRenameIn.sizeof;
+			rename(overlay, parent, nameAt(names), newParent, secondNameAt(names), flags);
 			replies.success();
 		},
 
@@ -209,7 +209,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 		getxattr() {
 			const node = requestNode(overlay);
 			const size = Math.min(argument32(fuseGetxattrIn.size), REPLY_SIZE);
-			answerSized(size, readAttribute(overlay, node, nameAt(fuseGetxattrIn.sizeof), REPLY, size));
+			answerSized(size, readAttribute(overlay, node, stringAt(fuseGetxattrIn.sizeof), REPLY, size));
 		},
 
 		listxattr() {
@@ -219,7 +219,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 
 		setxattr() {
 			const node = requestNode(overlay);
-			const name = nameAt(fuseSetxattrIn.sizeof);
+			const name = stringAt(fuseSetxattrIn.sizeof);
 			const killsGroupId = (argument32(fuseSetxattrIn.setxattrFlags) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
 			const size = argument32(fuseSetxattrIn.size);
 			writeAttribute(overlay, node, name, behind(name), size, argument32(fuseSetxattrIn.flags), killsGroupId);
@@ -227,7 +227,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 		},
 
 		removexattr() {
-			deleteAttribute(overlay, requestNode(overlay), nameAt(0));
+			deleteAttribute(overlay, requestNode(overlay), stringAt(0));
 			replies.success();
 		},
 

@@ -8,6 +8,7 @@ import { fail } from "../native/libc/errno.ts";
 import { getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import { nameOnDisk, reserveName } from "../overlay/user-name.ts";
 
 /** The most data one WRITE carries. */
 export const LARGEST_WRITE = 1 << 20;
@@ -16,6 +17,8 @@ export const REQUEST_SIZE = LARGEST_WRITE + 4096;
 export const REQUEST: Offset = reserve(REQUEST_SIZE);
 /** Where an operation's own arguments begin. */
 export const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
+const NAME = reserveName();
+const SECOND_NAME = reserveName();
 
 export function opcode(): number {
 	return view.getUint32(REQUEST + fuseInHeader.opcode, true);
@@ -49,9 +52,19 @@ export function argument64(offset: number): number {
 	return getNumber(ARGUMENTS + offset);
 }
 
-/** The name that begins `offset` bytes into the operation's arguments. */
-export function nameAt(offset: number): Name {
+/** The string that begins `offset` bytes into the operation's arguments. */
+export function stringAt(offset: number): Name {
 	return (ARGUMENTS + offset) as Name;
+}
+
+/** The name of a file that begins `offset` bytes into the operation's arguments, as it is in the layers. */
+export function nameAt(offset: number): Name {
+	return nameOnDisk(stringAt(offset), NAME);
+}
+
+/** As {@link nameAt}, the one that follows the string there. */
+export function secondNameAt(offset: number): Name {
+	return nameOnDisk(behind(stringAt(offset)) as Name, SECOND_NAME);
 }
 
 /** What follows the NUL of a string. */

@@ -87,6 +87,11 @@ export class Identity {
 		this.warn = warn;
 	}
 
+	/** The layer keeps the `security` namespace apart, see attribute-name.ts. */
+	isolates(layer: number): boolean {
+		return this.attributes[layer] === CONTAINERS;
+	}
+
 	/** Turns the owner and mode of a `struct statx`, read from a name of layer `layer`, into those shown. */
 	show(layer: number, directory: Fd, name: Offset, stat: Offset): void {
 		this.applyOverride(layer, directory, name, stat);

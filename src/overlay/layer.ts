@@ -14,6 +14,7 @@ import {
 	ENOENT,
 	EPERM,
 	EXDEV,
+	FUSE_SUPER_MAGIC,
 	O_DIRECTORY,
 	O_NOATIME,
 	O_NOFOLLOW,
@@ -22,15 +23,17 @@ import {
 	RESOLVE_BENEATH,
 	RESOLVE_NO_SYMLINKS,
 	RESOLVE_NO_XDEV,
+	statfs,
 	statx,
 } from "../native/layout.ts";
 import { check } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, openResolved } from "../native/libc/file.ts";
-import { stat, statDescriptor } from "../native/libc/metadata.ts";
-import { type Offset, reserve, view } from "../native/memory.ts";
+import { stat, statDescriptor, statFileSystem } from "../native/libc/metadata.ts";
+import { getNumber, type Offset, reserve, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 
 const STAT = reserve(statx.sizeof);
+const FILE_SYSTEM = reserve(statfs.sizeof);
 const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 /** For a name that may itself be a symlink, which O_NOFOLLOW then opens. */
 const CONFINED_NAME = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
@@ -45,6 +48,8 @@ export class Layer {
 	readonly isolated: boolean;
 	/** Identifies the file system, as statx(2) gives it. */
 	readonly device: string;
+	/** Its file handles lead to the same files at the next mount; those of a FUSE file system are lost with its daemon. */
+	readonly keepsHandles: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
@@ -57,6 +62,8 @@ export class Layer {
 		this.root = root;
 		this.isolated = isolated;
 		check(statDescriptor(root, STAT));
+		check(statFileSystem(root, FILE_SYSTEM));
+		this.keepsHandles = getNumber(FILE_SYSTEM + statfs.fType) !== FUSE_SUPER_MAGIC;
 		this.device = `${view.getUint32(STAT + statx.stxDevMajor, true)}:${view.getUint32(STAT + statx.stxDevMinor, true)}`;
 	}
 

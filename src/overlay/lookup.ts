@@ -10,6 +10,7 @@ import { measure, NAME_MAX } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
+import { surplus } from "./user-name.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
@@ -32,8 +33,8 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	const { nodes } = overlay;
 	const directory = overlay.directory(parent);
 	const measured = measure(name);
-	if (measured.length > NAME_MAX) fail(ENAMETOOLONG);
-	if (isReserved(name) || directory.removed) return NO_NODE;
+	if (measured.length - surplus(name) > NAME_MAX) fail(ENAMETOOLONG);
+	if (measured.length > NAME_MAX || isReserved(name) || directory.removed) return NO_NODE;
 	const known = nodes.find(parent, name, measured);
 	if (known !== NO_NODE) {
 		const layer = nodes.layer(known);

@@ -1,8 +1,8 @@
 /**
  * Where a copied-up file came from, so that it keeps its inode number across mounts.
  *
- * With the privilege for it as kernel overlayfs keeps it: a file handle in `trusted.overlay.origin`. Otherwise as C
- * fuse-overlayfs does: the path in the lower layers and a NUL in `user.fuseoverlayfs.origin`. Both are read. Only the
+ * With the privilege for it as kernel overlayfs keeps it: a file handle in `trusted.overlay.origin`. Otherwise, and where
+ * the lower layer's file system has no handles that last, as C fuse-overlayfs does: the path in the lower layers and a NUL in `user.fuseoverlayfs.origin`. Both are read. Only the
  * inode number hangs on it, so whatever cannot be written or read is left out.
  * Source: Linux fs/overlayfs/overlayfs.h, struct ovl_fb; copy_up.c, ovl_encode_real_fh; namei.c, ovl_decode_real_fh.
  */
@@ -71,6 +71,7 @@ export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: 
 function openByHandle(layer: Layer, length: number): Fd {
 	const size = length - FB.sizeof;
 	if (
+		!layer.keepsHandles ||
 		size <= 0 ||
 		size > MAX_HANDLE_SZ ||
 		bytes[VALUE + FB.version] !== 0 ||
@@ -100,8 +101,10 @@ function readUuid(layer: Layer): void {
 export function writeOrigin(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
 	if (overlay.work?.trustedAttributes) {
 		const length = encodeHandle(overlay.layers[overlay.nodes.layer(node)]!, source);
-		if (length > 0) setAttribute(directory, name, KERNEL_ORIGIN, VALUE, length, 0);
-		return;
+		if (length > 0) {
+			setAttribute(directory, name, KERNEL_ORIGIN, VALUE, length, 0);
+			return;
+		}
 	}
 	const path = pathOf(overlay, node);
 	if (path.length + 1 >= VALUE_SIZE) return;
@@ -109,8 +112,9 @@ export function writeOrigin(overlay: Overlay, node: NodeId, source: Place, direc
 	setAttribute(directory, name, PATH_ORIGIN, VALUE, path.length + 1, 0);
 }
 
-/** Writes the lower object's `struct ovl_fb` to VALUE; returns its length, 0 where its file system has no handles. */
+/** Writes the lower object's `struct ovl_fb` to VALUE; returns its length, 0 where its file system has none that last. */
 function encodeHandle(layer: Layer, source: Place): number {
+	if (!layer.keepsHandles) return 0;
 	view.setUint32(HANDLE + fileHandle.handleBytes, MAX_HANDLE_SZ, true);
 	if (getHandle(source.directory, source.name, HANDLE, source.flags) < 0) return 0;
 	const size = view.getUint32(HANDLE + fileHandle.handleBytes, true);

@@ -40,8 +40,6 @@ export interface OverlayOptions {
 	readonly xattrs: boolean;
 	/** POSIX ACLs can be used through the mount. */
 	readonly acl: boolean;
-	/** `security.*` attributes are kept as `user.containers.override_security.*` (xattr_permissions=2). */
-	readonly isolatesSecurity: boolean;
 	/** The ids this process runs under. */
 	readonly uid: number;
 	readonly gid: number;

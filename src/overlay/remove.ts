@@ -1,6 +1,6 @@
 /** Removing names: unlink and rmdir. Source: Linux fs/overlayfs/dir.c, ovl_do_remove. */
 
-import { AT_REMOVEDIR, DT_DIR, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, statx } from "../native/layout.ts";
+import { AT_REMOVEDIR, DT_DIR, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV, statx } from "../native/layout.ts";
 import { moveName, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
@@ -12,7 +12,7 @@ import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { isReserved, placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
-import type { Workdir } from "./workdir.ts";
+import { removeTreeAt, type Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
 
@@ -98,7 +98,13 @@ function removeUpperDirectory(
 	}
 	if (overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
 	const temporary = work.temporaryName();
-	check(moveName(upper, name, work.fd, temporary, 0));
+	const moved = moveName(upper, name, work.fd, temporary, 0);
+	if (moved === -EXDEV) {
+		// Another overlay is the file system under us, and has lower content in the directory.
+		removeTreeAt(upper, name);
+		return;
+	}
+	check(moved);
 	work.removeTree(temporary);
 }
 

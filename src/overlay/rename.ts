@@ -41,7 +41,7 @@ import {
 	placeWhiteout,
 	removeWhiteoutFile,
 } from "./whiteout.ts";
-import type { Workdir } from "./workdir.ts";
+import { emptyDirectory, type Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
 
@@ -56,7 +56,7 @@ interface End {
 }
 
 /**
- * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT.
+ * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE; others, such as RENAME_WHITEOUT, are EINVAL.
  * Throws EXDEV for directories with lower content, ENOTEMPTY, EEXIST, EROFS and what renaming may.
  */
 export function rename(
@@ -69,6 +69,8 @@ export function rename(
 ): void {
 	const { nodes } = overlay;
 	const work = overlay.writable();
+	// A user's whiteout would be ours: it would hide what is below from another overlay above, not for it.
+	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) fail(EINVAL);
 	checkNewName(newName);
 	const node = lookupExisting(overlay, parent, name);
 	// Held until the end: the kernel need not know them.
@@ -117,7 +119,7 @@ function renameNodes(
 	const from = endOf(overlay, parent, name, node);
 	const to = endOf(overlay, newParent, newName, target);
 	if (exchange) exchangeNames(overlay, work, from, to);
-	else moveTo(overlay, work, from, to, (flags & RENAME_WHITEOUT) !== 0);
+	else moveTo(overlay, work, from, to);
 }
 
 function endOf(overlay: Overlay, parent: NodeId, name: Name, node: NodeId): End {
@@ -145,7 +147,7 @@ function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void 
 	if (directories.list(directories.get(target)).visible > 0) fail(ENOTEMPTY);
 }
 
-function moveTo(overlay: Overlay, work: Workdir, from: End, to: End, forceWhiteout: boolean): void {
+function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const { nodes } = overlay;
 	const isDirectory = nodes.kind(from.node) === DT_DIR;
 	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
@@ -153,9 +155,9 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End, forceWhiteo
 		overlay.keep(to.node);
 		if (isDirectory && overlay.isUpper(to.node)) clearUpper(overlay, work, to);
 	}
-	moveInUpper(overlay, work, from, to, from.below || forceWhiteout);
+	moveInUpper(overlay, work, from, to);
 	if (to.directory.isMerged) removeWhiteoutFile(to.directory.fds[0]!, to.name, measure(to.name).length);
-	noteRemoval(work, from.directory, from.name, from.below || forceWhiteout);
+	noteRemoval(work, from.directory, from.name, from.below);
 	noteArrival(overlay, work, to, from.node);
 	// A hard link may be known by another name than the one that was moved.
 	const isKnownByName = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
@@ -168,17 +170,17 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End, forceWhiteo
 }
 
 /** The renames on disk: at every moment the upper layer shows either the old tree or the new one. */
-function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End, whiteout: boolean): void {
+function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const fromFd = from.directory.fds[0]!;
 	const toFd = to.directory.fds[0]!;
 	const overWhiteout = to.node === NO_NODE && isWhiteoutName(toFd, to.name);
 	if (overlay.nodes.kind(from.node) === DT_DIR && overWhiteout) {
 		// A directory cannot replace the whiteout: they change places, and it stays where it is needed.
 		check(moveName(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE));
-		if (!whiteout) check(removeName(fromFd, from.name, 0));
+		if (!from.below) check(removeName(fromFd, from.name, 0));
 		return;
 	}
-	if (!whiteout) {
+	if (!from.below) {
 		check(moveName(fromFd, from.name, toFd, to.name, 0));
 		return;
 	}
@@ -214,7 +216,15 @@ function clearUpper(overlay: Overlay, work: Workdir, end: End): void {
 			close(fd);
 		}
 		copyAppearance(overlay, end.node, work.fd, temporary);
-		check(moveName(work.fd, temporary, upper, end.name, RENAME_EXCHANGE));
+		const exchanged = moveName(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
+		if (exchanged === -EXDEV) {
+			// Another overlay is the file system under us, and has lower content in the directory.
+			const own = overlay.directories.get(end.node).fds[0]!;
+			makeOpaque(work, own);
+			emptyDirectory(own);
+			return;
+		}
+		check(exchanged);
 	} finally {
 		work.removeTree(temporary);
 	}

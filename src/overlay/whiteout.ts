@@ -20,6 +20,7 @@ import {
 	ENOENT,
 	EOPNOTSUPP,
 	EPERM,
+	EXDEV,
 	O_CREAT,
 	O_NOFOLLOW,
 	O_WRONLY,
@@ -46,7 +47,8 @@ import {
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { NAME_MAX, startsWith } from "./name.ts";
-import type { Workdir } from "./workdir.ts";
+import { isKept } from "./user-name.ts";
+import { removeTreeAt, type Workdir } from "./workdir.ts";
 
 const PREFIX = ".wh." as ByteString;
 const OPAQUE_FILE = store(".wh..wh..opq" as ByteString);
@@ -77,12 +79,12 @@ export const IMPURE = 4;
 
 /** Whether a name is one of those that stand for something else in a layer: `.wh.*`. */
 export function isReserved(name: Name): boolean {
-	return bytes[name] === 0x2e && startsWith(name, PREFIX);
+	return bytes[name] === 0x2e && startsWith(name, PREFIX) && !isKept(name);
 }
 
-/** Whether the name is the marker file of an opaque directory, or kin to it: `.wh..wh.*`. */
+/** Whether the reserved name is the marker file of an opaque directory, or kin to it: `.wh..wh.*`. */
 export function isMarker(name: Name): boolean {
-	return startsWith(name, ".wh..wh." as ByteString);
+	return startsWith(name, ".wh..wh." as ByteString) && !isKept(hiddenName(name));
 }
 
 /** The name that a `.wh.NAME` hides. */
@@ -216,7 +218,13 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 	const temporary = work.temporaryName();
 	if (work.fileWhiteouts) {
 		placeWhiteoutFile(directory, name, length);
-		check(moveName(directory, name, work.fd, temporary, 0));
+		const moved = moveName(directory, name, work.fd, temporary, 0);
+		if (moved === -EXDEV) {
+			// Another overlay is the file system under us, and has lower content in the directory.
+			removeTreeAt(directory, name);
+			return;
+		}
+		check(moved);
 	} else {
 		check(linkWhiteout(work, work.fd, temporary));
 		const result = moveName(work.fd, temporary, directory, name, RENAME_EXCHANGE);

@@ -123,7 +123,8 @@ export class Workdir {
 	}
 }
 
-function removeTreeAt(directory: Fd, name: Name): void {
+/** Removes a file or a whole directory. */
+export function removeTreeAt(directory: Fd, name: Name): void {
 	const asFile = removeName(directory, name, 0);
 	if (asFile === 0 || asFile === -ENOENT) return;
 	const asDirectory = removeName(directory, name, AT_REMOVEDIR);
@@ -140,7 +141,7 @@ function removeTreeAt(directory: Fd, name: Name): void {
 }
 
 /** Removes everything in a directory; a subdirectory is emptied first and the reading begun again after it. */
-function emptyDirectory(directory: Fd): void {
+export function emptyDirectory(directory: Fd): void {
 	for (;;) {
 		check(seek(directory, 0, SEEK_SET));
 		const nested = removeFiles(directory);

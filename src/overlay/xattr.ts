@@ -1,7 +1,4 @@
-/**
- * Extended attributes through the mount. Those in which overlays keep their own marks are invisible and cannot be
- * set; with `xattr_permissions=2` the `security` namespace is kept apart under another name.
- */
+/** Extended attributes through the mount; some have another name in the layers, see attribute-name.ts. */
 
 import {
 	DT_LNK,
@@ -29,6 +26,7 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import { attributeOnDisk, attributeShown } from "./attribute-name.ts";
 import { changeAttributes, readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Layer } from "./layer.ts";
@@ -36,22 +34,12 @@ import { startsWith } from "./name.ts";
 import type { NodeId } from "./node.ts";
 import type { Overlay, Place } from "./overlay.ts";
 
-const INTERNAL = [
-	"trusted.overlay.",
-	"user.overlay.",
-	"trusted.fuseoverlayfs.",
-	"user.fuseoverlayfs.",
-	"security.fuseoverlayfs.",
-	"user.containers.override_",
-];
 const TRUSTED = "trusted.";
-const SECURITY = "security.";
-const ISOLATED_SECURITY = "user.containers.override_security.";
 const ACL_PREFIX = "system.posix_acl_" as ByteString;
 
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
-const STORED_NAME = reserve(XATTR_NAME_MAX + ISOLATED_SECURITY.length + 1);
+const STORED_NAME = reserve(XATTR_NAME_MAX + 1);
 
 /** Reads a value into `target`; returns its length, or with `size` 0 the length alone. Throws ENODATA, ERANGE. */
 export function readAttribute(
@@ -62,14 +50,14 @@ export function readAttribute(
 	size: number,
 ): number {
 	requireSupport(overlay, attribute);
-	const stored = storedName(overlay, attribute) ?? fail(ENODATA);
+	const stored = storedName(overlay, node, attribute);
 	const place = overlay.locate(node);
 	return check(getAttribute(place.directory, place.name, stored, target, size));
 }
 
 /**
  * Sets a value; copies the node up first. `flags`: XATTR_CREATE, XATTR_REPLACE. `killsGroupId`: setting this ACL
- * takes the sgid bit away, because its caller is not of the file's group. Throws EPERM for internal names.
+ * takes the sgid bit away, because its caller is not of the file's group.
  */
 export function writeAttribute(
 	overlay: Overlay,
@@ -81,9 +69,8 @@ export function writeAttribute(
 	killsGroupId: boolean,
 ): void {
 	requireSupport(overlay, attribute);
-	if (storedName(overlay, attribute) === undefined) fail(EPERM);
 	copyUp(overlay, node);
-	const stored = storedName(overlay, attribute)!;
+	const stored = storedName(overlay, node, attribute);
 	const place = overlay.locate(node);
 	check(setAttribute(place.directory, place.name, stored, value, size, flags));
 	if (killsGroupId) dropGroupId(overlay, node);
@@ -117,15 +104,14 @@ function dropGroupId(overlay: Overlay, node: NodeId): void {
 export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offset): void {
 	requireSupport(overlay, attribute);
 	overlay.writable();
-	const stored = storedName(overlay, attribute) ?? fail(ENODATA);
 	if (!overlay.isUpper(node)) {
 		// Nothing is copied up for what is not there.
 		const before = overlay.locate(node);
-		check(getAttribute(before.directory, before.name, stored, VALUE, 0));
+		check(getAttribute(before.directory, before.name, storedName(overlay, node, attribute), VALUE, 0));
 		copyUp(overlay, node);
 	}
 	const place = overlay.locate(node);
-	check(removeAttribute(place.directory, place.name, storedName(overlay, attribute)!));
+	check(removeAttribute(place.directory, place.name, storedName(overlay, node, attribute)));
 }
 
 /**
@@ -146,7 +132,7 @@ export function listNames(
 	check(listed);
 	let written = 0;
 	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1) {
-		const shown = shownName(overlay, at);
+		const shown = shownName(overlay, node, at);
 		if (shown === undefined || (!trusted && shown.startsWith(TRUSTED))) continue;
 		if (size !== 0) {
 			if (written + shown.length + 1 > size) fail(ERANGE);
@@ -170,15 +156,15 @@ export function copyAttributes(
 		if (listed !== 0 && listed !== -EOPNOTSUPP) fail(-listed);
 		return;
 	}
+	const isolated = overlay.identity?.isolates(overlay.nodes.layer(node)) ?? false;
 	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1) {
-		const text = readString(at);
-		const isolated = text.startsWith(ISOLATED_SECURITY);
-		if (isInternal(text) && !isolated) continue;
+		const shown = attributeShown(readString(at), isolated);
+		if (shown === undefined) continue;
 		const length = getAttribute(source.directory, source.name, at, VALUE, XATTR_SIZE_MAX);
 		if (length === -ENODATA) continue;
 		check(length);
-		const result = setAttribute(directory, name, at, VALUE, length, 0);
-		if (result < 0 && !canDoWithout(overlay, node, text, -result)) fail(-result);
+		const result = setAttribute(directory, name, nameInLayer(overlay, 0, shown), VALUE, length, 0);
+		if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
 	}
 }
 
@@ -192,29 +178,24 @@ function canDoWithout(overlay: Overlay, node: NodeId, name: string, error: numbe
 	);
 }
 
-function isInternal(name: string): boolean {
-	return INTERNAL.some((prefix) => name.startsWith(prefix));
+/** Where a node's attribute is kept on disk. Scratch memory. Throws ERANGE for a name that is too long there. */
+function storedName(overlay: Overlay, node: NodeId, attribute: Offset): Offset {
+	return nameInLayer(overlay, overlay.nodes.layer(node), readString(attribute));
 }
 
-/** Where an attribute is kept on disk; undefined for names that users may not have. Scratch memory. */
-function storedName(overlay: Overlay, attribute: Offset): Offset | undefined {
-	const name = readString(attribute);
-	if (isInternal(name)) return undefined;
-	if (!overlay.options.isolatesSecurity || !name.startsWith(SECURITY)) return attribute;
-	writeString(STORED_NAME, (ISOLATED_SECURITY + name.slice(SECURITY.length)) as ByteString);
+function nameInLayer(overlay: Overlay, layer: number, name: string): Offset {
+	const stored = attributeOnDisk(name, overlay.identity?.isolates(layer) ?? false);
+	if (stored.length > XATTR_NAME_MAX) fail(ERANGE);
+	writeString(STORED_NAME, stored as ByteString);
 	return STORED_NAME;
 }
 
 /** The name users see for one on disk; undefined for hidden ones. */
-function shownName(overlay: Overlay, stored: Offset): ByteString | undefined {
-	const name = readString(stored);
-	if (overlay.options.isolatesSecurity) {
-		if (name.startsWith(ISOLATED_SECURITY))
-			return (SECURITY + name.slice(ISOLATED_SECURITY.length)) as ByteString;
-		if (name.startsWith(SECURITY)) return undefined;
-	}
-	const isForeignAcl = !overlay.options.acl && name.startsWith(ACL_PREFIX);
-	return isForeignAcl || isInternal(name) ? undefined : name;
+function shownName(overlay: Overlay, node: NodeId, stored: Offset): ByteString | undefined {
+	const isolated = overlay.identity?.isolates(overlay.nodes.layer(node)) ?? false;
+	const name = attributeShown(readString(stored), isolated);
+	const isForeignAcl = !overlay.options.acl && name?.startsWith(ACL_PREFIX);
+	return isForeignAcl ? undefined : (name as ByteString | undefined);
 }
 
 const ACL_ACCESS = store("system.posix_acl_access" as ByteString);

@@ -19,6 +19,14 @@ describe("reserved names", () => {
 		expect(readString(hiddenName(named(name)))).toBe(hidden as ByteString);
 	});
 
+	it("a user's `.wh.NAME` in its other form is none, and can be hidden like others", () => {
+		expect(isReserved(named(".wh..wh.+x"))).toBeFalse();
+		const whiteout = named(".wh..wh..wh.+x");
+		expect([isReserved(whiteout), isMarker(whiteout), readString(hiddenName(whiteout))] as unknown[]).toEqual(
+			[true, false, ".wh..wh.+x"],
+		);
+	});
+
 	it.each([".", "..", ".w", ".wh", ".whx", ".wH.x", "wh.x", "x.wh.y", "..wh.x", "", "name"])(
 		"%p is a name like others",
 		(name) => {

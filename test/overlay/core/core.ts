@@ -83,7 +83,6 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		inode32: false,
 		xattrs: true,
 		acl: true,
-		isolatesSecurity: asked.xattrPermissions === 2,
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors: 1024,

@@ -171,12 +171,11 @@ describe.each(cacheModes)("with %s", (_, options) => {
 		expect([core.read("moved/e/f"), core.names("moved/e")]).toEqual(["F", ["f", "new"]]);
 	});
 
-	test("RENAME_WHITEOUT leaves a whiteout in any case", () => {
-		using core = openCore([{}], { upper: { a: "a" }, options });
-		core.rename("a", "b", RENAME_WHITEOUT);
-		expect([core.isWhiteout("a"), core.names()]).toEqual([true, ["b"]]);
-		core.create("a", "new");
-		expect(core.names()).toEqual(["a", "b"]);
+	test("RENAME_WHITEOUT is refused: whiteouts are not for users to make", () => {
+		using core = openCore([{ a: "a" }], { upper: { u: "u" }, options });
+		expect(errnoOf(() => core.rename("a", "b", RENAME_WHITEOUT))).toBe("EINVAL");
+		expect(errnoOf(() => core.rename("u", "b", RENAME_WHITEOUT))).toBe("EINVAL");
+		expect([core.names(), core.upperNames()]).toEqual([["a", "u"], ["u"]]);
 	});
 
 	test("onto a file that is held: it goes on, without a name", () => {

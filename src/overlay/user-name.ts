@@ -1,0 +1,48 @@
+/**
+ * Names `.wh.*` that users of the mount make: another overlay above this one does, with its layers here. In a layer
+ * such a name is a whiteout, so a user's `.wh.NAME` is kept as `.wh..wh.+NAME`. Other overlays take that for a
+ * whiteout of `.wh.+NAME`, which hides nothing, and tools for images take it for a note that is none of theirs.
+ */
+
+import { bytes, copy, lengthOf, type Name, type Offset, reserve, writeString } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
+import { startsWith } from "./name.ts";
+
+const RESERVED = ".wh." as ByteString;
+const KEPT = ".wh..wh.+" as ByteString;
+const PATH_MAX = 4096;
+
+/** Memory for one name on disk; a rename has two at a time. */
+export function reserveName(): Offset {
+	return reserve(PATH_MAX + KEPT.length + 1);
+}
+
+const SHOWN = reserveName();
+
+/** Whether a name of a layer is one that a user gave, and kept in another form. */
+export function isKept(name: Name): boolean {
+	return startsWith(name, KEPT);
+}
+
+/** A user's name as it is in the layers: itself, or its other form in `target`. */
+export function nameOnDisk(name: Name, target: Offset): Name {
+	if (bytes[name] !== 0x2e || !startsWith(name, RESERVED)) return name;
+	return exchangePrefix(name, RESERVED, KEPT, target);
+}
+
+/** A name of a layer as users see it. Scratch memory. */
+export function nameShown(name: Name): Name {
+	if (bytes[name] !== 0x2e || !isKept(name)) return name;
+	return exchangePrefix(name, KEPT, RESERVED, SHOWN);
+}
+
+/** How much longer a name is in its layer than users see it. */
+export function surplus(name: Name): number {
+	return bytes[name] === 0x2e && isKept(name) ? KEPT.length - RESERVED.length : 0;
+}
+
+function exchangePrefix(name: Name, from: ByteString, to: ByteString, target: Offset): Name {
+	writeString(target, to);
+	copy(target + to.length, name + from.length, lengthOf(name) - from.length + 1);
+	return target as Name;
+}
