@@ -75,15 +75,24 @@ export function daemonsOf(run: string): number[] {
 		.filter((name) => /^\d+$/.test(name))
 		.filter((pid) => {
 			try {
-				const isZombie = /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
-				return (
-					!isZombie && readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${markerVariable}=${run}`)
-				);
+				const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+				return environment.includes(`${markerVariable}=${run}`) && isRunning(Number(pid));
 			} catch {
 				return false; // It has left meanwhile.
 			}
 		})
 		.map(Number);
+}
+
+/** False only once the process has let go of all it had open. */
+function isRunning(pid: number): boolean {
+	try {
+		// The first thread may be one already while others still end.
+		const isZombie = /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+		return !isZombie || readdirSync(`/proc/${pid}/task`).length > 1;
+	} catch {
+		return false;
+	}
 }
 
 /** Resolves when `condition` holds; rejects with `complaint` when patience ends before. */
@@ -188,11 +197,12 @@ export class OverlayMount implements AsyncDisposable {
 	}
 
 	async #unmount(): Promise<void> {
+		const { daemons } = this;
 		const { exitCode, stderr } = await runProgram([this.path], { program: "umount" });
 		try {
 			if (exitCode !== 0) throw new Error(`umount: ${stderr}`);
 			await until(
-				() => this.daemons.length === 0,
+				() => !daemons.some(isRunning) && this.daemons.length === 0,
 				`the daemon stays after the unmount; its log:\n${this.log}`,
 			);
 		} finally {
