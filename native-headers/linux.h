@@ -490,6 +490,8 @@ struct rlimit {
 #define SYS_getdents64 61
 #define SYS_setresuid 147
 #define SYS_setresgid 149
+#define SYS_capget 90
+#define SYS_capset 91
 #define SYS_setfsuid 151
 #define SYS_setfsgid 152
 #define SYS_setgroups 159
@@ -502,6 +504,8 @@ struct rlimit {
 #define SYS_setgroups 116
 #define SYS_setresuid 117
 #define SYS_setresgid 119
+#define SYS_capget 125
+#define SYS_capset 126
 #define SYS_setfsuid 122
 #define SYS_setfsgid 123
 #define SYS_gettid 186
@@ -524,3 +528,17 @@ struct rlimit {
 #define SYS_getxattrat 464
 #define SYS_listxattrat 465
 #define SYS_removexattrat 466
+
+/* capget(2), capset(2) */
+struct __user_cap_header_struct {
+	uint32_t version;
+	int pid;
+};
+
+struct __user_cap_data_struct {
+	uint32_t effective;
+	uint32_t permitted;
+	uint32_t inheritable;
+};
+
+#define _LINUX_CAPABILITY_VERSION_3 0x20080522

@@ -5,7 +5,13 @@ import { Dispatcher } from "./fuse/dispatch.ts";
 import { MountFailed, Session, SIGNALS } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import type { Log } from "./log.ts";
-import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, PROC_SUPER_MAGIC } from "./native/layout.ts";
+import {
+	CAP_SYS_ADMIN,
+	FUSE_KERNEL_MINOR_VERSION,
+	FUSE_KERNEL_VERSION,
+	PROC_SUPER_MAGIC,
+} from "./native/layout.ts";
+import { hasCapability } from "./native/libc/capabilities.ts";
 import {
 	blockSignals,
 	captureStandardError,
@@ -64,10 +70,15 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,
-		{ timeout: options.timeout, fsync: options.fsync, writeback: options.writeback },
+		{ timeout: options.timeout, fsync: options.fsync },
 		log,
 	);
-	const features = { writeback: options.writeback, acl: overlay.options.acl, maxWrite: options.maxWrite };
+	const features = {
+		writeback: options.writeback,
+		passthrough: passesThrough(options, overlay),
+		acl: overlay.options.acl,
+		maxWrite: options.maxWrite,
+	};
 	const session = mountSession(options, (argument) => {
 		messages.length = 0;
 		const attempt = new Session(libfuse, argument, dispatcher, overlay, jobs, log);
@@ -145,6 +156,25 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		largestDescriptors: Math.max(forCaches, SMALLEST_DESCRIPTORS),
 		largestListings: LARGEST_LISTINGS,
 	});
+}
+
+/**
+ * Whether to ask the kernel for passthrough: where that is permitted, and its copy of a layer's mount keeps access times
+ * as they are. Set-id bits kept in an attribute would not be taken away from a file written to behind our back.
+ */
+function passesThrough(options: MountOptions, overlay: Overlay): boolean {
+	if (options.passthrough === "off" || options.xattrPermissions !== 0) return false;
+	if (!overlay.layers.every((layer) => layer.isolated)) return false;
+	if (!hasCapability(CAP_SYS_ADMIN) || !isInitialUserNamespace()) return false;
+	return options.passthrough === "on" || !overlay.layers.some((layer) => layer.isStacked);
+}
+
+function isInitialUserNamespace(): boolean {
+	try {
+		return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
+	} catch {
+		return false;
+	}
 }
 
 /** The mountpoint as libfuse takes it, once it is known to be one. */

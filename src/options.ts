@@ -88,8 +88,11 @@ export interface MountOptions {
 	readonly kernelOptions: readonly KernelOption[];
 	/** Write whiteouts as `.wh.NAME` files without trying character devices first. Default: false. */
 	readonly fileWhiteouts: boolean;
-	/** Accepted for compatibility: the kernel never reads and writes the real files by itself. Default: true. */
-	readonly passthrough: boolean;
+	/**
+	 * Let the kernel read and write the real files by itself (Linux 6.9, CAP_SYS_ADMIN outside of user namespaces), which
+	 * excludes `writeback`. `on`: wherever it can; `auto`: unless a layer is on a stacked file system. Default: "auto".
+	 */
+	readonly passthrough: "auto" | "on" | "off";
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;
 }
@@ -121,6 +124,6 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	maxWrite: undefined,
 	kernelOptions: Object.freeze([]),
 	fileWhiteouts: false,
-	passthrough: true,
+	passthrough: "auto",
 	logFile: undefined,
 });

@@ -14,7 +14,7 @@ export function parseEnvironment(environment: Environment): EnvironmentOptions {
 	const logFile = environment.FUSE_OVERLAYFS_DEBUG_LOG;
 	return {
 		fileWhiteouts: environment.FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT !== undefined,
-		passthrough: environment.FUSE_OVERLAYFS_NO_PASSTHROUGH === undefined,
+		passthrough: environment.FUSE_OVERLAYFS_NO_PASSTHROUGH === undefined ? "auto" : "off",
 		logFile: logFile ? (Buffer.from(logFile, "utf8").toString("latin1") as ByteString) : undefined,
 	};
 }

@@ -103,6 +103,9 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 		writeback: boolean((draft, value) => {
 			draft.writeback = value;
 		}),
+		passthrough: valued("auto|on|off", (draft, value, option) => {
+			draft.passthrough = parseChoice(option, value, ["auto", "on", "off"]);
+		}),
 		threaded: boolean((draft, value) => {
 			draft.threaded = value;
 		}),

@@ -55,7 +55,7 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { DirectoryReply } from "./directory-reply.ts";
 import type { Context } from "./dispatch.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
-import { ARGUMENTS, argument32, argument64, callerUid, knownNode, requestNode } from "./request.ts";
+import { ARGUMENTS, argument32, argument64, callerUid, kernelId, knownNode, requestNode } from "./request.ts";
 
 /** A long copy keeps others waiting: the caller asks again for the rest. */
 const LARGEST_COPY = 16 << 20;
@@ -78,7 +78,7 @@ const CONTROLS: ReadonlyMap<number, InodeControl> = new Map([
 ]);
 const CONTROL = reserve(64);
 
-export function dataOperations({ overlay, replies, options, notifications, resume, log }: Context) {
+export function dataOperations({ overlay, replies, options, agreed, notifications, resume, log }: Context) {
 	const directories = new DirectoryReply(overlay, replies);
 
 	return {
@@ -96,7 +96,7 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 			const fd = overlay.files.writable(node);
 			const size = argument32(fuseWriteIn.size);
 			const position = argument64(fuseWriteIn.offset);
-			const cached = (argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_CACHE) !== 0;
+			const cached = agreed.writeback && (argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_CACHE) !== 0;
 			// With its write cache the kernel has set the modification time when the caller wrote, and tells it by SETATTR.
 			const times = cached ? modificationTime(fd) : undefined;
 			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position);
@@ -170,7 +170,7 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 		copyFileRange() {
 			const { offIn, nodeidOut, offOut, len, flags } = fuseCopyFileRangeIn;
 			if (argument64(flags) !== 0) fail(EINVAL);
-			const target = knownNode(overlay, argument64(nodeidOut));
+			const target = knownNode(overlay, ARGUMENTS + nodeidOut);
 			const source = requestNode(overlay);
 			copyUp(overlay, target);
 			killPrivilegesForCaller(target);
@@ -185,7 +185,7 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 			const offset = argument64(fuseLseekIn.offset);
 			const whence = argument32(fuseLseekIn.whence);
 			const isFile = overlay.nodes.kind(node) === DT_REG;
-			if (!isFile || !options.writeback || overlay.work === undefined) {
+			if (!isFile || !agreed.writeback || overlay.work === undefined) {
 				const position = check(seek(descriptorFor(overlay, node, EINVAL), offset, whence));
 				setNumber(REPLY + fuseLseekOut.offset, position);
 				replies.bytes(REPLY, fuseLseekOut.sizeof);
@@ -193,7 +193,7 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 			}
 			// What the kernel has gathered and not written yet would pass for a hole.
 			const request = replies.takeRequest();
-			notifications.flushPages(node, offset, () => {
+			notifications.flushPages(kernelId(overlay, node), offset, () => {
 				resume("lseek", request, () => {
 					const position = check(seek(overlay.files.readable(node), offset, whence));
 					setNumber(REPLY + fuseLseekOut.offset, position);
@@ -205,7 +205,8 @@ export function dataOperations({ overlay, replies, options, notifications, resum
 
 	/** These requests do not say whether the caller may leave set-id bits; root may, as far as can be told. */
 	function killPrivilegesForCaller(node: NodeId): void {
-		if (callerUid() !== 0 && killPrivileges(overlay, node)) notifications.invalidateAttributes(node);
+		if (callerUid() !== 0 && killPrivileges(overlay, node))
+			notifications.invalidateAttributes(kernelId(overlay, node));
 	}
 
 	/** Answers once the data is on the disk; others are served meanwhile. */

@@ -2,7 +2,7 @@
 
 import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
 import { Errno } from "../native/libc/errno.ts";
-import { bytes, copy, getNumber, type Name, setNumber, store, view } from "../native/memory.ts";
+import { bytes, copy, type Name, setNumber, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { STAT } from "../overlay/attributes.ts";
 import type { Directory } from "../overlay/directory.ts";
@@ -14,6 +14,7 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { numberOf } from "../overlay/readdir.ts";
 import { nameShown, surplus } from "../overlay/user-name.ts";
 import { REPLY, type Replies } from "./reply.ts";
+import { nodeOfId } from "./request.ts";
 
 const SELF = store("." as ByteString);
 const PARENT = store(".." as ByteString);
@@ -161,8 +162,8 @@ export class DirectoryReply {
 	/** Nobody has read the answer: the kernel does not hold the nodes in it. */
 	private takeBack(): void {
 		for (let at = REPLY; at < this.end; ) {
-			const node = getNumber(at + fuseEntryOut.nodeid);
-			if (node !== 0) this.overlay.nodes.forget(node as NodeId, 1);
+			const node = nodeOfId(at + fuseEntryOut.nodeid);
+			if (node !== 0) this.overlay.nodes.forget(node, 1);
 			const length = view.getUint32(at + fuseDirentplus.dirent + fuseDirent.namelen, true);
 			at += fuseDirentplus.dirent + ((fuseDirent.name + length + 7) & ~7);
 		}

@@ -14,18 +14,19 @@ import { Deferred } from "../overlay/job.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { dataOperations } from "./data-operations.ts";
+import type { Agreement } from "./handshake.ts";
 import { namespaceOperations } from "./namespace-operations.ts";
 import { Notifications } from "./notify.ts";
+import { openOperations } from "./open-operations.ts";
+import { Passthrough } from "./passthrough.ts";
 import { Replies } from "./reply.ts";
-import { ARGUMENTS, argument32, argument64, REQUEST } from "./request.ts";
+import { ARGUMENTS, argument32, argument64, kernelId, nodeOfId, REQUEST } from "./request.ts";
 
 export interface DispatchOptions {
 	/** Seconds the kernel may keep names and attributes. */
 	readonly timeout: number;
 	/** Sync requests reach the disk. */
 	readonly fsync: boolean;
-	/** The kernel gathers writes: it may have data that the files do not have yet. */
-	readonly writeback: boolean;
 }
 
 /** What an operation needs to do its work. */
@@ -33,6 +34,10 @@ export interface Context {
 	readonly overlay: Overlay;
 	readonly replies: Replies;
 	readonly options: DispatchOptions;
+	/** What was settled with the kernel. */
+	readonly agreed: Agreement;
+	/** Used where `agreed.passthrough`. */
+	readonly passthrough: Passthrough;
 	readonly notifications: Notifications;
 	/** Goes on with a request that was taken out of `replies`, guarded as it was before. */
 	readonly resume: (name: string, request: FuseRequest, rest: () => void) => void;
@@ -47,6 +52,8 @@ export class Dispatcher {
 	/** Requests handled, for statistics. */
 	handled = 0;
 	readonly notifications: Notifications;
+	/** To be replaced by what INIT settles. */
+	readonly agreed: Agreement = { writeback: false, passthrough: false };
 	private readonly context: Context;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
 	/** Messages that may go on, oldest first. */
@@ -56,8 +63,14 @@ export class Dispatcher {
 		const replies = new Replies(libfuse, overlay, options.timeout);
 		this.notifications = new Notifications(overlay.jobs);
 		const resume: Context["resume"] = (name, request, rest) => this.run(name, request, rest);
-		this.context = { overlay, replies, options, notifications: this.notifications, resume, log };
-		const operations = { ...namespaceOperations(this.context), ...dataOperations(this.context) };
+		const { agreed, notifications } = this;
+		const passthrough = new Passthrough(overlay, notifications);
+		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
+		const operations = {
+			...namespaceOperations(this.context),
+			...openOperations(this.context),
+			...dataOperations(this.context),
+		};
 		const handlers = new Map<Operation, Handler>();
 		for (const [name, operation] of Object.entries(operations)) {
 			handlers.set(name as Operation, this.guarded(name, operation));
@@ -74,9 +87,9 @@ export class Dispatcher {
 		this.handlers = handlers;
 		overlay.onIdle = (node) => this.wake(node);
 		overlay.onParted = (node, directory) => {
-			this.notifications.invalidateAttributes(node);
+			this.notifications.invalidateAttributes(kernelId(overlay, node));
 			// The kernel keeps listings of directories, with inode numbers.
-			this.notifications.flushPages(directory, 0, () => {});
+			this.notifications.flushPages(kernelId(overlay, directory), 0, () => {});
 		};
 	}
 
@@ -147,10 +160,7 @@ export class Dispatcher {
 
 	private forget(): void {
 		const { overlay, replies } = this.context;
-		overlay.nodes.forget(
-			getNumber(REQUEST + fuseInHeader.nodeid) as NodeId,
-			argument64(fuseForgetIn.nlookup),
-		);
+		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), argument64(fuseForgetIn.nlookup));
 		replies.none();
 	}
 
@@ -159,8 +169,7 @@ export class Dispatcher {
 		const count = argument32(fuseBatchForgetIn.count);
 		for (let index = 0; index < count; index++) {
 			const at = ARGUMENTS + fuseBatchForgetIn.sizeof + index * fuseForgetOne.sizeof;
-			const node = getNumber(at + fuseForgetOne.nodeid) as NodeId;
-			overlay.nodes.forget(node, getNumber(at + fuseForgetOne.nlookup));
+			overlay.nodes.forget(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup));
 		}
 		replies.none();
 	}
@@ -168,7 +177,7 @@ export class Dispatcher {
 
 /** The node and, where the message ends in one, the name; for messages to people. */
 function describeRequest(): string {
-	const node = getNumber(REQUEST + fuseInHeader.nodeid);
+	const node = nodeOfId(REQUEST + fuseInHeader.nodeid);
 	const size = getNumber(REQUEST + fuseInHeader.len) % 2 ** 32;
 	const text = size > fuseInHeader.sizeof && size < 512 ? display(readString(ARGUMENTS)) : "";
 	return `node ${node}${text === "" ? "" : ` "${text}"`}`;

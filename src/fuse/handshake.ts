@@ -10,6 +10,7 @@ import {
 	EPROTO,
 	FUSE_ASYNC_DIO,
 	FUSE_ASYNC_READ,
+	FUSE_ATOMIC_O_TRUNC,
 	FUSE_BIG_WRITES,
 	FUSE_CACHE_SYMLINKS,
 	FUSE_DO_READDIRPLUS,
@@ -24,6 +25,7 @@ import {
 	FUSE_NO_OPEN_SUPPORT,
 	FUSE_NO_OPENDIR_SUPPORT,
 	FUSE_PARALLEL_DIROPS,
+	FUSE_PASSTHROUGH,
 	FUSE_POSIX_ACL,
 	FUSE_READDIRPLUS_AUTO,
 	FUSE_SETXATTR_EXT,
@@ -41,13 +43,25 @@ import { ARGUMENTS, LARGEST_WRITE, opcode, REQUEST } from "./request.ts";
 export interface Features {
 	/** The kernel gathers writes in its page cache. */
 	readonly writeback: boolean;
+	/** The kernel reads and writes the real files itself, where it can; excludes `writeback`. */
+	readonly passthrough: boolean;
 	/** POSIX ACLs. */
 	readonly acl: boolean;
 	/** Largest WRITE in bytes. */
 	readonly maxWrite: number | undefined;
 }
 
+/** What was settled with the kernel. */
+export interface Agreement {
+	/** The kernel gathers writes: it may have data that the files do not have yet. */
+	writeback: boolean;
+	/** Files are opened by OPEN, and passed through where that can be. */
+	passthrough: boolean;
+}
+
 const PAGE = 4096;
+/** Layers are on plain file systems only, so that other stacked file systems can stand on this one. */
+const STACK_DEPTH = 1;
 /** Requests the kernel may have under way in the background: read-ahead and writeback. */
 const MAX_BACKGROUND = 64;
 const SMALLEST_WRITE = PAGE;
@@ -84,10 +98,11 @@ export class HandshakeFailed extends Error {
 }
 
 /**
- * Answers the INIT message that was read from `fd` into the place of a request; false if the mount is gone already.
- * Throws HandshakeFailed for another message or a kernel that lacks what is needed.
+ * Answers the INIT message that was read from `fd` into the place of a request, and notes in `agreed` what was
+ * settled; false if the mount is gone already. Throws HandshakeFailed for another message or a kernel that lacks what is
+ * needed.
  */
-export function answerInit(fd: Fd, features: Features): boolean {
+export function answerInit(fd: Fd, features: Features, agreed: Agreement): boolean {
 	if (opcode() !== FUSE_INIT)
 		throw new HandshakeFailed("the kernel did not begin with INIT: is this mount in use already?");
 	const major = view.getUint32(ARGUMENTS + fuseInitIn.major, true);
@@ -100,8 +115,12 @@ export function answerInit(fd: Fd, features: Features): boolean {
 	}
 	bytes.fill(0, ANSWER, ANSWER + fuseOutHeader.sizeof + fuseInitOut.sizeof);
 	const out = ANSWER + fuseOutHeader.sizeof;
+	agreed.passthrough = features.passthrough && has(offered, FUSE_PASSTHROUGH);
+	agreed.writeback = features.writeback && !agreed.passthrough && has(offered, FUSE_WRITEBACK_CACHE);
 	const taken = WANTED.concat(
-		features.writeback ? [FUSE_WRITEBACK_CACHE] : [],
+		// To cut a file at its opening, so that copy-up spares what is cut off.
+		agreed.passthrough ? [FUSE_PASSTHROUGH, FUSE_ATOMIC_O_TRUNC] : [],
+		agreed.writeback ? [FUSE_WRITEBACK_CACHE] : [],
 		features.acl ? [FUSE_POSIX_ACL] : [],
 	).filter((flag) => has(offered, flag));
 	const flags = taken.reduce((sum, flag) => sum + flag, 0);
@@ -116,6 +135,7 @@ export function answerInit(fd: Fd, features: Features): boolean {
 	view.setUint32(out + fuseInitOut.maxWrite, maxWrite, true);
 	view.setUint16(out + fuseInitOut.maxPages, LARGEST_WRITE / PAGE, true);
 	view.setUint32(out + fuseInitOut.timeGran, 1, true);
+	view.setUint32(out + fuseInitOut.maxStackDepth, agreed.passthrough ? STACK_DEPTH : 0, true);
 	return send(fd, 0, fuseInitOut.sizeof);
 }
 

@@ -1,10 +1,7 @@
 /** The operations on names and attributes. */
 
 import {
-	DT_DIR,
 	ENOENT,
-	ENOSYS,
-	ENOTDIR,
 	ERANGE,
 	FATTR_ATIME,
 	FATTR_ATIME_NOW,
@@ -18,7 +15,6 @@ import {
 	FATTR_UID,
 	FUSE_RENAME2,
 	FUSE_SETXATTR_ACL_KILL_SGID,
-	fuseCreateIn,
 	fuseGetxattrIn,
 	fuseKstatfs,
 	fuseLinkIn,
@@ -32,7 +28,6 @@ import {
 	S_IFDIR,
 	S_IFLNK,
 	S_IFMT,
-	S_IFREG,
 	statfs,
 	timespec,
 	UTIME_NOW,
@@ -51,7 +46,7 @@ import {
 	view,
 } from "../native/memory.ts";
 import { type Changes, changeAttributes, readAttributes, readFileSystem } from "../overlay/attributes.ts";
-import { type Blueprint, type Caller, create, createNameless } from "../overlay/create.ts";
+import { type Blueprint, type Caller, create } from "../overlay/create.ts";
 import { link } from "../overlay/link.ts";
 import { lookup } from "../overlay/lookup.ts";
 import { NO_NODE } from "../overlay/node.ts";
@@ -93,14 +88,16 @@ const changes: Changes = {
 	killPrivileges: false,
 };
 
-function callerWith(umask: number): Caller {
+/** Who asks, in a record that the next call overwrites. */
+export function callerWith(umask: number): Caller {
 	caller.uid = callerUid();
 	caller.gid = callerGid();
 	caller.umask = umask;
 	return caller;
 }
 
-function blueprintOf(mode: number, device: number, target: Offset): Blueprint {
+/** What to make, in a record that the next call overwrites. */
+export function blueprintOf(mode: number, device: number, target: Offset): Blueprint {
 	blueprint.mode = mode;
 	blueprint.device = device;
 	blueprint.target = target;
@@ -120,14 +117,15 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 		},
 
 		getattr() {
-			readAttributes(overlay, requestNode(overlay));
-			replies.attributes();
+			const node = requestNode(overlay);
+			readAttributes(overlay, node);
+			replies.attributes(node);
 		},
 
 		setattr() {
 			const node = requestNode(overlay);
 			changeAttributes(overlay, node, requestedChanges());
-			replies.attributes();
+			replies.attributes(node);
 		},
 
 		readlink() {
@@ -159,21 +157,6 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 			replies.entry(create(overlay, parent, nameAt(0), callerWith(0), what));
 		},
 
-		create() {
-			const parent = requestNode(overlay);
-			const mode = (argument32(fuseCreateIn.mode) & ~S_IFMT) | S_IFREG;
-			const who = callerWith(argument32(fuseCreateIn.umask));
-			replies.created(
-				create(overlay, parent, nameAt(fuseCreateIn.sizeof), who, blueprintOf(mode, 0, EMPTY_NAME)),
-			);
-		},
-
-		tmpfile() {
-			const parent = requestNode(overlay);
-			const who = callerWith(argument32(fuseCreateIn.umask));
-			replies.created(createNameless(overlay, parent, who, argument32(fuseCreateIn.mode)));
-		},
-
 		unlink() {
 			unlink(overlay, requestNode(overlay), nameAt(0));
 			replies.success();
@@ -187,7 +170,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 		rename() {
 			const withFlags = opcode() === FUSE_RENAME2;
 			const parent = requestNode(overlay);
-			const newParent = knownNode(overlay, argument64(fuseRenameIn.newdir));
+			const newParent = knownNode(overlay, ARGUMENTS + fuseRenameIn.newdir);
 			const flags = withFlags ? argument32(fuseRename2In.flags) : 0;
 			const names = withFlags ? fuseRename2In.sizeof : fuseRenameIn.sizeof;
 			rename(overlay, parent, nameAt(names), newParent, secondNameAt(names), flags);
@@ -195,7 +178,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 		},
 
 		link() {
-			const node = knownNode(overlay, argument64(fuseLinkIn.oldnodeid));
+			const node = knownNode(overlay, ARGUMENTS + fuseLinkIn.oldnodeid);
 			link(overlay, node, requestNode(overlay), nameAt(fuseLinkIn.sizeof));
 			replies.entry(node);
 		},
@@ -233,29 +216,6 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 
 		/** The kernel itself checks permissions (default_permissions), so this is not asked. */
 		access() {
-			replies.success();
-		},
-
-		/** Files are known by their node: the kernel need not ask, and keeps their pages across opens. */
-		open() {
-			fail(ENOSYS);
-		},
-
-		opendir() {
-			if (overlay.nodes.kind(requestNode(overlay)) !== DT_DIR) fail(ENOTDIR);
-			fail(ENOSYS);
-		},
-
-		flush() {
-			fail(ENOSYS);
-		},
-
-		/** Comes only for files created before the first open. */
-		release() {
-			replies.success();
-		},
-
-		releasedir() {
 			replies.success();
 		},
 	};

@@ -2,21 +2,13 @@
  * Where a request leaves: every answer to the kernel, in the kernel's own layout (linux/fuse.h).
  * Each request is answered exactly once.
  */
-import {
-	FOPEN_KEEP_CACHE,
-	fuseAttr,
-	fuseAttrOut,
-	fuseEntryOut,
-	fuseOpenOut,
-	fuseWriteOut,
-	statx,
-} from "../native/layout.ts";
+import { fuseAttr, fuseAttrOut, fuseEntryOut, fuseOpenOut, fuseWriteOut, statx } from "../native/layout.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
 import { STAT } from "../overlay/attributes.ts";
-import type { NodeId } from "../overlay/node.ts";
+import { NO_NODE, type NodeId, WRITTEN } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import { LARGEST_WRITE } from "./request.ts";
+import { kernelId, LARGEST_WRITE, requestId } from "./request.ts";
 
 /** Room for the largest answer: READ's data. */
 export const REPLY: Offset = reserve(LARGEST_WRITE + 4096);
@@ -85,20 +77,25 @@ export class Replies {
 		this.referring(node, fuseEntryOut.sizeof);
 	}
 
-	/** As {@link entry}, for CREATE and TMPFILE. The handle stands for nothing: files are known by their node. */
-	created(node: NodeId): void {
+	/** As {@link entry}, for CREATE and TMPFILE, which also open. False where nobody waits for the answer any more. */
+	created(node: NodeId, flags: number, backing: number): boolean {
 		this.writeEntry(REPLY, node);
-		const open = REPLY + fuseEntryOut.sizeof;
-		setNumber(open + fuseOpenOut.fh, 0);
-		view.setUint32(open + fuseOpenOut.openFlags, FOPEN_KEEP_CACHE, true);
-		view.setUint32(open + fuseOpenOut.openFlags + 4, 0, true);
-		this.referring(node, fuseEntryOut.sizeof + fuseOpenOut.sizeof);
+		writeOpening(REPLY + fuseEntryOut.sizeof, flags, backing);
+		return this.referring(node, fuseEntryOut.sizeof + fuseOpenOut.sizeof);
 	}
 
-	private referring(node: NodeId, size: number): void {
+	/** Opened: FOPEN_* flags, and the kernel's number for the real file if it is passed through. False as in {@link created}. */
+	opened(flags: number, backing: number): boolean {
+		writeOpening(REPLY, flags, backing);
+		return this.bytes(REPLY, fuseOpenOut.sizeof);
+	}
+
+	private referring(node: NodeId, size: number): boolean {
 		const { nodes } = this.overlay;
 		nodes.reference(node);
-		if (!this.bytes(REPLY, size)) nodes.forget(node, 1);
+		const answered = this.bytes(REPLY, size);
+		if (!answered) nodes.forget(node, 1);
+		return answered;
 	}
 
 	/** No such name, which the kernel may keep in mind as long as other answers. */
@@ -108,9 +105,15 @@ export class Replies {
 		this.bytes(REPLY, fuseEntryOut.sizeof);
 	}
 
-	/** The attributes in STAT. */
-	attributes(): void {
-		this.writeValidity(REPLY + fuseAttrOut.attrValid, REPLY + fuseAttrOut.attrValidNsec);
+	/** The attributes of a node, in STAT. */
+	attributes(node: NodeId): void {
+		// What the kernel keeps under an id the node no longer goes by nobody would tell it to drop.
+		const isCurrent = requestId() === kernelId(this.overlay, node);
+		this.writeAttributeValidity(
+			isCurrent ? node : NO_NODE,
+			REPLY + fuseAttrOut.attrValid,
+			REPLY + fuseAttrOut.attrValidNsec,
+		);
 		view.setUint32(REPLY + fuseAttrOut.attrValidNsec + 4, 0, true);
 		writeAttributes(REPLY + fuseAttrOut.attr);
 		this.bytes(REPLY, fuseAttrOut.sizeof);
@@ -125,17 +128,34 @@ export class Replies {
 
 	/** A `struct fuse_entry_out` for a node with the attributes in STAT. */
 	writeEntry(at: Offset, node: NodeId): void {
-		setNumber(at + fuseEntryOut.nodeid, node);
+		setNumber(at + fuseEntryOut.nodeid, kernelId(this.overlay, node));
 		setNumber(at + fuseEntryOut.generation, this.overlay.nodes.generation(node));
 		this.writeValidity(at + fuseEntryOut.entryValid, at + fuseEntryOut.entryValidNsec);
-		this.writeValidity(at + fuseEntryOut.attrValid, at + fuseEntryOut.attrValidNsec);
+		this.writeAttributeValidity(node, at + fuseEntryOut.attrValid, at + fuseEntryOut.attrValidNsec);
 		writeAttributes(at + fuseEntryOut.attr);
+	}
+
+	/** How long attributes may be kept; not at all for NO_NODE and while they change unheard of. */
+	private writeAttributeValidity(node: NodeId, seconds: Offset, nanoseconds: Offset): void {
+		if (node !== NO_NODE && !this.overlay.nodes.flag(node, WRITTEN)) {
+			this.writeValidity(seconds, nanoseconds);
+			return;
+		}
+		setNumber(seconds, 0);
+		view.setUint32(nanoseconds, 0, true);
 	}
 
 	private writeValidity(seconds: Offset, nanoseconds: Offset): void {
 		setNumber(seconds, this.validSeconds);
 		view.setUint32(nanoseconds, this.validNanoseconds, true);
 	}
+}
+
+/** A `struct fuse_open_out`. The handle stands for nothing: files are known by their node. */
+function writeOpening(at: Offset, flags: number, backing: number): void {
+	setNumber(at + fuseOpenOut.fh, 0);
+	view.setUint32(at + fuseOpenOut.openFlags, flags, true);
+	view.setInt32(at + fuseOpenOut.backingId, backing, true);
 }
 
 /** STAT as a `struct fuse_attr`. */

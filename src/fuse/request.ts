@@ -24,14 +24,33 @@ export function opcode(): number {
 	return view.getUint32(REQUEST + fuseInHeader.opcode, true);
 }
 
-/** The node the request is about. Throws ESTALE for one the kernel cannot hold. */
-export function requestNode(overlay: Overlay): NodeId {
-	return knownNode(overlay, getNumber(REQUEST + fuseInHeader.nodeid));
+/**
+ * What the kernel calls a node by: its number in the lower half of 64 bits, its generation in the upper one. A node
+ * that was given a new generation may still be called by its old id, by whoever has it open.
+ */
+export function kernelId(overlay: Overlay, node: NodeId): number {
+	return node + overlay.nodes.generation(node) * 2 ** 32;
 }
 
-/** Throws ESTALE for an id the kernel cannot hold. */
-export function knownNode(overlay: Overlay, id: number): NodeId {
-	return overlay.nodes.has(id) ? (id as NodeId) : fail(ESTALE);
+/** The id that the request names its node by. */
+export function requestId(): number {
+	return getNumber(REQUEST + fuseInHeader.nodeid);
+}
+
+/** The node of the id at `offset` of a message. */
+export function nodeOfId(offset: Offset): NodeId {
+	return view.getUint32(offset, true) as NodeId;
+}
+
+/** The node the request is about. Throws ESTALE for one the kernel cannot hold. */
+export function requestNode(overlay: Overlay): NodeId {
+	return knownNode(overlay, REQUEST + fuseInHeader.nodeid);
+}
+
+/** The node of the id at `offset` of a message. Throws ESTALE for one the kernel cannot hold. */
+export function knownNode(overlay: Overlay, offset: Offset): NodeId {
+	const node = nodeOfId(offset);
+	return overlay.nodes.has(node) ? node : fail(ESTALE);
 }
 
 export function callerUid(): number {

@@ -98,7 +98,7 @@ export class Session {
 		const size = this.receive();
 		// Unmounted before it was used.
 		if (size === 0) return;
-		if (!answerInit(this.fd, features)) {
+		if (!answerInit(this.fd, features, this.dispatcher.agreed)) {
 			this.gone = true;
 			this.ended = true;
 			return;

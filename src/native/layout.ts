@@ -1111,6 +1111,8 @@ export const CLOSE_RANGE_CLOEXEC = 4;
 export const SYS_setgroups = arm64 ? 159 : 116;
 export const SYS_setresuid = arm64 ? 147 : 117;
 export const SYS_setresgid = arm64 ? 149 : 119;
+export const SYS_capget = arm64 ? 90 : 125;
+export const SYS_capset = arm64 ? 91 : 126;
 export const SYS_setfsuid = arm64 ? 151 : 122;
 export const SYS_setfsgid = arm64 ? 152 : 123;
 export const SYS_gettid = arm64 ? 178 : 186;
@@ -1132,6 +1134,7 @@ export const SYS_setxattrat = 463;
 export const SYS_getxattrat = 464;
 export const SYS_listxattrat = 465;
 export const SYS_removexattrat = 466;
+export const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 export const openHow = {
 	sizeof: 24,
@@ -1259,6 +1262,19 @@ export const rlimit = {
 	sizeof: 16,
 	rlimCur: 0,
 	rlimMax: 8,
+} as const;
+
+export const UserCapHeaderStruct = {
+	sizeof: 8,
+	version: 0,
+	pid: 4,
+} as const;
+
+export const UserCapDataStruct = {
+	sizeof: 12,
+	effective: 0,
+	permitted: 4,
+	inheritable: 8,
 } as const;
 
 // ---- libc.h

@@ -21,6 +21,9 @@ import {
 	S_IFMT,
 	S_IFREG,
 	statx,
+	timespec,
+	UTIME_NOW,
+	UTIME_OMIT,
 } from "../native/layout.ts";
 import {
 	makeDirectory,
@@ -37,6 +40,7 @@ import {
 	changeOwner,
 	changeTimes,
 	changeTimesOf,
+	changeTimesOfOpen,
 	stat,
 	statDescriptor,
 	statFlagged,
@@ -49,6 +53,7 @@ import {
 	readString,
 	release,
 	reserve,
+	setNumber,
 	store,
 	view,
 } from "../native/memory.ts";
@@ -75,6 +80,10 @@ const SOURCE = reserve(statx.sizeof);
 let inodeMode = 0;
 const PARENT = reserve(statx.sizeof);
 const TARGET = reserve(PATH_MAX + 1);
+/** Two `struct timespec`: the access time stays, the modification time is now. */
+const MODIFIED_NOW = reserve(2 * timespec.sizeof);
+setNumber(MODIFIED_NOW + timespec.tvNsec, UTIME_OMIT);
+setNumber(MODIFIED_NOW + timespec.sizeof + timespec.tvNsec, UTIME_NOW);
 
 /**
  * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
@@ -127,7 +136,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 	const durable = options.fsync && nodes.isNamed(node);
 	const cloned = length === size && length > 0 && clone(layer, from, to);
 	if (!durable && (cloned || length <= LARGEST_INLINE_COPY)) {
-		finishFile(overlay, work, node, temporary, to, cloned ? 0 : copyContent(from, to, length));
+		finishFile(overlay, work, node, temporary, to, length < size, cloned ? 0 : copyContent(from, to, length));
 		return;
 	}
 	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
@@ -137,7 +146,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 	overlay.runJob(node, task, (result) => {
 		close(source);
 		try {
-			finishFile(overlay, work, node, name, to, result);
+			finishFile(overlay, work, node, name, to, length < size, result);
 		} catch (error) {
 			if (!(error instanceof Errno)) throw error;
 			overlay.failures.set(node, error.code);
@@ -169,6 +178,7 @@ function finishFile(
 	node: NodeId,
 	temporary: Name,
 	to: Fd,
+	isCut: boolean,
 	result: number,
 ): void {
 	const { nodes, files } = overlay;
@@ -176,6 +186,8 @@ function finishFile(
 		check(result);
 		const source = sourceOf(overlay, node);
 		copyMetadata(overlay, node, source, work.fd, temporary);
+		// What is cut off by not being copied is a change of content all the same.
+		if (isCut) check(changeTimesOfOpen(to, MODIFIED_NOW));
 		// The copy of an unlinked file needs no name either.
 		if (nodes.isNamed(node)) moveIn(overlay, work, node, temporary);
 		else check(removeName(work.fd, temporary, 0));

@@ -20,6 +20,7 @@ import {
 	O_NOFOLLOW,
 	O_PATH,
 	O_RDONLY,
+	OVERLAYFS_SUPER_MAGIC,
 	RESOLVE_BENEATH,
 	RESOLVE_NO_SYMLINKS,
 	RESOLVE_NO_XDEV,
@@ -34,6 +35,7 @@ import type { ByteString } from "../options.ts";
 
 const STAT = reserve(statx.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
+const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
 const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 /** For a name that may itself be a symlink, which O_NOFOLLOW then opens. */
 const CONFINED_NAME = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
@@ -50,6 +52,8 @@ export class Layer {
 	readonly device: string;
 	/** Its file handles lead to the same files at the next mount; those of a FUSE file system are lost with its daemon. */
 	readonly keepsHandles: boolean;
+	/** On a file system that stands on others: overlayfs or FUSE. */
+	readonly isStacked: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
@@ -63,7 +67,9 @@ export class Layer {
 		this.isolated = isolated;
 		check(statDescriptor(root, STAT));
 		check(statFileSystem(root, FILE_SYSTEM));
-		this.keepsHandles = getNumber(FILE_SYSTEM + statfs.fType) !== FUSE_SUPER_MAGIC;
+		const type = getNumber(FILE_SYSTEM + statfs.fType);
+		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
+		this.isStacked = STACKED.includes(type);
 		this.device = `${view.getUint32(STAT + statx.stxDevMajor, true)}:${view.getUint32(STAT + statx.stxDevMinor, true)}`;
 	}
 

@@ -30,6 +30,11 @@ export const LINKED = 1;
 export const PURE = 2;
 /** A job works on it: requests that need it wait. */
 export const BUSY = 4;
+/** Somebody may be writing to the real file without being heard of: its attributes must not be cached. */
+export const WRITTEN = 8;
+
+/** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
+const GENERATIONS = 2 ** 20;
 
 const INITIAL_CAPACITY = 1024;
 const LARGEST_CAPACITY = 2 ** 28;
@@ -131,9 +136,14 @@ export class NodeTable {
 		this.inodesHigh[node] = high;
 	}
 
-	/** Tells apart two nodes that had the same id one after the other. */
+	/** Tells apart what had the same id one after the other: two nodes, or two identities of one. */
 	generation(node: NodeId): number {
 		return this.generations[node]!;
+	}
+
+	/** Gives the node another identity: to the kernel it is another inode from now on. */
+	renew(node: NodeId): void {
+		this.generations[node] = (this.generations[node]! + 1) % GENERATIONS;
 	}
 
 	/** The node of a name, or NO_NODE. */
@@ -241,7 +251,7 @@ export class NodeTable {
 			}
 			this.nexts[current] = this.firstFree;
 			this.firstFree = current;
-			this.generations[current]!++;
+			this.renew(current as NodeId);
 			this.count--;
 			if (parent === 0) return;
 			current = parent;

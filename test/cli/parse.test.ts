@@ -238,7 +238,7 @@ describe("environment", () => {
 		};
 		const args = ["-o", "lowerdir=lower", "merged"].map(bytes);
 		expect(parseCommandLine(args, { root: false, environment })).toMatchObject({
-			options: { ...minimal, fileWhiteouts: true, passthrough: false, logFile: bytes("log") },
+			options: { ...minimal, fileWhiteouts: true, passthrough: "off", logFile: bytes("log") },
 		});
 	});
 });

@@ -1,0 +1,151 @@
+/**
+ * Who moves the bytes of an open file: the kernel by itself, to and from the real file (FUSE passthrough, Linux 6.9),
+ * or this program, by READ and WRITE.
+ *
+ * All that have one of the kernel's inodes open must share one real file. Where a lower file is open and has been
+ * copied up meanwhile, the node therefore goes on under a new id, and thus as another inode: whoever opened it before
+ * keeps reading the lower file, as with kernel overlayfs.
+ */
+
+import {
+	CAP_FSETID,
+	EINVAL,
+	ELOOP,
+	ENOTTY,
+	EOPNOTSUPP,
+	EPERM,
+	ESTALE,
+	FOPEN_KEEP_CACHE,
+	FOPEN_PASSTHROUGH,
+	FUSE_DEV_IOC_BACKING_CLOSE,
+	FUSE_DEV_IOC_BACKING_OPEN,
+	fuseBackingMap,
+	S_ISGID,
+	S_ISUID,
+	statx,
+} from "../native/layout.ts";
+import { Privilege } from "../native/libc/capabilities.ts";
+import { check, fail } from "../native/libc/errno.ts";
+import { control } from "../native/libc/file.ts";
+import { statDescriptor } from "../native/libc/metadata.ts";
+import { bytes, getNumber, reserve, view } from "../native/memory.ts";
+import { type NodeId, WRITTEN } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import type { Notifications } from "./notify.ts";
+import { kernelId } from "./request.ts";
+
+/** A file that somebody has open, by the id the kernel knows it under. */
+interface OpenedFile {
+	/** The kernel's number for the real file; 0: this program moves the bytes. */
+	readonly backing: number;
+	/** The layer of the real file. */
+	readonly layer: number;
+	openings: number;
+	/** How many of them may write. */
+	writers: number;
+}
+
+const MAP = reserve(fuseBackingMap.sizeof);
+const BACKING = reserve(4);
+const STAT = reserve(statx.sizeof);
+/** Lower files that may be copied up are passed through from this size on, in bytes. */
+const SMALLEST_LOWER = 1 << 20;
+/** What says that passthrough is not to be had at all. */
+const REFUSALS = [-EPERM, -ENOTTY, -EOPNOTSUPP, -EINVAL];
+
+export class Passthrough {
+	/** The kernel has refused: there will be none. */
+	refused = false;
+	/** Answers to the last {@link open}: FOPEN_* flags, and the kernel's number for the real file. */
+	flags = 0;
+	backing = 0;
+	private readonly overlay: Overlay;
+	private readonly notifications: Notifications;
+	private readonly files = new Map<number, OpenedFile>();
+	/** Layers on file systems that cannot be passed through to. */
+	private readonly unfit = new Set<number>();
+	/** Without it the kernel takes the set-id bits away from a file that is written to. */
+	private readonly keepingSetId = new Privilege(CAP_FSETID);
+	private succeeded = false;
+
+	constructor(overlay: Overlay, notifications: Notifications) {
+		this.overlay = overlay;
+		this.notifications = notifications;
+	}
+
+	/**
+	 * Counts one more opening of a regular file; `id` is what the kernel called it by. Throws ESTALE where the kernel
+	 * must look the name up again, and what opening the real file may.
+	 */
+	open(node: NodeId, id: number, writing: boolean): void {
+		const { nodes } = this.overlay;
+		let file = this.files.get(id);
+		const isCurrent = id === kernelId(this.overlay, node);
+		if (!isCurrent && (file === undefined || writing)) fail(ESTALE);
+		if (isCurrent && file !== undefined && file.backing !== 0 && file.layer !== nodes.layer(node)) {
+			this.notifications.invalidateAttributes(id);
+			nodes.renew(node);
+			fail(ESTALE);
+		}
+		if (file === undefined) {
+			file = { backing: this.acquire(node, writing), layer: nodes.layer(node), openings: 0, writers: 0 };
+			this.files.set(id, file);
+		}
+		file.openings++;
+		if (writing) {
+			file.writers++;
+			nodes.setFlag(node, WRITTEN, true);
+		}
+		this.backing = file.backing;
+		if (file.backing !== 0) this.flags = FOPEN_PASSTHROUGH;
+		else this.flags = this.mayHaveChanged(node) ? 0 : FOPEN_KEEP_CACHE;
+	}
+
+	/** One opening less. */
+	release(node: NodeId, id: number, writing: boolean): void {
+		const file = this.files.get(id);
+		if (file === undefined) return;
+		if (writing && --file.writers === 0 && id === kernelId(this.overlay, node))
+			this.overlay.nodes.setFlag(node, WRITTEN, false);
+		if (--file.openings > 0) return;
+		this.files.delete(id);
+		if (file.backing === 0) return;
+		view.setUint32(BACKING, file.backing, true);
+		check(control(this.notifications.fd, FUSE_DEV_IOC_BACKING_CLOSE, BACKING));
+	}
+
+	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
+	private mayHaveChanged(node: NodeId): boolean {
+		return this.overlay.isUpper(node) && !this.unfit.has(0);
+	}
+
+	/** The kernel's number for the node's real file; 0 where this program must move the bytes. */
+	private acquire(node: NodeId, writing: boolean): number {
+		const { overlay } = this;
+		const layer = overlay.nodes.layer(node);
+		if (this.unfit.has(layer)) return 0;
+		const fd = overlay.files.readable(node);
+		check(statDescriptor(fd, STAT));
+		// Locks on a small lower file are to hold between those who opened it before its copy-up and after.
+		if (
+			!overlay.isUpper(node) &&
+			overlay.work !== undefined &&
+			getNumber(STAT + statx.stxSize) < SMALLEST_LOWER
+		)
+			return 0;
+		// A writer who may keep the bits can be told from one who may not in WRITE only.
+		if (writing && (view.getUint16(STAT + statx.stxMode, true) & (S_ISUID | S_ISGID)) !== 0) return 0;
+		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
+		view.setInt32(MAP + fuseBackingMap.fd, fd, true);
+		this.keepingSetId.layDown();
+		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP);
+		this.keepingSetId.takeUp();
+		if (backing > 0) {
+			this.succeeded = true;
+			return backing;
+		}
+		if (backing === -ELOOP) this.unfit.add(layer);
+		else if (!this.succeeded && REFUSALS.includes(backing)) this.refused = true;
+		return 0;
+	}
+}
