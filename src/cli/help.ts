@@ -50,7 +50,9 @@ const sections: readonly Section[] = [
 		title: "SPEED AND SAFETY",
 		entries: [
 			["timeout=SECONDS", "How long the kernel may cache names and attributes (default 1000000000)"],
-			["writeback=0|1", "The kernel gathers writes (default 1)"],
+			["passthrough=auto|on|off", "The kernel reads and writes the real files by itself; needs root and"],
+			["", "Linux 6.9. auto (default): unless a layer is on overlayfs or FUSE"],
+			["writeback=0|1", "Without passthrough: the kernel gathers writes (default 1)"],
 			["fsync=0|1", "Data is on disk when a program asks for it (default 1)"],
 			["volatile", "The same as fsync=0: a crash of the machine may lose the upperdir"],
 			["max_write=BYTES", "Largest write request"],
@@ -67,7 +69,7 @@ const sections: readonly Section[] = [
 		title: "ENVIRONMENT",
 		entries: [
 			["FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT", "If set: removed names become .wh.NAME files, not devices"],
-			["FUSE_OVERLAYFS_NO_PASSTHROUGH", "Accepted: there is no passthrough to switch off yet"],
+			["FUSE_OVERLAYFS_NO_PASSTHROUGH", "If set: passthrough=off, unless the option says otherwise"],
 			["FUSE_OVERLAYFS_DEBUG_LOG", "File to append the log to"],
 		],
 	},

@@ -44,7 +44,8 @@ interface Variant {
 const variants = {
 	default: { isThorough: true },
 	"timeout=0": { options: ["timeout=0"] },
-	"writeback=0": { options: ["writeback=0"] },
+	"passthrough=off": { options: ["passthrough=off"], isThorough: true },
+	"writeback=0": { options: ["passthrough=off", "writeback=0"] },
 	".wh. whiteouts": {
 		environment: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" },
 		isThorough: true,

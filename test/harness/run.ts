@@ -55,7 +55,16 @@ async function runCompiled(): Promise<Totals> {
 	});
 }
 
-const totals = [await runFromSource()];
+/** Where passthrough is the default, opening without a message and the write cache need runs of their own. */
+async function runWithoutPassthrough(): Promise<Totals> {
+	using project = reachableProject(["package.json", "src", "node_modules"]);
+	return await runTests("from source, without passthrough", ["./test/mount"], {
+		FUSE_OVERLAYFS_PROGRAM: join(project.path, "src/fuse-overlayfs"),
+		FUSE_OVERLAYFS_NO_PASSTHROUGH: "1",
+	});
+}
+
+const totals = [await runFromSource(), await runWithoutPassthrough()];
 if (await build()) {
 	totals.push(await runCompiled());
 } else {

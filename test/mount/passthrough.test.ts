@@ -1,0 +1,197 @@
+import { describe, expect, test } from "bun:test";
+import {
+	chmodSync,
+	fstatSync,
+	fsyncSync,
+	ftruncateSync,
+	lstatSync,
+	readFileSync,
+	readSync,
+	truncateSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
+import { open } from "../harness/descriptor.ts";
+import { directory, file } from "../harness/layers.ts";
+import { until } from "../harness/mount.ts";
+import { asUser, codeOf, flock, LOCK_EX, LOCK_NB, LOCK_SH, mapMemory } from "../harness/native.ts";
+import { mountLayers, type Overlay, type OverlaySettings } from "../harness/overlay.ts";
+
+const large = 2 << 20;
+const passedThrough: OverlaySettings = { options: ["passthrough=on"] };
+const old = Buffer.alloc(large, "old ");
+
+/** Requests the daemon has served. */
+async function requests({ mount }: Overlay): Promise<number> {
+	const counts = () => [...mount.log.matchAll(/^.*# REQUESTS: (\d+)$/gm)].map(([, count]) => Number(count));
+	const before = counts().length;
+	for (const pid of mount.daemons) process.kill(pid, "SIGUSR1");
+	await until(() => counts().length > before, "SIGUSR1 is not answered");
+	return counts().at(-1) ?? 0;
+}
+
+/** Requests it takes to read a file of 2 MiB in random order. */
+async function requestsToRead(settings: OverlaySettings): Promise<number> {
+	await using overlay = await mountLayers([{ a: old }], settings);
+	using reader = open(overlay.at("a"));
+	const before = await requests(overlay);
+	const block = Buffer.alloc(4096);
+	for (let index = 0; index < 512; index++) readSync(reader.fd, block, 0, 4096, ((index * 149) % 512) * 4096);
+	return (await requests(overlay)) - before;
+}
+
+const read = (fd: number, length: number) => {
+	const buffer = Buffer.alloc(length);
+	return buffer.toString("latin1", 0, readSync(fd, buffer, 0, length, 0));
+};
+
+describe("the kernel reads and writes the real file by itself", () => {
+	const few = 10;
+
+	test.skipIf(process.env.FUSE_OVERLAYFS_NO_PASSTHROUGH !== undefined)("by default as root", async () => {
+		expect(await requestsToRead({})).toBeLessThan(few);
+	});
+
+	test("when told to; not with passthrough=off or the environment's word", async () => {
+		expect(await requestsToRead({ options: ["passthrough=on"] })).toBeLessThan(few);
+		expect(await requestsToRead({ options: ["passthrough=off"] })).toBeGreaterThan(few);
+		const environment = { FUSE_OVERLAYFS_NO_PASSTHROUGH: "1" };
+		expect(await requestsToRead({ environment })).toBeGreaterThan(few);
+		expect(await requestsToRead({ environment, options: ["passthrough=on"] })).toBeLessThan(few);
+	});
+
+	test("a value that is none of these is refused", async () => {
+		const mounting = mountLayers([{ a: "a" }], { options: ["passthrough=maybe"] });
+		expect(mounting).rejects.toThrow("passthrough=maybe");
+	});
+
+	test("a new file, written, read, mapped and cut, lasts", async () => {
+		await using overlay = await mountLayers([{ a: "a" }], passedThrough);
+		const path = overlay.at("new");
+		using writer = open(path, "w+");
+		writeSync(writer.fd, Buffer.alloc(large, "new "));
+		expect(fstatSync(writer.fd).size).toBe(large);
+		expect(lstatSync(path).size).toBe(large);
+		const mapping = mapMemory(4096, writer.fd);
+		mapping.bytes.write("mapped");
+		mapping[Symbol.dispose]();
+		expect(read(writer.fd, 10)).toBe("mappedw ne");
+		ftruncateSync(writer.fd, 8192);
+		fsyncSync(writer.fd);
+		expect(readFileSync(path).length).toBe(8192);
+		writer.close();
+		await overlay.expectLasting();
+	});
+
+	test("what is written through a mapping moves the modification time", async () => {
+		await using overlay = await mountLayers([{ a: file(old, { time: 10n ** 18n }) }], passedThrough);
+		using writer = open(overlay.at("a"), "r+");
+		using mapping = mapMemory(4096, writer.fd);
+		const before = lstatSync(overlay.at("a"), { bigint: true });
+		expect(before.mtimeNs).toBe(10n ** 18n);
+		mapping.bytes.write("mapped");
+		writer.close();
+		const after = lstatSync(overlay.at("a"), { bigint: true });
+		expect(after.mtimeNs).toBeGreaterThan(before.mtimeNs);
+		expect(after.ctimeNs).toBeGreaterThan(before.ctimeNs);
+	});
+
+	test("a file shorter by its opening or by truncate is not copied up whole, and is modified now", async () => {
+		const time = 10n ** 18n;
+		await using overlay = await mountLayers(
+			[{ emptied: file(old, { time }), cut: file(old, { time }) }],
+			passedThrough,
+		);
+		writeFileSync(overlay.at("emptied"), "");
+		truncateSync(overlay.at("cut"), 4);
+		expect(readFileSync(overlay.at("cut"), "latin1")).toBe("old ");
+		for (const name of ["emptied", "cut"]) {
+			expect(lstatSync(overlay.at(name), { bigint: true }).mtimeNs).toBeGreaterThan(time);
+		}
+		await overlay.expectLasting();
+	});
+});
+
+describe("a lower file that is open while it is copied up", () => {
+	test("if small, shows the new data, and locks hold between old and new descriptions", async () => {
+		await using overlay = await mountLayers([{ a: "old content" }], passedThrough);
+		using reader = open(overlay.at("a"));
+		flock(reader.fd, LOCK_SH);
+		using writer = open(overlay.at("a"), "r+");
+		writeSync(writer.fd, "NEW", 0);
+		expect(read(reader.fd, 100)).toBe("NEW content");
+		expect(codeOf(() => flock(writer.fd, LOCK_EX | LOCK_NB))).toBe("EAGAIN");
+	});
+
+	test("if large, goes on showing the lower one, as in kernel overlayfs; all others see the new data", async () => {
+		await using overlay = await mountLayers([{ a: old }], passedThrough);
+		using reader = open(overlay.at("a"));
+		const { ino } = fstatSync(reader.fd);
+		using writer = open(overlay.at("a"), "r+");
+		writeSync(writer.fd, "NEW", 0);
+		expect(fstatSync(writer.fd).ino).toBe(ino);
+		expect(read(reader.fd, 8)).toBe("old old ");
+		using again = open(overlay.at("a"));
+		expect(read(again.fd, 8)).toBe("NEW old ");
+		expect(fstatSync(again.fd).ino).toBe(ino);
+		// Changes of attributes are seen through the old description, too.
+		chmodSync(overlay.at("a"), 0o600);
+		expect(fstatSync(reader.fd).mode & 0o777).toBe(0o600);
+		expect(fstatSync(reader.fd).size).toBe(large);
+		for (const description of [reader, writer, again]) description.close();
+		await overlay.expectLasting();
+	});
+
+	test("again and again, with readers of every age", async () => {
+		await using overlay = await mountLayers([{ a: old }], passedThrough);
+		const path = overlay.at("a");
+		using first = open(path);
+		chmodSync(path, 0o640);
+		using second = open(path);
+		using writer = open(path, "r+");
+		writeSync(writer.fd, "NEW", 0);
+		using third = open(path);
+		expect([first, second, third].map(({ fd }) => read(fd, 4))).toEqual(["old ", "NEW ", "NEW "]);
+		truncateSync(path, 2);
+		expect([first, second, third].map(({ fd }) => read(fd, 4))).toEqual(["old ", "NE", "NE"]);
+	});
+
+	test("in a read-only mount nothing is copied up: any size is passed through", async () => {
+		await using overlay = await mountLayers([{ a: "small" }, { b: "b" }], {
+			...passedThrough,
+			readOnly: true,
+		});
+		using reader = open(overlay.at("a"));
+		const before = await requests(overlay);
+		for (let turn = 0; turn < 20; turn++) expect(read(reader.fd, 10)).toBe("small");
+		expect((await requests(overlay)) - before).toBeLessThan(5);
+	});
+});
+
+describe("set-id bits of a file that is written to", () => {
+	const layers = [{ d: directory({ mode: 0o777 }), "d/a": file(old, { mode: 0o6777 }) }];
+	const mode = (overlay: Overlay) => lstatSync(overlay.at("d/a")).mode & 0o7777;
+
+	test("go when a user writes, whether set before or after the file was opened", async () => {
+		await using overlay = await mountLayers(layers, passedThrough);
+		const path = overlay.at("d/a");
+		using writer = asUser(1000, 1000, () => open(path, "r+"));
+		asUser(1000, 1000, () => writeSync(writer.fd, "x", 0));
+		expect(mode(overlay)).toBe(0o777);
+		writer.close();
+		using again = asUser(1000, 1000, () => open(path, "r+"));
+		chmodSync(path, 0o6777);
+		expect(mode(overlay)).toBe(0o6777);
+		asUser(1000, 1000, () => writeSync(again.fd, "x", 0));
+		expect(mode(overlay)).toBe(0o777);
+	});
+
+	test("stay when root writes to a file that has them", async () => {
+		await using overlay = await mountLayers(layers, passedThrough);
+		using writer = open(overlay.at("d/a"), "r+");
+		writeSync(writer.fd, "x", 0);
+		expect(mode(overlay)).toBe(0o6777);
+		writer.close();
+		await overlay.expectLasting();
+	});
+});
