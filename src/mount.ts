@@ -98,6 +98,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	try {
 		// Not before: a mount that fails leaves its layers untouched.
 		overlay.work?.prepare();
+		overlay.identity?.markRoot(overlay.layers);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
 		session.begin(features);
 	} catch (error) {

@@ -949,6 +949,12 @@ export const XATTR_REPLACE = 2;
 export const XATTR_NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
 export const XATTR_LIST_MAX = 65536;
+export const ACL_USER_OBJ = 1;
+export const ACL_USER = 2;
+export const ACL_GROUP_OBJ = 4;
+export const ACL_GROUP = 0x8;
+export const ACL_MASK = 0x10;
+export const ACL_OTHER = 0x20;
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;
 export const S_IFLNK = 0o120000;
@@ -1141,6 +1147,18 @@ export const openHow = {
 	flags: 0,
 	mode: 8,
 	resolve: 16,
+} as const;
+
+export const posixAclXattrEntry = {
+	sizeof: 8,
+	eTag: 0,
+	ePerm: 2,
+	eId: 4,
+} as const;
+
+export const posixAclXattrHeader = {
+	sizeof: 4,
+	aVersion: 0,
 } as const;
 
 export const statxTimestamp = {

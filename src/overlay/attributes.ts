@@ -126,17 +126,19 @@ function changeOwners(
 		check(changeOwner(place.directory, place.name, uid ?? NO_ID, gid ?? NO_ID, place.flags));
 		return;
 	}
-	if (identity.squashesChown) return;
-	const onDiskUid = uid === undefined ? NO_ID : identity.uids.onDisk(uid);
-	const onDiskGid = gid === undefined ? NO_ID : identity.gids.onDisk(gid);
-	if ((uid !== undefined && onDiskUid === NO_ID) || (gid !== undefined && onDiskGid === NO_ID)) fail(EINVAL);
+	const changesUid = uid !== undefined && identity.uid === undefined;
+	const changesGid = gid !== undefined && identity.gid === undefined;
+	if (!changesUid && !changesGid) return;
+	const onDiskUid = changesUid ? identity.uids.onDisk(uid) : NO_ID;
+	const onDiskGid = changesGid ? identity.gids.onDisk(gid) : NO_ID;
+	if ((changesUid && onDiskUid === NO_ID) || (changesGid && onDiskGid === NO_ID)) fail(EINVAL);
 	if (identity.attribute === undefined) {
 		check(changeOwner(place.directory, place.name, onDiskUid, onDiskGid, place.flags));
 		return;
 	}
 	const override = currentOverride(overlay, place);
-	if (uid !== undefined) override.uid = onDiskUid;
-	if (gid !== undefined) override.gid = onDiskGid;
+	if (changesUid) override.uid = onDiskUid;
+	if (changesGid) override.gid = onDiskGid;
 	// As chown(2) does to what is not a directory.
 	if (nodesKind(override.mode) !== DT_DIR) override.mode = withoutPrivileges(override.mode);
 	check(identity.write(place.directory, place.name, override));

@@ -59,6 +59,7 @@ import {
 } from "../native/memory.ts";
 import { timesOf } from "./attributes.ts";
 import { copyContent } from "./copy-content.ts";
+import { ownAccess } from "./identity.ts";
 import type { Layer } from "./layer.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "./lookup.ts";
 import { measure } from "./name.ts";
@@ -287,11 +288,12 @@ function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: 
 	if (identity?.attribute !== undefined) {
 		identity.writeNew(directory, name, SOURCE);
 		// The inode's own mode is for whoever reads the layers, such as others who share an image store.
-		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, inodeMode & PERMISSION_BITS));
+		const own = ownAccess(kindOf(SOURCE));
+		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, (inodeMode & PERMISSION_BITS) | own));
 	} else {
 		const uid = view.getUint32(SOURCE + statx.stxUid, true);
 		const gid = view.getUint32(SOURCE + statx.stxGid, true);
-		if (!overlay.isOwn(uid, gid)) check(changeOwner(directory, name, uid, gid));
+		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
 		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, mode & MODE_BITS));
 	}
 	copyAttributes(overlay, node, source, directory, name);

@@ -2,6 +2,7 @@
 
 import {
 	AT_EMPTY_PATH,
+	DT_REG,
 	EACCES,
 	EEXIST,
 	ENOENT,
@@ -32,14 +33,16 @@ import { actAs, setUmask } from "../native/libc/process.ts";
 import { getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { STAT } from "./attributes.ts";
+import { finishAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { NO_ID } from "./id-map.ts";
+import { ownAccess } from "./identity.ts";
 import { checkNewName, findLayer, inodeHigh, inodeLow, isBelow, kindOf, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import type { OverrideStat } from "./override-stat.ts";
 import { isWhiteoutName, makeOpaque, removeWhiteoutFile } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
@@ -233,31 +236,45 @@ function prepare(
 	check(stat(place, temporary, PROBE));
 	const mode = view.getUint16(PROBE + statx.stxMode, true);
 	if (identity?.attribute !== undefined) {
-		const isDirectory = (blueprint.mode & S_IFMT) === S_IFDIR;
-		// The parent's setgid bit is in its attribute, where the kernel under us does not see it.
-		const handsDown = inherited !== undefined && (inherited.mode & S_ISGID) !== 0;
-		const setgid = handsDown && isDirectory ? S_ISGID : 0;
-		view.setUint16(PROBE + statx.stxMode, (blueprint.mode & S_IFMT) | (mode & MODE_BITS) | setgid, true);
-		view.setUint32(PROBE + statx.stxUid, uid, true);
-		if (handsDown) view.setUint32(PROBE + statx.stxGid, inherited.gid, true);
-		else if (!inheritsGroup) view.setUint32(PROBE + statx.stxGid, gid, true);
-		view.setUint32(PROBE + statx.stxRdevMajor, (blueprint.device >>> 8) & 0xfff, true);
-		view.setUint32(
-			PROBE + statx.stxRdevMinor,
-			(blueprint.device & 0xff) | ((blueprint.device >>> 12) & 0xfff00),
-			true,
-		);
+		describeNew(uid, gid, blueprint, inherited, inheritsGroup);
 		identity.writeNew(place, temporary, PROBE);
 		// The daemon must be able to use what it made, whatever the mode shown.
-		const own = isDirectory ? 0o700 : 0o600;
+		const own = ownAccess((blueprint.mode & S_IFMT) >> 12);
 		if (!isLink) check(changeMode(place, temporary, (mode & PERMISSION_BITS) | own));
 		return;
 	}
 	if (overlay.isOwn(uid, gid)) return;
-	check(changeOwner(place, temporary, uid, inheritsGroup ? NO_ID : gid));
+	overlay.checkOwner(changeOwner(place, temporary, uid, inheritsGroup ? NO_ID : gid));
 	// chown(2) takes suid and sgid bits away.
 	if (!isLink && (mode & MODE_BITS & ~PERMISSION_BITS) !== 0)
 		check(changeMode(place, temporary, mode & MODE_BITS));
+}
+
+/**
+ * Makes PROBE, read from what was made on disk, say what users are to see of it. `parent`: what the parent's attribute
+ * says, where the kernel under us does not see its setgid bit. `inheritsGroup`: that kernel has handed a group down.
+ */
+function describeNew(
+	uid: number,
+	gid: number,
+	blueprint: Blueprint,
+	parent: OverrideStat | undefined,
+	inheritsGroup: boolean,
+): void {
+	const kind = blueprint.mode & S_IFMT;
+	const handsDown = parent !== undefined && (parent.mode & S_ISGID) !== 0;
+	const setgid = handsDown && kind === S_IFDIR ? S_ISGID : 0;
+	const mode = view.getUint16(PROBE + statx.stxMode, true) & MODE_BITS;
+	view.setUint16(PROBE + statx.stxMode, kind | mode | setgid, true);
+	view.setUint32(PROBE + statx.stxUid, uid, true);
+	if (handsDown) view.setUint32(PROBE + statx.stxGid, parent.gid, true);
+	else if (!inheritsGroup) view.setUint32(PROBE + statx.stxGid, gid, true);
+	view.setUint32(PROBE + statx.stxRdevMajor, (blueprint.device >>> 8) & 0xfff, true);
+	view.setUint32(
+		PROBE + statx.stxRdevMinor,
+		(blueprint.device & 0xff) | ((blueprint.device >>> 12) & 0xfff00),
+		true,
+	);
 }
 
 function isRegular(blueprint: Blueprint): boolean {
@@ -316,13 +333,33 @@ export function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd
 	directory.listing?.create(name, measured, kindOf(STAT), inodeLow(STAT), inodeHigh(STAT));
 	const stale = nodes.find(directory.node, name, measured);
 	if (stale !== NO_NODE) overlay.loseName(stale);
+	overlay.identity?.show(0, upper, name, STAT);
 	const node = nodes.add(kindOf(STAT), 0);
 	nodes.attach(node, directory.node, name, measure(name));
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 	nodes.setFlag(node, PURE, true);
 	if (fd !== NO_FD) overlay.files.replace(node, fd);
-	return overlay.show(node, upper, name);
+	finishAttributes(overlay, node);
+	return node;
+}
+
+/** Gives the file `fd`, just made in the directory `upper`, to its maker. */
+function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, uid: number, gid: number, asked: number): void {
+	const { identity } = overlay;
+	check(statDescriptor(upper, PROBE));
+	const inheritsGroup = (view.getUint16(PROBE + statx.stxMode, true) & S_ISGID) !== 0;
+	check(statDescriptor(fd, PROBE));
+	const mode = view.getUint16(PROBE + statx.stxMode, true) & MODE_BITS;
+	if (identity?.attribute !== undefined) {
+		const blueprint = { mode: S_IFREG | asked, device: 0, target: EMPTY_NAME };
+		describeNew(uid, gid, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);
+		identity.writeNew(fd, EMPTY_NAME, PROBE);
+		check(changeModeOf(fd, (mode & PERMISSION_BITS) | ownAccess(DT_REG)));
+	} else if (!overlay.isOwn(uid, gid)) {
+		overlay.checkOwner(changeOwner(fd, EMPTY_NAME, uid, inheritsGroup ? NO_ID : gid, AT_EMPTY_PATH));
+		check(changeModeOf(fd, mode));
+	}
 }
 
 /** A file without a name in the file system of `parent` (O_TMPFILE); its attributes are in STAT. */
@@ -338,9 +375,11 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	const opened = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
 	setUmask(0);
 	const fd = check(opened);
-	if (!overlay.isOwn(uid, gid)) {
-		check(changeOwner(fd, EMPTY_NAME, uid, gid, AT_EMPTY_PATH));
-		check(changeModeOf(fd, mode & MODE_BITS & ~caller.umask));
+	try {
+		prepareNameless(overlay, directory.fds[0]!, fd, uid, gid, mode);
+	} catch (error) {
+		close(fd);
+		throw error;
 	}
 	check(statDescriptor(fd, STAT));
 	const { nodes, inodes } = overlay;

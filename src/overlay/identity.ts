@@ -3,15 +3,28 @@
  * kept in an extended attribute. A mount that uses none of these has no Identity and pays nothing.
  */
 
-import { ENODATA, EOPNOTSUPP, S_IFLNK, S_IFMT, statx } from "../native/layout.ts";
-import { fail } from "../native/libc/errno.ts";
+import { display } from "../display.ts";
+import {
+	AT_EMPTY_PATH,
+	DT_DIR,
+	EINVAL,
+	ENODATA,
+	EOPNOTSUPP,
+	EPERM,
+	S_IFLNK,
+	S_IFMT,
+	statx,
+} from "../native/layout.ts";
+import { check, describeErrno } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
+import { changeOwner, statDescriptor } from "../native/libc/metadata.ts";
 import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
 import {
 	EMPTY_NAME,
 	type Name,
 	type Offset,
 	readBytes,
+	readString,
 	reserve,
 	store,
 	view,
@@ -20,6 +33,7 @@ import {
 import type { ByteString, MountOptions } from "../options.ts";
 import { IdMap } from "./id-map.ts";
 import type { Layer } from "./layer.ts";
+import { LayerUnusable } from "./open-layers.ts";
 import { formatOverrideStat, type OverrideStat, parseOverrideStat } from "./override-stat.ts";
 
 const PRIVILEGED = store("security.fuseoverlayfs.override_stat" as ByteString);
@@ -27,6 +41,7 @@ const CONTAINERS = store("user.containers.override_stat" as ByteString);
 const LEGACY = store("user.fuseoverlayfs.override_stat" as ByteString);
 const VALUE_SIZE = 128;
 const VALUE = reserve(VALUE_SIZE);
+const STAT = reserve(statx.sizeof);
 
 export type IdentityOptions = Pick<
 	MountOptions,
@@ -38,12 +53,11 @@ export class Identity {
 	readonly gids: IdMap;
 	/** The attribute new objects of the upper layer get; undefined: the inode itself. */
 	readonly attribute: Name | undefined;
-	/** chown succeeds without effect. */
-	readonly squashesChown: boolean;
 	/** Some objects are shown as another kind than their inode's. */
 	readonly hidesKinds: boolean;
-	private readonly uid: number | undefined;
-	private readonly gid: number | undefined;
+	/** Shown whatever a file's own are; chown succeeds without changing these. */
+	readonly uid: number | undefined;
+	readonly gid: number | undefined;
 	/** For each layer the attribute that overrides the inode; undefined: none does. */
 	private readonly attributes: (Name | undefined)[];
 	private readonly warn: (message: string) => void;
@@ -77,7 +91,6 @@ export class Identity {
 		this.gids = new IdMap(options.gidMapping, overflow.gid);
 		this.uid = options.squashToUid ?? (options.squashToRoot ? 0 : undefined);
 		this.gid = options.squashToGid ?? (options.squashToRoot ? 0 : undefined);
-		this.squashesChown = this.uid !== undefined || this.gid !== undefined;
 		const chosen = [undefined, PRIVILEGED, CONTAINERS][options.xattrPermissions];
 		this.attribute = hasUpper ? chosen : undefined;
 		this.attributes = layers.map((layer) =>
@@ -85,6 +98,11 @@ export class Identity {
 		);
 		this.hidesKinds = this.attributes.some((attribute) => attribute !== undefined);
 		this.warn = warn;
+	}
+
+	/** The layer's objects have attributes that say whose they are. */
+	overrides(layer: number): boolean {
+		return this.attributes[layer] !== undefined;
 	}
 
 	/** The layer keeps the `security` namespace apart, see attribute-name.ts. */
@@ -117,10 +135,26 @@ export class Identity {
 
 	/** Gives a new object of the upper layer the owner, mode and device of a `struct statx`. */
 	writeNew(directory: Fd, name: Offset, stat: Offset): void {
-		const override = overrideOf(stat);
-		const result = this.write(directory, name, override);
-		// A symlink can have no `user` attribute, and its mode means nothing.
-		if (result < 0 && (override.mode & S_IFMT) !== S_IFLNK) fail(-result);
+		check(this.write(directory, name, overrideOf(stat)));
+	}
+
+	/**
+	 * Has the upper layer's root say that owners and modes are in attributes, as of the topmost lower root that says so,
+	 * else as of its own inode. Without it they would mean nothing once the layer is a lower one. Throws LayerUnusable.
+	 */
+	markRoot(layers: readonly Layer[]): void {
+		const [upper, ...lowers] = layers;
+		if (this.attribute === undefined || upper === undefined) return;
+		if (this.readOwn(upper.root, EMPTY_NAME) !== undefined) return;
+		const marked = lowers.find((layer) => this.overrides(layer.index)) ?? upper;
+		check(statDescriptor(marked.root, STAT));
+		this.applyOverride(marked.index, marked.root, EMPTY_NAME, STAT);
+		const result = this.write(upper.root, EMPTY_NAME, overrideOf(STAT));
+		if (result === 0) return;
+		const name = readString(this.attribute);
+		throw new LayerUnusable(
+			`cannot set ${name} in upperdir ${display(upper.path)}: ${describeErrno(-result)}: leave out xattr_permissions`,
+		);
 	}
 
 	/** The override of an object of the upper layer as it stands on disk; undefined where it has none. */
@@ -132,7 +166,12 @@ export class Identity {
 	write(directory: Fd, name: Offset, override: OverrideStat): number {
 		const value = formatOverrideStat(override);
 		writeString(VALUE, value as ByteString);
-		return setAttribute(directory, name, this.attribute ?? EMPTY_NAME, VALUE, value.length, 0);
+		const result = setAttribute(directory, name, this.attribute ?? EMPTY_NAME, VALUE, value.length, 0);
+		if (result !== -EPERM || (override.mode & S_IFMT) !== S_IFLNK) return result;
+		// A symlink can have no `user` attribute: its inode says whose it is, where this process may have it do so.
+		const flags = name === EMPTY_NAME ? AT_EMPTY_PATH : 0;
+		const changed = changeOwner(directory, name, override.uid, override.gid, flags);
+		return changed === -EPERM || changed === -EINVAL ? 0 : changed;
 	}
 
 	private read(directory: Fd, name: Offset, attribute: Name): OverrideStat | undefined {
@@ -154,6 +193,11 @@ function overridingAttribute(root: Fd): Name | undefined {
 	return [PRIVILEGED, CONTAINERS, LEGACY].find(
 		(attribute) => getAttribute(root, EMPTY_NAME, attribute, VALUE, VALUE_SIZE) >= 0,
 	);
+}
+
+/** What the daemon needs on the inode of an object whose mode is in an attribute; `kind` is a `DT_*`. */
+export function ownAccess(kind: number): number {
+	return kind === DT_DIR ? 0o700 : 0o600;
 }
 
 /** What a `struct statx` says, as an override. */

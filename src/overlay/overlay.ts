@@ -8,7 +8,7 @@
  *   the descriptor pinned in `files` (for directories: in `directories`).
  */
 
-import { AT_EMPTY_PATH, DT_DIR, EROFS, ESTALE } from "../native/layout.ts";
+import { AT_EMPTY_PATH, DT_DIR, EPERM, EROFS, ESTALE } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -114,6 +114,12 @@ export class Overlay {
 	/** Whether new objects of this process belong to these ids by themselves. */
 	isOwn(uid: number, gid: number): boolean {
 		return uid === this.options.uid && gid === this.options.gid;
+	}
+
+	/** Throws what giving an object away has failed with. Where owners are squashed a refusal does not matter. */
+	checkOwner(result: number): void {
+		const squashes = this.identity?.uid !== undefined || this.identity?.gid !== undefined;
+		if (result !== -EPERM || !squashes) check(result);
 	}
 
 	/** The workdir of an overlay that can be changed. Throws EROFS for one that cannot. */

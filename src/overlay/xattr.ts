@@ -2,6 +2,7 @@
 
 import {
 	DT_LNK,
+	EINVAL,
 	ENODATA,
 	EOPNOTSUPP,
 	EPERM,
@@ -16,6 +17,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { getAttribute, listAttributes, removeAttribute, setAttribute } from "../native/libc/xattr.ts";
 import {
+	copy,
 	EMPTY_NAME,
 	lengthOf,
 	type Offset,
@@ -26,16 +28,20 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import { ACL_PREFIX, isAccessAcl, isAcl, mapAcl, modeOfAcl, setModeOfAcl } from "./acl.ts";
 import { attributeOnDisk, attributeShown } from "./attribute-name.ts";
 import { changeAttributes, readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
+import { type IdMap, NO_ID } from "./id-map.ts";
+import { type Identity, ownAccess } from "./identity.ts";
 import type { Layer } from "./layer.ts";
 import { startsWith } from "./name.ts";
 import type { NodeId } from "./node.ts";
 import type { Overlay, Place } from "./overlay.ts";
 
 const TRUSTED = "trusted.";
-const ACL_PREFIX = "system.posix_acl_" as ByteString;
+
+const PERMISSION_BITS = 0o777;
 
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
@@ -52,7 +58,10 @@ export function readAttribute(
 	requireSupport(overlay, attribute);
 	const stored = storedName(overlay, node, attribute);
 	const place = overlay.locate(node);
-	return check(getAttribute(place.directory, place.name, stored, target, size));
+	const length = check(getAttribute(place.directory, place.name, stored, target, size));
+	if (overlay.identity !== undefined && size !== 0 && isAcl(attribute))
+		showAcl(overlay, overlay.identity, node, attribute, target, length);
+	return length;
 }
 
 /**
@@ -70,10 +79,60 @@ export function writeAttribute(
 ): void {
 	requireSupport(overlay, attribute);
 	copyUp(overlay, node);
-	const stored = storedName(overlay, node, attribute);
+	if (overlay.identity !== undefined && isAcl(attribute)) {
+		writeAcl(overlay, overlay.identity, node, attribute, value, size, flags);
+	} else {
+		const stored = storedName(overlay, node, attribute);
+		const place = overlay.locate(node);
+		check(setAttribute(place.directory, place.name, stored, value, size, flags));
+	}
+	if (killsGroupId && (modeOf(overlay, node) & S_ISGID) !== 0)
+		changeMode(overlay, node, modeOf(overlay, node) & ~S_ISGID);
+}
+
+/** Turns an ACL as it is on disk into the one users see: with their ids, and the mode they see. */
+function showAcl(
+	overlay: Overlay,
+	identity: Identity,
+	node: NodeId,
+	attribute: Offset,
+	acl: Offset,
+	length: number,
+): void {
+	mapAcl(
+		acl,
+		length,
+		(id) => identity.uids.shown(id),
+		(id) => identity.gids.shown(id),
+	);
+	if (identity.overrides(overlay.nodes.layer(node)) && isAccessAcl(attribute))
+		setModeOfAcl(acl, length, modeOf(overlay, node));
+}
+
+/** Throws EINVAL for ids that have none on disk. */
+function writeAcl(
+	overlay: Overlay,
+	identity: Identity,
+	node: NodeId,
+	attribute: Offset,
+	acl: Offset,
+	size: number,
+	flags: number,
+): void {
+	// The request may have to be run again: it must stay as it is.
+	copy(VALUE, acl, size);
+	const idOnDisk = (map: IdMap) => (id: number) => {
+		const onDisk = map.onDisk(id);
+		return onDisk === NO_ID ? fail(EINVAL) : onDisk;
+	};
+	mapAcl(VALUE, size, idOnDisk(identity.uids), idOnDisk(identity.gids));
+	const setsMode = identity.attribute !== undefined && isAccessAcl(attribute);
+	const mode = modeOfAcl(VALUE, size);
+	// The daemon must be able to use the inode, whatever mode is shown.
+	if (setsMode) setModeOfAcl(VALUE, size, mode | ownAccess(overlay.nodes.kind(node)));
 	const place = overlay.locate(node);
-	check(setAttribute(place.directory, place.name, stored, value, size, flags));
-	if (killsGroupId) dropGroupId(overlay, node);
+	check(setAttribute(place.directory, place.name, attribute, VALUE, size, flags));
+	if (setsMode) changeMode(overlay, node, (modeOf(overlay, node) & ~PERMISSION_BITS) | mode);
 }
 
 function requireSupport(overlay: Overlay, attribute: Offset): void {
@@ -81,22 +140,20 @@ function requireSupport(overlay: Overlay, attribute: Offset): void {
 	if (!xattrs || (!acl && startsWith(attribute, ACL_PREFIX))) fail(EOPNOTSUPP);
 }
 
-function dropGroupId(overlay: Overlay, node: NodeId): void {
+function modeOf(overlay: Overlay, node: NodeId): number {
 	readAttributes(overlay, node);
-	const mode = view.getUint16(STAT + statx.stxMode, true);
-	if ((mode & S_ISGID) === 0) return;
-	const unchanged = {
+	return view.getUint16(STAT + statx.stxMode, true);
+}
+
+function changeMode(overlay: Overlay, node: NodeId, mode: number): void {
+	changeAttributes(overlay, node, {
 		uid: undefined,
 		gid: undefined,
 		size: undefined,
 		times: undefined,
-		killPrivileges: false,
-	};
-	changeAttributes(overlay, node, {
-		...unchanged,
 		timesAreKernels: false,
 		killPrivileges: false,
-		mode: mode & ~S_ISGID,
+		mode,
 	});
 }
 

@@ -76,6 +76,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 	if (workdir !== undefined && settings.userAttributes) workdir.trustedAttributes = false;
 	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
 	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
+	identity?.markRoot(layers);
 	const overlay = new Overlay(layers, workdir, identity, settings.jobs ?? inlineJobs, {
 		fsync: false,
 		staticLinkCount: false,

@@ -197,6 +197,7 @@ describe.each([
 		core.mkdir("d/s", 0o755, alice);
 		expect(core.stat("d/f")).toMatchObject({ uid: 1000, gid: 50 });
 		expect(core.stat("d/s")).toMatchObject({ uid: 1000, gid: 50, mode: 0o2755 });
+		expect(core.attributes(core.createNameless("d", 0o640, alice))).toMatchObject({ uid: 1000, gid: 50 });
 	});
 });
 

@@ -1,0 +1,539 @@
+/** `xattr_permissions`: owner, mode and device in an extended attribute, as C and containers/storage keep them. */
+import { describe, expect, test } from "bun:test";
+import {
+	chmodSync,
+	chownSync,
+	fchmodSync,
+	fchownSync,
+	fstatSync,
+	lchownSync,
+	linkSync,
+	lstatSync,
+	mkdirSync,
+	readFileSync,
+	readlinkSync,
+	renameSync,
+	symlinkSync,
+	truncateSync,
+	unlinkSync,
+	writeFileSync,
+} from "node:fs";
+import { open } from "../harness/descriptor.ts";
+import {
+	type Description,
+	device,
+	directory,
+	fifo,
+	file,
+	socket,
+	symlink,
+	temporaryTree,
+} from "../harness/layers.ts";
+import { daemonsOf, layerOptions, mountOverlay, runProgram, until } from "../harness/mount.ts";
+import {
+	asUser,
+	codeOf,
+	getxattr,
+	listxattr,
+	mknod,
+	mount,
+	readDirectoryRecords,
+	removexattr,
+	setxattr,
+} from "../harness/native.ts";
+import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { debianProgram, isExecutable, program } from "../harness/program.ts";
+import { lacks } from "../harness/setting.ts";
+import { differences, snapshot } from "../harness/snapshot.ts";
+import { usableFuseDevice } from "../harness/user.ts";
+
+const CONTAINERS = "user.containers.override_stat";
+const LEGACY = "user.fuseoverlayfs.override_stat";
+const PRIVILEGED = "security.fuseoverlayfs.override_stat";
+const O_RDWR = 2;
+
+/** Kind and permissions in octal, owner, device. */
+const statOf = (path: string) => {
+	const { mode, uid, gid, rdev } = lstatSync(path);
+	return `${mode.toString(8)} ${uid}:${gid} ${rdev}`;
+};
+const setfacl = (...args: string[]) => Bun.spawnSync(["setfacl", ...args]).exitCode;
+/** The access ACL, its entries separated by commas. */
+const acl = (path: string) => {
+	const { stdout } = Bun.spawnSync(["getfacl", "-acnE", "--absolute-names", path]);
+	return stdout.toString().trim().replaceAll("\n", ",");
+};
+const overridden = (attribute: string, value: string, content = "x") =>
+	file(content, { mode: 0o700, xattrs: { [attribute]: value } });
+
+/** Values, and what is shown of a regular file of mode 0700 that has them. */
+const spellings = [
+	// Of containers/storage since it names the kind; devices, pipes and sockets are regular files on disk.
+	["1000:1001:0640:file", "100640 1000:1001 0"],
+	["0:0:4755:file", "104755 0:0 0"],
+	["0:5:0620:char-4-7", "20620 0:5 1031"],
+	["1006:1017:0600:char-1-3", "20600 1006:1017 259"],
+	["0:6:0660:block-8-17", "60660 0:6 2065"],
+	["0:6:0660:block-259-70000", "60660 0:6 286327664"],
+	["5:6:0622:pipe", "10622 5:6 0"],
+	["5:6:0777:socket", "140777 5:6 0"],
+	// Of its older versions.
+	["1000:1001:0640", "100640 1000:1001 0"],
+	["0:0:755", "100755 0:0 0"],
+	["0:0:0", "100000 0:0 0"],
+	// Of C fuse-overlayfs, which writes the whole st_mode.
+	["7:8:100644", "100644 7:8 0"],
+	["7:8:104711", "104711 7:8 0"],
+	["4294967294:65536:0644", "100644 4294967294:65536 0"],
+] as const;
+
+describe.skipIf(lacks("all ids"))("a tree written with force_mask", () => {
+	const lower: Description = {
+		...Object.fromEntries(spellings.map(([value], index) => [`f${index}`, overridden(CONTAINERS, value)])),
+		d: directory({ mode: 0o700, xattrs: { [CONTAINERS]: "3:4:1777:dir" } }),
+		"d/old": directory({ mode: 0o700, xattrs: { [CONTAINERS]: "3:4:0750" } }),
+		// Symlinks can have no such attribute.
+		link: symlink("f0", { uid: 9, gid: 10 }),
+		plain: file("x", { uid: 11, mode: 0o604 }),
+		legacy: overridden(LEGACY, "1:2:0640"),
+	};
+
+	/** As podman mounts such images, and without an upper layer. */
+	describe.each([
+		["with xattr_permissions=2", { options: ["xattr_permissions=2"], readOnly: false }],
+		["without an upper layer", { options: [], readOnly: true }],
+	])("%s", (_, settings) => {
+		const mountTree = async () => {
+			const overlay = await mountLayers([lower], settings);
+			await overlay.unmount();
+			setxattr(overlay.inLower(), CONTAINERS, "0:0:0555:dir");
+			const fresh = { upper: overlay.tree.layer("upper2"), work: overlay.tree.layer("work2") };
+			await overlay.remount(settings.readOnly ? {} : fresh);
+			return overlay;
+		};
+
+		test.each(spellings.map(([value, shown], index) => [value, shown, `f${index}`] as const))(
+			"%s is shown as %s",
+			async (_, shown, name) => {
+				await using overlay = await mountTree();
+				expect(statOf(overlay.at(name))).toBe(shown);
+			},
+		);
+
+		test("directories, symlinks, files without an attribute, and the root", async () => {
+			await using overlay = await mountTree();
+			expect(["d", "d/old", "link", "plain", "legacy", "."].map((name) => statOf(overlay.at(name)))).toEqual([
+				"41777 3:4 0",
+				"40750 3:4 0",
+				"120777 9:10 0",
+				"100604 11:0 0",
+				"100640 1:2 0",
+				"40555 0:0 0",
+			]);
+			expect(readFileSync(overlay.at("f0"), "utf8")).toBe("x");
+		});
+
+		test("reading the directory tells the kinds shown, with attributes and without", async () => {
+			await using overlay = await mountTree();
+			const unknown = 0;
+			using handle = open(overlay.path);
+			for (const { name, type } of readDirectoryRecords(handle.fd, 65536)) {
+				if (name.startsWith(".")) continue;
+				const kind = lstatSync(overlay.at(name)).mode >> 12;
+				expect({ name, isRight: type === unknown || type === kind }).toEqual({ name, isRight: true });
+			}
+			const listed = Bun.spawnSync(["ls", "-ln", overlay.path]).stdout.toString();
+			expect(listed).toMatch(/^crw--w---- .* 0 +5 +4, +7 .* f2$/m);
+			expect(listed).toMatch(/^srwxrwxrwx .* 5 +6 .* f7$/m);
+		});
+
+		test("permissions are those shown", async () => {
+			await using overlay = await mountTree();
+			asUser(1000, 2000, () => expect(readFileSync(overlay.at("f0"), "utf8")).toBe("x"));
+			asUser(1002, 2000, () => expect(codeOf(() => readFileSync(overlay.at("f0")))).toBe("EACCES"));
+		});
+
+		test.skipIf(!isExecutable(debianProgram))("is shown as Debian's fuse-overlayfs shows it", async () => {
+			await using overlay = await mountTree();
+			await overlay.unmount();
+			// Debian's 1.10 cannot list a directory in which a file has no such attribute, and knows no kinds in it.
+			const unknown = ["plain", "legacy", ...["f2", "f3", "f4", "f5", "f6", "f7"]];
+			for (const name of unknown) unlinkSync(overlay.inLower(name));
+			const options = { ignoreAttributes: /^user\.containers\./, ignoreTimes: true };
+			const request = { lower: overlay.layers.lower, mountpoint: overlay.tree.layer("debian") };
+			await using debian = await mountOverlay({ ...request, program: debianProgram });
+			const theirs = snapshot(debian.path, options);
+			await debian.unmount();
+			await overlay.remount();
+			expect(differences(snapshot(overlay.path, options), theirs)).toEqual([]);
+		});
+	});
+
+	test.each([CONTAINERS, LEGACY, PRIVILEGED])("is known by the root's %s", async (attribute) => {
+		const tree = { f: overridden(attribute, "1000:1001:0640"), d: directory() };
+		await using overlay = await mountLayers([
+			tree,
+			{ other: file("x", { xattrs: { [attribute]: "7:7:0600" } }) },
+		]);
+		expect(statOf(overlay.at("f"))).toBe("100700 0:0 0");
+		await overlay.unmount();
+		setxattr(overlay.inLower(), attribute, "0:0:0755");
+		await overlay.remount();
+		// Each layer by its own root.
+		expect([statOf(overlay.at("f")), statOf(overlay.at("other"))]).toEqual([
+			"100640 1000:1001 0",
+			"100644 0:0 0",
+		]);
+	});
+
+	test("a broken value is reported, and the file's own attributes are shown", async () => {
+		await using overlay = await mountLayers([{ a: overridden(CONTAINERS, "no:numbers:at all") }]);
+		await overlay.unmount();
+		setxattr(overlay.inLower(), CONTAINERS, "0:0:0755");
+		await overlay.remount();
+		expect(statOf(overlay.at("a"))).toBe("100700 0:0 0");
+		expect(overlay.mount.log).toContain("no:numbers:at all");
+	});
+
+	test("an upper layer without the option keeps owners and modes on the inodes", async () => {
+		await using overlay = await mountLayers([{ f: overridden(CONTAINERS, "1000:1001:0640:file") }]);
+		await overlay.unmount();
+		setxattr(overlay.inLower(), CONTAINERS, "0:0:0755");
+		await overlay.remount();
+		writeFileSync(overlay.at("f"), "changed");
+		await overlay.unmount();
+		expect([statOf(overlay.inUpper("f")), listxattr(overlay.inUpper("f"))]).toEqual([
+			"100640 1000:1001 0",
+			["trusted.overlay.origin"],
+		]);
+	});
+});
+
+describe.skipIf(lacks("all ids", "devices")).each([
+	["1", PRIVILEGED],
+	["2", CONTAINERS],
+] as const)("xattr_permissions=%s", (mode, attribute) => {
+	const options = [`xattr_permissions=${mode}`];
+	const valueIn = (overlay: Overlay, name: string) => getxattr(overlay.inUpper(name), attribute).toString();
+
+	test("new objects of every kind have theirs in the attribute, and on disk are the daemon's", async () => {
+		await using overlay = await mountLayers([{ "d/x": "" }], { options });
+		const at = (name: string) => overlay.at(name);
+		chmodSync(at("d"), 0o777);
+		asUser(1000, 1001, () => {
+			writeFileSync(at("d/file"), "content", { mode: 0o640 });
+			mkdirSync(at("d/dir"), 0o700);
+			symlinkSync("target", at("d/link"));
+			mknod(at("d/fifo"), 0o010600);
+			mknod(at("d/socket"), 0o140600);
+		});
+		mknod(at("d/null"), 0o020600, 1, 3);
+		mknod(at("d/disk"), 0o060600, 259, 70_000);
+		const names = ["file", "dir", "fifo", "socket", "null", "disk"].map((name) => `d/${name}`);
+		const expected = [
+			"100640 1000:1001 0",
+			"40700 1000:1001 0",
+			"10600 1000:1001 0",
+			"140600 1000:1001 0",
+			"20600 0:0 259",
+			"60600 0:0 286327664",
+		];
+		expect(names.map((name) => statOf(at(name)))).toEqual(expected);
+		expect(statOf(at("d/link"))).toBe("120777 1000:1001 0");
+		expect(readlinkSync(at("d/link"))).toBe("target");
+		await overlay.remount();
+		expect(names.map((name) => statOf(at(name)))).toEqual(expected);
+		expect(statOf(at("d/link"))).toBe("120777 1000:1001 0");
+		expect(names.map((name) => listxattr(at(name)))).toEqual(names.map(() => []));
+		expect(asUser(1000, 1001, () => readFileSync(at("d/file"), "utf8"))).toBe("content");
+		await overlay.unmount();
+		expect(names.map((name) => valueIn(overlay, name))).toEqual([
+			"1000:1001:0640:file",
+			"1000:1001:0700:dir",
+			"1000:1001:0600:pipe",
+			"1000:1001:0600:socket",
+			"0:0:0600:char-1-3",
+			"0:0:0600:block-259-70000",
+		]);
+		expect(names.map((name) => lstatSync(overlay.inUpper(name)).uid)).toEqual(names.map(() => 0));
+		expect(names.filter((name) => lstatSync(overlay.inUpper(name)).isFile())).toHaveLength(5);
+	});
+
+	test("chmod and chown of every kind, and of what is copied up for it", async () => {
+		const lower = {
+			file: file("x", { uid: 5, gid: 6, mode: 0o644 }),
+			dir: directory({ mode: 0o700 }),
+			fifo: fifo({ mode: 0o600 }),
+			socket: socket({ mode: 0o600 }),
+			null: device("char", 1, 3, { mode: 0o600 }),
+		};
+		await using overlay = await mountLayers([lower], { options });
+		const at = (name: string) => overlay.at(name);
+		const names = Object.keys(lower);
+		for (const name of names) chmodSync(at(name), 0o4751);
+		for (const name of names) chownSync(at(name), 1000, 70_000);
+		const expected = [
+			"100751 1000:70000 0",
+			"44751 1000:70000 0",
+			"10751 1000:70000 0",
+			"140751 1000:70000 0",
+			"20751 1000:70000 259",
+		];
+		expect(names.map((name) => statOf(at(name)))).toEqual(expected);
+		await overlay.remount();
+		expect(names.map((name) => statOf(at(name)))).toEqual(expected);
+		await overlay.unmount();
+		expect(names.map((name) => lstatSync(overlay.inUpper(name)).uid)).toEqual(names.map(() => 0));
+		expect(valueIn(overlay, "null")).toBe("1000:70000:0751:char-1-3");
+	});
+
+	test("copy-up keeps what is shown of every kind, renamed and linked as well", async () => {
+		const lower = {
+			file: file("x", { uid: 5, gid: 6, mode: 0o4750 }),
+			closed: file("closed", { mode: 0o000 }),
+			"dir/f": file("f", { uid: 7 }),
+			fifo: fifo({ mode: 0o620, uid: 7 }),
+			socket: socket({ gid: 8 }),
+			disk: device("block", 8, 1, { mode: 0o660, gid: 6 }),
+			link: symlink("file", { uid: 8, gid: 9 }),
+		};
+		await using overlay = await mountLayers([lower], { options });
+		const at = (name: string) => overlay.at(name);
+		const names = ["file", "closed", "dir/f", "fifo", "socket", "disk", "link"];
+		const before = names.map((name) => statOf(at(name)));
+		for (const name of names) renameSync(at(name), at(`${name}2`));
+		linkSync(at("file2"), at("file3"));
+		const after = () => names.map((name) => statOf(at(`${name}2`)));
+		expect(after()).toEqual(before);
+		await overlay.remount();
+		expect(after()).toEqual(before);
+		expect(statOf(at("file3"))).toBe(statOf(at("file2")));
+		expect(readFileSync(at("closed2"), "utf8")).toBe("closed");
+		await overlay.unmount();
+		// The daemon must be able to use it, who may not be root.
+		expect(lstatSync(overlay.inUpper("closed2")).mode & 0o600).toBe(0o600);
+	});
+
+	test("chown of a symlink succeeds", async () => {
+		await using overlay = await mountLayers([{ link: symlink("x") }], { options });
+		symlinkSync("y", overlay.at("new"));
+		for (const name of ["link", "new"]) lchownSync(overlay.at(name), 1000, 1001);
+		await overlay.remount();
+		for (const name of ["link", "new"]) expect(statOf(overlay.at(name))).toBe("120777 1000:1001 0");
+	});
+
+	test("writing takes suid bits away, and truncating, as from a plain file", async () => {
+		await using overlay = await mountLayers([{ "d/x": "" }], { options });
+		const path = overlay.at("d/f");
+		for (const write of [() => writeFileSync(path, "x", { flag: "a" }), () => truncateSync(path, 1)]) {
+			writeFileSync(path, "content");
+			chmodSync(path, 0o6777);
+			asUser(1000, 1000, write);
+			expect(lstatSync(path).mode & 0o7777).toBe(0o777);
+		}
+		await overlay.remount();
+		expect(lstatSync(path).mode & 0o7777).toBe(0o777);
+	});
+
+	test("a setgid directory hands down its group, and to directories its bit", async () => {
+		await using overlay = await mountLayers([{}], { options });
+		const at = (name: string) => overlay.at(name);
+		mkdirSync(at("d"));
+		chownSync(at("d"), 0, 50);
+		chmodSync(at("d"), 0o2777);
+		asUser(1000, 1001, () => {
+			writeFileSync(at("d/f"), "", { mode: 0o640 });
+			mkdirSync(at("d/s"), 0o750);
+		});
+		expect(["d/f", "d/s"].map((name) => statOf(at(name)))).toEqual(["100640 1000:50 0", "42750 1000:50 0"]);
+	});
+
+	test("files whose name is gone have theirs", async () => {
+		await using overlay = await mountLayers([{ lower: file("x", { uid: 5 }) }], { options });
+		using unlinked = open(overlay.at("lower"), O_RDWR);
+		unlinkSync(overlay.at("lower"));
+		fchownSync(unlinked.fd, 1000, 70_000);
+		fchmodSync(unlinked.fd, 0o4711);
+		const { mode: bits, uid, gid } = fstatSync(unlinked.fd);
+		expect([bits.toString(8), uid, gid]).toEqual(["104711", 1000, 70_000]);
+	});
+
+	test("ACLs decide, go with the mode shown, and are handed down", async () => {
+		await using overlay = await mountLayers([{ f: file("x", { mode: 0o600 }), "d/x": "" }], { options });
+		const at = (name: string) => overlay.at(name);
+		expect(setfacl("-m", "u:1000:rw", at("f"))).toBe(0);
+		expect([statOf(at("f")), acl(at("f"))]).toEqual([
+			"100660 0:0 0",
+			"user::rw-,user:1000:rw-,group::---,mask::rw-,other::---",
+		]);
+		asUser(1000, 1000, () => expect(codeOf(() => writeFileSync(at("f"), "y"))).toBeUndefined());
+		chmodSync(at("f"), 0o440);
+		expect([statOf(at("f")), acl(at("f"))]).toEqual([
+			"100440 0:0 0",
+			"user::r--,user:1000:rw-,group::---,mask::r--,other::---",
+		]);
+		asUser(1000, 1000, () => expect(codeOf(() => writeFileSync(at("f"), "z"))).toBe("EACCES"));
+		expect(setfacl("-d", "-m", "u:1000:rwx,o::---", at("d"))).toBe(0);
+		writeFileSync(at("d/new"), "", { mode: 0o666 });
+		mkdirSync(at("d/sub"), 0o777);
+		mknod(at("d/fifo"), 0o010644);
+		const seen = () => ["f", "d/new", "d/sub", "d/fifo"].map((name) => [statOf(at(name)), acl(at(name))]);
+		const before = seen();
+		expect(before.slice(1).map(([stat]) => stat)).toEqual(["100660 0:0 0", "40770 0:0 0", "10640 0:0 0"]);
+		expect(before[1]?.[1]).toBe("user::rw-,user:1000:rwx,group::r-x,mask::rw-,other::---");
+		await overlay.remount();
+		expect(seen()).toEqual(before);
+		expect(setfacl("-b", at("f"))).toBe(0);
+		expect([statOf(at("f")), listxattr(at("f"))]).toEqual(["100400 0:0 0", []]);
+	});
+
+	test("what is shown does not change when the upper layer becomes a lower one", async () => {
+		await using overlay = await mountLayers([{ f: "x" }], { options });
+		chmodSync(overlay.path, 0o751);
+		chownSync(overlay.at("f"), 1000, 1001);
+		mknod(overlay.at("null"), 0o020600, 1, 3);
+		const before = snapshot(overlay.path);
+		await overlay.unmount();
+		const request = {
+			lower: [overlay.layers.upper, ...overlay.layers.lower],
+			mountpoint: overlay.tree.layer("later"),
+		};
+		await using later = await mountOverlay(request);
+		expect(differences(before, snapshot(later.path))).toEqual([]);
+	});
+
+	test("the root takes what the topmost lower root says that has the attribute", async () => {
+		await using overlay = await mountLayers([{}, { x: "x" }], { options });
+		await overlay.unmount();
+		removexattr(overlay.inUpper(), attribute);
+		setxattr(String(overlay.layers.lower[1]), attribute, "7:8:0711:dir");
+		await overlay.remount();
+		expect([statOf(overlay.path), valueIn(overlay, ".")]).toEqual(["40711 7:8 0", "7:8:0711:dir"]);
+	});
+});
+
+describe.skipIf(lacks("all ids", "devices"))("the security namespace with xattr_permissions=2", () => {
+	const options = ["xattr_permissions=2"];
+	const ISOLATED = "user.containers.override_security.";
+	/** cap_net_raw+ep, as the kernel stores it. */
+	const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
+
+	test("is kept under another name, and what the inode has in it is not shown", async () => {
+		await using overlay = await mountLayers([{}], { options });
+		const path = overlay.at("f");
+		writeFileSync(path, "");
+		setxattr(path, "security.mine", "s");
+		setxattr(path, "security.capability", capability);
+		const onDisk = overlay.inUpper("f");
+		setxattr(onDisk, "security.others", "raw");
+		await overlay.remount();
+		expect(listxattr(path)).toEqual(["security.capability", "security.mine"]);
+		expect([getxattr(path, "security.mine").toString(), getxattr(path, "security.capability")]).toEqual([
+			"s",
+			capability,
+		]);
+		expect(codeOf(() => getxattr(path, "security.others"))).toBe("ENODATA");
+		expect(getxattr(onDisk, `${ISOLATED}mine`).toString()).toBe("s");
+		expect(codeOf(() => getxattr(onDisk, "security.capability"))).toBe("ENODATA");
+		removexattr(path, "security.mine");
+		expect(codeOf(() => removexattr(path, "security.others"))).toBe("ENODATA");
+		expect(listxattr(path)).toEqual(["security.capability"]);
+		expect(listxattr(onDisk)).toContain("security.others");
+	});
+
+	test("of a plain lower layer is shown, and isolated by copy-up; of one with the attribute the isolated is", async () => {
+		const plain = { plain: file("x", { xattrs: { "security.capability": capability } }) };
+		const xattrs = { "security.raw": "x", [`${ISOLATED}capability`]: capability };
+		await using overlay = await mountLayers([{ f: file("x", { xattrs }) }, plain], { options });
+		await overlay.unmount();
+		setxattr(overlay.inLower(), CONTAINERS, "0:0:0755:dir");
+		await overlay.remount();
+		for (const name of ["plain", "f"]) expect(listxattr(overlay.at(name))).toEqual(["security.capability"]);
+		for (const name of ["plain", "f"]) chmodSync(overlay.at(name), 0o711);
+		await overlay.remount();
+		for (const name of ["plain", "f"]) {
+			expect(getxattr(overlay.at(name), "security.capability")).toEqual(capability);
+			expect(listxattr(overlay.at(name))).toEqual(["security.capability"]);
+			expect(listxattr(overlay.inUpper(name))).toContain(`${ISOLATED}capability`);
+			expect(listxattr(overlay.inUpper(name)).filter((stored) => stored.startsWith("security."))).toEqual([]);
+		}
+	});
+
+	test("a file loses its capabilities when it is written", async () => {
+		await using overlay = await mountLayers([{ f: "x" }], { options });
+		setxattr(overlay.at("f"), "security.capability", capability);
+		writeFileSync(overlay.at("f"), "y");
+		expect(listxattr(overlay.at("f"))).toEqual([]);
+	});
+
+	test("without the option it is the inode's", async () => {
+		await using overlay = await mountLayers([{ f: "x" }]);
+		setxattr(overlay.at("f"), "security.mine", "s");
+		expect(getxattr(overlay.inUpper("f"), "security.mine").toString()).toBe("s");
+	});
+});
+
+test.skipIf(lacks("the machine's root"))(
+	"with a daemon that is not root, root makes devices and gives files away",
+	async () => {
+		using tree = temporaryTree();
+		const user = 65534;
+		const mine = { uid: user, gid: user };
+		const closed = file("closed", { ...mine, mode: 0o400, xattrs: { "user.note": "n" } });
+		const layers = tree.layers([{ f: file("x", mine), closed }]);
+		for (const path of [...layers.lower, layers.upper, layers.work, layers.mountpoint])
+			chownSync(path, user, user);
+		const script = `
+		mount --bind "${usableFuseDevice(tree)}" /dev/fuse
+		echo user_allow_other >"${tree.join("fuse.conf")}"
+		mount --bind "${tree.join("fuse.conf")}" /etc/fuse.conf
+		as_user="setpriv --reuid=${user} --regid=${user} --clear-groups --"
+		cd /
+		$as_user "${program}" -o "${layerOptions(layers)},xattr_permissions=2,allow_other" "${layers.mountpoint}"
+		cd "${layers.mountpoint}"
+		mknod null c 1 3
+		mkfifo fifo
+		ln -s f link
+		chown 1000:1001 f null fifo
+		chown -h 1000:1001 link
+		chmod 4750 f
+		echo more >>closed
+		mkdir dir
+		chmod 0 dir
+		touch dir/file
+		stat -c '%n %F %a %u:%g' f null fifo dir
+		cat closed
+		cd /
+		$as_user fusermount3 -u "${layers.mountpoint}"`;
+		const result = await runProgram(["-m", "sh", "-e", "-c", script], { program: "unshare" });
+		await until(() => daemonsOf(result.run).length === 0, "the daemon stays after the unmount");
+		expect(result).toMatchObject({ stderr: "", exitCode: 0 });
+		expect(result.stdout).toBe(`f regular file 4750 1000:1001
+null character special file 644 1000:1001
+fifo fifo 644 1000:1001
+dir directory 0 0:0
+closedmore
+`);
+		expect(getxattr(`${layers.upper}/null`, CONTAINERS).toString()).toBe("1000:1001:0644:char-1-3");
+		expect(getxattr(`${layers.upper}/closed`, "user.note").toString()).toBe("n");
+		expect(lstatSync(`${layers.upper}/null`)).toMatchObject({ uid: user, gid: user });
+	},
+);
+
+test.skipIf(lacks("mounting"))(
+	"where the upper layer takes no attributes, xattr_permissions is refused",
+	async () => {
+		const tree = temporaryTree();
+		using _ = tree;
+		const disk = tree.layer("disk");
+		mount("ramfs", disk, "ramfs", 0, "");
+		const layers = {
+			lower: [tree.layer("lower")],
+			upper: tree.layer("disk/upper"),
+			work: tree.layer("disk/work"),
+			mountpoint: tree.layer("merged"),
+		};
+		const mounting = mountOverlay({ ...layers, options: ["xattr_permissions=2"] });
+		expect(mounting).rejects.toThrow(/user\.containers\.override_stat.*leave out xattr_permissions/);
+	},
+);
