@@ -23,7 +23,7 @@ import {
 import { Libfuse } from "./native/libfuse/library.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 import { Identity } from "./overlay/identity.ts";
-import { openLower, openUpper } from "./overlay/open-layers.ts";
+import { LayerUnusable, openLower, openUpper } from "./overlay/open-layers.ts";
 import { Overlay } from "./overlay/overlay.ts";
 import { Workdir } from "./overlay/workdir.ts";
 import { WorkerJobs } from "./overlay/worker-jobs.ts";
@@ -79,7 +79,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 		acl: overlay.options.acl,
 		maxWrite: options.maxWrite,
 	};
-	const session = mountSession(options, (argument) => {
+	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;
 		const attempt = new Session(libfuse, argument, dispatcher, overlay, jobs, log);
 		try {
@@ -99,6 +99,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 		// Not before: a mount that fails leaves its layers untouched.
 		overlay.work?.prepare();
 		overlay.identity?.markRoot(overlay.layers);
+		if (options.xino === "on") checkNumbersLast(overlay);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
 		session.begin(features);
 	} catch (error) {
@@ -117,7 +118,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 }
 
 /** With the SELinux context where the kernel takes one, else without. */
-function mountSession(options: MountOptions, attempt: (argument: ByteString) => Session): Session {
+function mountSession(options: MountOptions, log: Log, attempt: (argument: ByteString) => Session): Session {
 	if (options.context !== undefined) {
 		try {
 			return attempt(sessionArgument(sessionOptions(options, { context: true })));
@@ -125,7 +126,20 @@ function mountSession(options: MountOptions, attempt: (argument: ByteString) => 
 			if (!(error instanceof MountFailed)) throw error;
 		}
 	}
-	return attempt(sessionArgument(sessionOptions(options, { context: false })));
+	const session = attempt(sessionArgument(sessionOptions(options, { context: false })));
+	if (options.context !== undefined) {
+		const name = display(`context="${options.context}"` as ByteString);
+		log.warn(`mounted without ${name}: the kernel does not take it here`);
+	}
+	return session;
+}
+
+/** `xino=on` promises numbers that stay: those of copied-up files are kept in attributes. Throws LayerUnusable. */
+function checkNumbersLast({ work, layers }: Overlay): void {
+	if (work === undefined || work.keepsAttributes) return;
+	throw new LayerUnusable(
+		`xino=on: upperdir ${display(layers[0]!.path)} takes no extended attributes, so that copied-up files cannot keep their inode numbers: use another file system or xino=auto`,
+	);
 }
 
 function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log: Log): Overlay {
@@ -148,10 +162,10 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 	return new Overlay(layers, work, identity, jobs, {
 		fsync: options.fsync,
 		staticLinkCount: options.staticLinkCount,
-		fastInode: options.fastInode,
+		fastInode: options.fastInode && options.xino !== "on",
 		inode32: options.inode32,
 		xattrs: options.xattrs,
-		acl: options.acl && supportsAcl(layers[0]!),
+		acl: options.acl && options.xattrs && layers.every(supportsAcl),
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors: Math.max(forCaches, SMALLEST_DESCRIPTORS),

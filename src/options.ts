@@ -61,7 +61,7 @@ export interface MountOptions {
 	readonly fsync: boolean;
 	/** Let the kernel gather writes in its page cache. Default: true. */
 	readonly writeback: boolean;
-	/** Trust the inode numbers readdir gives instead of resolving origins. Default: false. */
+	/** Trust the inode numbers readdir gives instead of resolving origins, unless `xino` is "on". Default: false. */
 	readonly fastInode: boolean;
 	/** False: no extended attributes through the mount (ENOTSUP). Default: true. */
 	readonly xattrs: boolean;
@@ -74,11 +74,11 @@ export interface MountOptions {
 	readonly squashToGid: number | undefined;
 	/** Directories show a link count of 1. Default: false. */
 	readonly staticLinkCount: boolean;
-	/** POSIX ACLs. Default: true, unless a layer has none. */
+	/** POSIX ACLs, unless a layer has none. Default: true. */
 	readonly acl: boolean;
 	/** SELinux mount context, handed to the kernel. Default: undefined. */
 	readonly context: ByteString | undefined;
-	/** Inode numbers stable across mounts where layers lie on several devices. Default: "off". */
+	/** "on": refuse to mount where copied-up files could not keep their inode numbers. Default: "off". */
 	readonly xino: "off" | "auto" | "on";
 	/** Truncate inode numbers to 32 bits. Default: false. */
 	readonly inode32: boolean;

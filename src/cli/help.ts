@@ -40,7 +40,7 @@ const sections: readonly Section[] = [
 	{
 		title: "INODE NUMBERS",
 		entries: [
-			["xino=off|auto|on", "Accepted: the same layers show the same numbers at every mount anyway"],
+			["xino=off|auto|on", "on: no mount where copied-up files could not keep their numbers"],
 			["ino32_t", "Numbers of 32 bits"],
 			["fast_ino", "List directories with the numbers the layers give, which may be others"],
 			["static_nlink", "Directories have one link"],

@@ -41,7 +41,7 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { canMakeWhiteoutDevice, canSetTrustedAttributes } from "./whiteout.ts";
+import { canMakeWhiteoutDevice, canSetTrustedAttributes, markImpure } from "./whiteout.ts";
 
 const WORK = store("work" as ByteString);
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
@@ -58,6 +58,8 @@ export class Workdir {
 	fileWhiteouts: boolean;
 	/** Attributes of the `trusted` namespace can be set; else `user` ones take their place. */
 	trustedAttributes = false;
+	/** Extended attributes can be set, of one namespace or the other. */
+	keepsAttributes = false;
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
 	private readonly directory: Fd;
@@ -90,6 +92,7 @@ export class Workdir {
 		check(makeDirectory(this.fd, probe, 0o700));
 		const probeFd = check(openAt(this.fd, probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 		this.trustedAttributes = canSetTrustedAttributes(probeFd);
+		this.keepsAttributes = markImpure(this, probeFd);
 		close(probeFd);
 		check(removeName(this.fd, probe, AT_REMOVEDIR));
 		if (!this.fileWhiteouts) this.shareNewWhiteout();
