@@ -1,6 +1,10 @@
-/** A private container storage whose overlay driver mounts with the program under test, and a base image in it. */
+/**
+ * A private container storage whose overlay driver mounts with the program under test, and a base image in it. For an
+ * ordinary user podman and buildah work in user namespaces of their own.
+ */
 import { linkSync } from "node:fs";
 import { program } from "../harness/program.ts";
+import { setting } from "../harness/setting.ts";
 import { mountsBelow, type Result, type RunOptions, Scratch } from "./scratch.ts";
 
 /** What tests of containers need, and the Debian packages that hold it. */
@@ -28,6 +32,15 @@ const applets = [
 	"stat",
 ];
 
+const isRootless = setting !== "root";
+
+interface StoreOptions {
+	/** What mounts layers: the program under test, or the kernel's overlayfs. Default: the program. */
+	readonly driver?: "program" | "kernel";
+	/** Further lines for the overlay driver's section of storage.conf. */
+	readonly overlaySettings?: string;
+}
+
 export class ContainerStore implements AsyncDisposable {
 	readonly scratch: Scratch;
 	readonly #env: Record<string, string>;
@@ -43,17 +56,20 @@ export class ContainerStore implements AsyncDisposable {
 		};
 	}
 
-	/** @param overlaySettings further lines for the overlay driver's section of storage.conf */
-	static async create(overlaySettings = ""): Promise<ContainerStore> {
+	static async create({
+		driver = "program",
+		overlaySettings = "",
+	}: StoreOptions = {}): Promise<ContainerStore> {
 		const scratch = new Scratch();
 		scratch.mkdir("home", "tmp", "xdg", "run", "engine", "cni");
 		await scratch.write({
 			"storage.conf": `[storage]
 driver = "overlay"
 graphroot = "${scratch.path("graph")}"
+rootless_storage_path = "${scratch.path("graph")}"
 runroot = "${scratch.path("run")}"
 [storage.options.overlay]
-mount_program = "${program}"
+${driver === "program" ? `mount_program = "${program}"` : ""}
 mountopt = "nodev"
 ${overlaySettings}
 `,
@@ -85,10 +101,18 @@ network_config_dir = "${scratch.path("cni")}"
 	}
 
 	/** `podman run` where it needs no set-up of the machine: no network, and its own view of cgroups. */
-	runContainer(...argv: string[]): Promise<string> {
-		const podman = `podman run --cgroups=disabled --network none "$@"`;
-		const script = `mount -t cgroup2 none /sys/fs/cgroup && exec ${podman}`;
-		return this.must(["unshare", "--mount", "sh", "-c", script, "sh", ...argv]);
+	runContainer(argv: readonly string[], options: RunOptions = {}): Promise<string> {
+		const podman = ["podman", "run", "--cgroups=disabled", "--network", "none", ...argv];
+		// An ordinary user has that view already.
+		if (isRootless) return this.must(podman, options);
+		const script = `mount -t cgroup2 none /sys/fs/cgroup && exec "$@"`;
+		return this.must(["unshare", "--mount", "sh", "-c", script, "sh", ...podman], options);
+	}
+
+	/** Runs a shell script where `podman mount` and `buildah mount` put what they mount. */
+	runBesideMounts(script: string, ...args: string[]): Promise<string> {
+		const enter = isRootless ? ["podman", "unshare"] : [];
+		return this.must([...enter, "sh", "-euc", script, "sh", ...args]);
 	}
 
 	/** Imports an image made of a static busybox and the given files, as one layer. */
@@ -104,7 +128,7 @@ network_config_dir = "${scratch.path("cni")}"
 			Object.fromEntries(Object.entries(files).map(([path, content]) => [`base/${path}`, content])),
 		);
 		for (const [existing, added] of links) linkSync(`${tree}/${existing}`, `${tree}/${added}`);
-		await this.must(["tar", "-C", tree, "-cf", this.scratch.path("base.tar"), "."]);
+		await this.must(["tar", "-C", tree, "--owner=0", "--group=0", "-cf", this.scratch.path("base.tar"), "."]);
 		await this.must(["podman", "import", "--quiet", this.scratch.path("base.tar"), name]);
 	}
 

@@ -1,7 +1,6 @@
 /** podman and buildah with `overlay.mount_program` set to the program: what they build is what containers see. */
 import { afterAll, beforeAll, describe, expect, it, setDefaultTimeout } from "bun:test";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { until } from "../harness/mount.ts";
 import { ContainerStore, containerTools } from "./container-store.ts";
 import { holdersOf, missingTools } from "./scratch.ts";
@@ -130,20 +129,19 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 		beforeAll(() => build(image, ...command));
 
 		it("makes an image that a container sees as the Containerfile says, through our mount", async () => {
-			const root = await store.runContainer("--rm", image, "grep", " / ", "/proc/mounts");
+			const root = await store.runContainer(["--rm", image, "grep", " / ", "/proc/mounts"]);
 			expect(root).toMatch(/ fuse\.fuse-overlayfs rw,/);
-			expect(await store.runContainer("--rm", "--workdir", "/data", image, "sh", "-c", show)).toBe(expected);
+			const shown = store.runContainer(["--rm", "--workdir", "/data", image, "sh", "-c", show]);
+			expect(await shown).toBe(expected);
 			await expectNothingLeft();
 		});
 
 		it("makes an image that can be mounted and read", async () => {
-			const merged = await store.must(["podman", "image", "mount", image]);
-			try {
-				expect(store.mergedMounts()).toEqual([merged]);
-				expect(await store.must(["busybox", "sh", "-c", show], { cwd: `${merged}/data` })).toBe(expected);
-			} finally {
-				await store.must(["podman", "image", "unmount", image]);
-			}
+			const script = `merged=$(podman image mount "$1")
+				grep -c " $merged fuse.fuse-overlayfs " /proc/mounts
+				(cd "$merged/data" && busybox sh -c "$2")
+				podman image unmount "$1" >/dev/null`;
+			expect(await store.runBesideMounts(script, image, show)).toBe(`1\n${expected}`);
 			await expectNothingLeft();
 		});
 
@@ -177,16 +175,11 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 
 	it("keeps what a container wrote, in a commit of it", async () => {
 		const script = "rm -r /data/moved && echo run > /data/kept && mkdir /data/removed.d";
-		await store.runContainer("--name", "changed", "localhost/base", "sh", "-c", script);
+		await store.runContainer(["--name", "changed", "localhost/base", "sh", "-c", script]);
 		await store.must(["podman", "commit", "--quiet", "changed", "localhost/committed"]);
 		await store.must(["podman", "rm", "changed"]);
-		const shown = await store.runContainer(
-			"--rm",
-			"localhost/committed",
-			"sh",
-			"-c",
-			"cat /data/kept; ls /data",
-		);
+		const look = "cat /data/kept; ls /data";
+		const shown = await store.runContainer(["--rm", "localhost/committed", "sh", "-c", look]);
 		expect(shown.split("\n")).toEqual([
 			"run",
 			..."changed emptied kept linked-1 linked-2 remade removed removed.d".split(" "),
@@ -197,16 +190,16 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 
 	it("lets buildah work on a container that stays mounted between commands", async () => {
 		const container = await store.must(["buildah", "from", "--name", "working", "localhost/base"]);
-		const merged = await store.must(["buildah", "mount", container]);
-		await Bun.write(`${merged}/data/from-outside`, "outside\n");
-		const run = ["buildah", "run", "--isolation", "chroot", container, "--"];
-		expect(await store.must([...run, "cat", "/data/from-outside"])).toBe("outside");
-		await store.must([...run, "rm", "-r", "/data/whole"]);
-		expect(await Bun.file(`${merged}/data/whole/a`).exists()).toBe(false);
-		await store.must(["buildah", "umount", container]);
+		const script = `merged=$(buildah mount "$1")
+			echo outside >"$merged/data/from-outside"
+			buildah run --isolation chroot "$1" -- cat /data/from-outside
+			buildah run --isolation chroot "$1" -- rm -r /data/whole
+			test ! -e "$merged/data/whole"
+			buildah umount "$1" >/dev/null`;
+		expect(await store.runBesideMounts(script, container)).toBe("outside");
 		await store.must(["buildah", "commit", "--quiet", container, "localhost/worked"]);
 		await store.must(["buildah", "rm", container]);
-		const shown = await store.runContainer("--rm", "localhost/worked", "ls", "/data");
+		const shown = await store.runContainer(["--rm", "localhost/worked", "ls", "/data"]);
 		expect(shown.split("\n")).toContain("from-outside");
 		expect(shown.split("\n")).not.toContain("whole");
 		await expectNothingLeft();
@@ -214,11 +207,11 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 
 	// Set-id bits of what is built would not do: the storage of podman 4.3 itself drops them with force_mask.
 	it("shows owners and modes that force_mask keeps off the layers' files", async () => {
-		await using masked = await ContainerStore.create('force_mask = "shared"');
+		await using masked = await ContainerStore.create({ overlaySettings: 'force_mask = "shared"' });
 		await masked.importBase("localhost/base", { "etc/passwd": "root:x:0:0::/:/bin/sh\n", "data/a": "1\n" });
-		const change = "chmod 0711 /data/a && chmod 0700 /data && mkdir -m 0750 /data/d";
+		const alter = "chmod 0711 /data/a && chmod 0700 /data && mkdir -m 0750 /data/d";
 		const make = "echo 1 > /data/f && chown 12:13 /data/f && chmod 600 /data/f";
-		await masked.scratch.write({ Containerfile: `FROM localhost/base\nRUN ${change} && ${make}\n` });
+		await masked.scratch.write({ Containerfile: `FROM localhost/base\nRUN ${alter} && ${make}\n` });
 		const file = masked.scratch.path("Containerfile");
 		await masked.must([
 			"podman",
@@ -233,18 +226,18 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 
 		const shown = "/data 0:0 700\n/data/a 0:0 711\n/data/d 0:0 750\n/data/f 12:13 600";
 		const script = "stat -c '%n %u:%g %a' /data /data/*";
-		expect(await masked.runContainer("--rm", "localhost/masked", "sh", "-c", script)).toBe(shown);
+		expect(await masked.runContainer(["--rm", "localhost/masked", "sh", "-c", script])).toBe(shown);
 
 		const container = await masked.must(["buildah", "from", "localhost/masked"]);
-		const merged = await masked.must(["buildah", "mount", container]);
-		await masked.must(["chown", "7:8", `${merged}/data/a`]);
-		await masked.must(["chmod", "4750", `${merged}/data/a`]);
-		const owner = ["stat", "-c", "%u:%g %a"];
-		expect(await masked.must([...owner, `${merged}/data/a`])).toBe("7:8 4750");
-		await masked.must(["buildah", "umount", container]);
-		const inLayer = join(merged, "../diff/data/a");
-		expect(await masked.must([...owner, inLayer])).toStartWith("0:0 ");
-		const attribute = ["getfattr", "--only-values", "-n", "user.containers.override_stat", inLayer];
-		expect(await masked.must(attribute)).toMatch(/^7:8:0*(10)?4750(:file)?$/);
+		const change = `merged=$(buildah mount "$1")
+			chown 7:8 "$merged/data/a" && chmod 4750 "$merged/data/a" && stat -c "%u:%g %a" "$merged/data/a"
+			buildah umount "$1" >/dev/null
+			layer=$(dirname "$merged")/diff
+			stat -c "%u:%g %a" "$layer/data/a"
+			getfattr --only-values --absolute-names -n user.containers.override_stat "$layer/data/a"`;
+		const [seen, onDisk, attribute] = (await masked.runBesideMounts(change, container)).split("\n");
+		expect(seen).toBe("7:8 4750");
+		expect(onDisk).toStartWith("0:0 ");
+		expect(attribute).toMatch(/^7:8:0*(10)?4750(:file)?$/);
 	});
 });

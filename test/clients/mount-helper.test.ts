@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, setDefaultTimeout } from "
 import { existsSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { until } from "../harness/mount.ts";
 import { program } from "../harness/program.ts";
+import { lacks } from "../harness/setting.ts";
 import { holdersOf, missingTools, mountsBelow, Scratch } from "./scratch.ts";
 
 // Longer than any deadline within, so that clean-up always gets its turn.
@@ -83,23 +84,29 @@ describe.skipIf(missing !== undefined)(`mount.fuse3 ${missing ?? ""}`, () => {
 		return scratch.run(["unshare", "--mount", "sh", "-c", bound, "sh", ...args]);
 	}
 
-	it("is what `mount -t fuse.fuse-overlayfs` starts, without a PATH", async () => {
-		const script = `mount -t fuse.fuse-overlayfs overlay "$1" -o "$2" && grep " $1 " /proc/mounts &&
+	it.skipIf(lacks("the machine's root"))(
+		"is what `mount -t fuse.fuse-overlayfs` starts, without a PATH",
+		async () => {
+			const script = `mount -t fuse.fuse-overlayfs overlay "$1" -o "$2" && grep " $1 " /proc/mounts &&
 			ls "$1" && cat "$1/both" && rm "$1/base" && echo new > "$1/new"; umount "$1"`;
-		const options = `${layers},workdir=${scratch.path("work")}`;
-		const { code, stdout } = await installed(script, merged, options);
-		expect(stdout).toMatch(/ fuse\.fuse-overlayfs rw,.*\nbase\nboth\ntop\n1$/);
-		expect(code).toBe(0);
-		await until(() => holdersOf(scratch.dir).length === 0, "the daemon stays");
-		expect(readFileSync(scratch.path("upper/new"), "utf8")).toBe("new\n");
-		expect(existsSync(scratch.path("lower2/base"))).toBe(true);
-	});
+			const options = `${layers},workdir=${scratch.path("work")}`;
+			const { code, stdout } = await installed(script, merged, options);
+			expect(stdout).toMatch(/ fuse\.fuse-overlayfs rw,.*\nbase\nboth\ntop\n1$/);
+			expect(code).toBe(0);
+			await until(() => holdersOf(scratch.dir).length === 0, "the daemon stays");
+			expect(readFileSync(scratch.path("upper/new"), "utf8")).toBe("new\n");
+			expect(existsSync(scratch.path("lower2/base"))).toBe(true);
+		},
+	);
 
-	it("hands the program's failure and its words back to whoever called mount", async () => {
-		const script = `mount -t fuse.fuse-overlayfs overlay "$1" -o "$2"`;
-		const { code, stderr } = await installed(script, merged, `lowerdir=${scratch.path("nowhere")}`);
-		expect(stderr).toMatch(/^fuse-overlayfs: .*nowhere/m);
-		expect(code).not.toBe(0);
-		expect(holdersOf(scratch.dir)).toEqual([]);
-	});
+	it.skipIf(lacks("the machine's root"))(
+		"hands the program's failure and its words back to whoever called mount",
+		async () => {
+			const script = `mount -t fuse.fuse-overlayfs overlay "$1" -o "$2"`;
+			const { code, stderr } = await installed(script, merged, `lowerdir=${scratch.path("nowhere")}`);
+			expect(stderr).toMatch(/^fuse-overlayfs: .*nowhere/m);
+			expect(code).not.toBe(0);
+			expect(holdersOf(scratch.dir)).toEqual([]);
+		},
+	);
 });

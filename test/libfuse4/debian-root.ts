@@ -14,7 +14,8 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { cacheFolder } from "./cache.ts";
+import { cacheFolder } from "../harness/cache.ts";
+import { debootstrap, systemPath } from "../harness/debootstrap.ts";
 
 /** What a root holds beyond the packages that Debian requires: libfuse, and what the tests call. */
 const packages = [
@@ -33,32 +34,6 @@ const mtab = "../proc/self/mounts";
 
 export const suites = Object.keys(particular);
 
-const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const debootstrapLimit = 15 * 60_000;
-
-function output(command: string, args: string[]): string {
-	const { stdout } = spawnSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-	return stdout?.trim() ?? "";
-}
-
-/** The mirror that this machine's apt takes Debian from, or FUSE_OVERLAYFS_TEST_MIRROR. */
-function mirror(): string {
-	const chosen = process.env.FUSE_OVERLAYFS_TEST_MIRROR;
-	if (chosen) return chosen;
-	const targets = output("apt-get", ["indextargets", "--format", "$(REPO_URI)", "Label: Debian"]);
-	const found = targets.split("\n").find((uri) => /^(https?|file):/.test(uri));
-	if (found === undefined)
-		throw new Error("apt here has no mirror of Debian: set FUSE_OVERLAYFS_TEST_MIRROR to the address of one");
-	return found;
-}
-
-/** debootstrap's environment: it does not read apt's settings, so it is told of the proxy. */
-function environment(): NodeJS.ProcessEnv {
-	const proxy = /^proxy='(.*)'$/m.exec(output("apt-config", ["shell", "proxy", "Acquire::http::Proxy"]))?.[1];
-	const env = { ...process.env, PATH: `${process.env.PATH}:${systemPath}` };
-	return proxy === undefined ? env : { http_proxy: proxy, ...env };
-}
-
 /** The root of a Debian suite, made if the cache lacks it. */
 export function debianRoot(suite: string): string {
 	const root = join(cacheFolder("roots"), suite);
@@ -70,18 +45,7 @@ export function debianRoot(suite: string): string {
 	console.log(`${suite}: debootstrap into ${root}`);
 	const partial = `${root}.partial`;
 	for (const stale of [root, partial]) rmSync(stale, { recursive: true, force: true });
-	// In a mount namespace: what debootstrap mounts is gone with it, even if it is killed.
-	const args = ["--mount", "debootstrap", "--variant=minbase", `--include=${wanted}`, suite];
-	const { status, stdout, stderr, error } = spawnSync("unshare", [...args, partial, mirror()], {
-		env: environment(),
-		encoding: "utf8",
-		timeout: debootstrapLimit,
-		stdio: ["ignore", "pipe", "pipe"],
-	});
-	if (status !== 0) {
-		const said = `${stdout}${stderr}`.split("\n").slice(-15).join("\n");
-		throw new Error(`debootstrap of ${suite} failed: ${error?.message ?? `exit code ${status}`}\n${said}`);
-	}
+	debootstrap(suite, partial, [`--include=${wanted}`]);
 	for (const downloads of ["var/cache/apt/archives", "var/lib/apt/lists"])
 		rmSync(join(partial, downloads), { recursive: true, force: true });
 	mkdirSync(join(partial, "project"), { recursive: true });

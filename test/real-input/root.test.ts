@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, setDefaultTimeout } from "bu
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { missingTools } from "../clients/scratch.ts";
-import { cacheFolder } from "../libfuse4/cache.ts";
+import { cacheFolder } from "../harness/cache.ts";
 import { RootMount } from "./root-mount.ts";
 
 // Longer than any deadline within, so that clean-up always gets its turn.

@@ -1,5 +1,5 @@
 /**
- * The mount tests as an ordinary user, in every {@link Setting} but root's. `npm test` runs this; by hand
+ * The tests that mount as an ordinary user, in every {@link Setting} but root's. `npm test` runs this; by hand
  * `bun test/rootless/run.ts [SETTING...] [TEST-PATH...]`, as root, because the user is made for it.
  */
 import { spawnSync } from "node:child_process";
@@ -21,35 +21,54 @@ const commands: Record<Exclude<Setting, "root">, readonly string[]> = {
 type Rootless = keyof typeof commands;
 const allSettings = Object.keys(commands) as Rootless[];
 
-const defaultTests = ["./test/mount"];
+/** Callers of the program are tried as the user who calls them: podman and buildah make namespaces of their own. */
+const defaultTests: Record<Rootless, readonly string[]> = {
+	"one id": ["./test/mount"],
+	"id ranges": ["./test/mount"],
+	fusermount: ["./test/mount", "./test/clients"],
+};
 /** What the tests are made of. */
 const parts = ["package.json", "bunfig.toml", "tsconfig.json", "src", "test", "node_modules", "dist"];
 const user = 61_001;
 const timeoutMs = 20 * 60_000;
 
+/** Where the user is at home: short, because conmon cannot use sockets whose paths are long. */
+const home = "/mnt";
+
 /**
- * Becomes the user $2 in a mount namespace where the user, their subordinate ids and a /dev/fuse that is open to them
- * are bound over the machine's own; $1 is a directory to keep these in.
+ * Becomes the user $3 in a mount namespace where the user, their home $2, their subordinate ids and a /dev/fuse that is
+ * open to them are bound over what the machine has; $1 is a directory to keep these in. The shell stays to reap what
+ * daemons leave.
  */
 const become = `set -e
-place=$1 user=$2; shift 2
+place=$1 home=$2 user=$3; shift 3
 mount -t tmpfs -o mode=755 none "$place"
 mknod -m 666 "$place/fuse" c 10 229
 mount --bind "$place/fuse" /dev/fuse
+mount --bind "$home" ${home}
+mount -t cgroup2 none /sys/fs/cgroup
 add() {
 	{ sed '$a\\' "/etc/$1"; echo "$2"; } >"$place/$1"
 	mount --bind "$place/$1" "/etc/$1"
 }
-add passwd "rootless:x:$user:$user::/tmp:/bin/sh"
+add passwd "rootless:x:$user:$user::${home}:/bin/sh"
 add group "rootless:x:$user:"
 add subuid rootless:2000000000:65536
 add subgid rootless:2000000000:65536
-exec setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@"`;
+setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@" && exit 0 || exit $?`;
 
 /** Runs a command as the user, in namespaces that take along all that is mounted and started in them. */
-function runAsUser(command: readonly string[], place: string, cwd: string, env: NodeJS.ProcessEnv): boolean {
+function runAsUser(
+	command: readonly string[],
+	scratch: string,
+	cwd: string,
+	env: NodeJS.ProcessEnv,
+): boolean {
+	const [place, ownHome] = [join(scratch, "place"), join(scratch, "home")];
+	for (const path of [place, ownHome]) mkdirSync(path);
+	chownSync(ownHome, user, user);
 	const namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-	const args = [...namespaces, "sh", "-c", become, "sh", place, String(user), ...command];
+	const args = [...namespaces, "sh", "-c", become, "sh", place, ownHome, String(user), ...command];
 	// Whatever ends this process ends the namespaces.
 	const { status } = spawnSync("setpriv", ["--pdeathsig", "KILL", ...args], {
 		cwd,
@@ -68,11 +87,7 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 	watchdog.tell("tree", scratch);
 	try {
 		chmodSync(scratch, 0o755);
-		const [home, place] = [join(scratch, "home"), join(scratch, "place")];
-		for (const path of [home, place]) mkdirSync(path);
-		chownSync(home, user, user);
-		const report = join(home, "report.xml");
-		const options = ["--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`];
+		const options = ["--timeout=60000", "--reporter=junit", `--reporter-outfile=${home}/report.xml`];
 		const command = [
 			...commands[setting],
 			join(project, "node_modules/.bin/bun"),
@@ -81,13 +96,13 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 			...tests,
 		];
 		const inProject = relative(projectDirectory, program);
-		const wentWell = runAsUser(command, place, project, {
+		const wentWell = runAsUser(command, scratch, project, {
 			FUSE_OVERLAYFS_PROGRAM: inProject.startsWith("..") ? program : join(project, inProject),
 			FUSE_OVERLAYFS_TEST_SETTING: setting,
 			HOME: home,
 			TMPDIR: home,
 		});
-		const totals = readReport(report, wentWell);
+		const totals = readReport(join(scratch, "home/report.xml"), wentWell);
 		console.log(`${setting}: ${summary([totals])}`);
 		for (const reason of reasonsToSkip(setting)) console.log(`  skipped ${reason}`);
 		return totals;
@@ -98,10 +113,10 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 }
 
 /** Runs the tests in the settings, one after the other. */
-export function runRootless(settings: readonly Rootless[] = allSettings, tests = defaultTests): Totals[] {
+export function runRootless(settings = allSettings, tests?: readonly string[]): Totals[] {
 	const existing = parts.filter((part) => existsSync(join(projectDirectory, part)));
 	using project = reachableProject(existing);
-	return settings.map((setting) => runSetting(setting, project.path, tests));
+	return settings.map((setting) => runSetting(setting, project.path, tests ?? defaultTests[setting]));
 }
 
 if (import.meta.main) {
@@ -110,7 +125,7 @@ if (import.meta.main) {
 	const tests = process.argv.slice(2).filter((arg) => !isSetting(arg));
 	const totals = runRootless(
 		settings.length > 0 ? settings : allSettings,
-		tests.length > 0 ? tests : defaultTests,
+		tests.length > 0 ? tests : undefined,
 	);
 	console.log(`\n${summary(totals)}`);
 	process.exitCode = totals.some(({ failed }) => failed > 0) ? 1 : 0;
