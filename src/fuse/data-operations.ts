@@ -18,7 +18,6 @@ import {
 	FS_XFLAG_APPEND,
 	FS_XFLAG_IMMUTABLE,
 	FUSE_FSYNC_FDATASYNC,
-	FUSE_WRITE_CACHE,
 	FUSE_WRITE_KILL_SUIDGID,
 	fsxattr,
 	fuseCopyFileRangeIn,
@@ -96,9 +95,7 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 			const fd = overlay.files.writable(node);
 			const size = argument32(fuseWriteIn.size);
 			const position = argument64(fuseWriteIn.offset);
-			const cached = agreed.writeback && (argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_CACHE) !== 0;
-			// With its write cache the kernel has set the modification time when the caller wrote, and tells it by SETATTR.
-			const times = cached ? modificationTime(fd) : undefined;
+			const times = timeToKeep(fd);
 			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position);
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			replies.written(written);
@@ -163,7 +160,9 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 			const { mode, offset, length } = fuseFallocateIn;
 			killPrivilegesForCaller(node);
 			const fd = overlay.files.writable(node);
+			const times = timeToKeep(fd);
 			check(allocateRange(fd, argument32(mode), argument64(offset), argument64(length)));
+			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			replies.success();
 		},
 
@@ -177,7 +176,10 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 			const to = overlay.files.writable(target);
 			const length = Math.min(argument64(len), LARGEST_COPY);
 			const from = overlay.files.readable(source);
-			replies.written(check(copyRange(from, argument64(offIn), to, argument64(offOut), length)));
+			const times = timeToKeep(to);
+			const copied = check(copyRange(from, argument64(offIn), to, argument64(offOut), length));
+			if (times !== undefined) check(changeTimesOfOpen(to, times));
+			replies.written(copied);
 		},
 
 		lseek() {
@@ -202,6 +204,11 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 			});
 		},
 	};
+
+	/** With its write cache the kernel sets the modification time when the caller writes, and tells it by SETATTR. */
+	function timeToKeep(fd: Fd): Offset | undefined {
+		return agreed.writeback ? modificationTime(fd) : undefined;
+	}
 
 	/** These requests do not say whether the caller may leave set-id bits; root may, as far as can be told. */
 	function killPrivilegesForCaller(node: NodeId): void {

@@ -85,6 +85,7 @@ const changes: Changes = {
 	size: undefined,
 	times: undefined,
 	timesAreKernels: false,
+	kernelKeepsTimes: false,
 	killPrivileges: false,
 };
 
@@ -104,7 +105,7 @@ export function blueprintOf(mode: number, device: number, target: Offset): Bluep
 	return blueprint;
 }
 
-export function namespaceOperations({ overlay, replies, options }: Context) {
+export function namespaceOperations({ overlay, replies, options, agreed }: Context) {
 	/** Absence is cached by the kernel where it may cache at all. */
 	const cachesAbsence = options.timeout > 0;
 
@@ -124,6 +125,7 @@ export function namespaceOperations({ overlay, replies, options }: Context) {
 
 		setattr() {
 			const node = requestNode(overlay);
+			changes.kernelKeepsTimes = agreed.writeback;
 			changeAttributes(overlay, node, requestedChanges());
 			replies.attributes(node);
 		},

@@ -47,6 +47,8 @@ export interface Changes {
 	times: Offset | undefined;
 	/** The times are the kernel's own, which it writes back: what they say already is no change. */
 	timesAreKernels: boolean;
+	/** The kernel keeps the times by itself and changes none where the size stays as it is. */
+	kernelKeepsTimes: boolean;
 	/** Take the suid and sgid bits away, as a write by an unprivileged process does. */
 	killPrivileges: boolean;
 }
@@ -100,18 +102,21 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
 	}
 	if (changes.uid !== undefined || changes.gid !== undefined)
 		changeOwners(overlay, node, changes.uid, changes.gid);
-	if (changes.size !== undefined) resize(overlay, node, changes.size);
+	if (changes.size !== undefined) resize(overlay, node, changes.size, changes.kernelKeepsTimes);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
 	if (changes.killPrivileges) killPrivileges(overlay, node);
 	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
 	readAttributes(overlay, node);
 }
 
-/** To the size it has already is no change: the kernel, which keeps the times, sees none either. */
-function resize(overlay: Overlay, node: NodeId, size: number): void {
+/**
+ * To the size it has already changes the times, unless the kernel keeps them and sees no change (Linux fs/fuse/dir.c,
+ * fuse_do_setattr).
+ */
+function resize(overlay: Overlay, node: NodeId, size: number, kernelKeepsTimes: boolean): void {
 	const fd = overlay.files.writable(node);
 	check(statDescriptor(fd, STAT));
-	if (getNumber(STAT + statx.stxSize) !== size) check(truncate(fd, size));
+	if (!kernelKeepsTimes || getNumber(STAT + statx.stxSize) !== size) check(truncate(fd, size));
 }
 
 function changeOwners(

@@ -86,7 +86,8 @@ export function writeAttribute(
 		const place = overlay.locate(node);
 		check(setAttribute(place.directory, place.name, stored, value, size, flags));
 	}
-	if (killsGroupId && (modeOf(overlay, node) & S_ISGID) !== 0)
+	// The kernel asks for it with default ACLs, too, which give no permission.
+	if (killsGroupId && isAccessAcl(attribute) && (modeOf(overlay, node) & S_ISGID) !== 0)
 		changeMode(overlay, node, modeOf(overlay, node) & ~S_ISGID);
 }
 
@@ -152,6 +153,7 @@ function changeMode(overlay: Overlay, node: NodeId, mode: number): void {
 		size: undefined,
 		times: undefined,
 		timesAreKernels: false,
+		kernelKeepsTimes: false,
 		killPrivileges: false,
 		mode,
 	});

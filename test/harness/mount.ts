@@ -32,6 +32,8 @@ export interface RunOptions {
 	readonly environment?: Readonly<Record<string, string>>;
 	/** Run as this user and group. */
 	readonly user?: number;
+	/** Its hard limit on open files. Default: that of the tests. */
+	readonly openFiles?: number;
 	/** Descriptors it finds open as 3, 4 and so on. */
 	readonly inherit?: readonly number[];
 }
@@ -43,7 +45,8 @@ export function startProgram(args: readonly string[], options: RunOptions = {}) 
 	const id = String(options.user);
 	const asUser =
 		options.user === undefined ? [] : ["setpriv", `--reuid=${id}`, `--regid=${id}`, "--clear-groups", "--"];
-	const child = Bun.spawn([...asUser, ...command], {
+	const limit = options.openFiles === undefined ? [] : ["prlimit", `--nofile=${options.openFiles}`, "--"];
+	const child = Bun.spawn([...asUser, ...limit, ...command], {
 		cwd: options.cwd ?? "/",
 		env: { ...process.env, ...options.environment, [markerVariable]: run },
 		stdio: ["ignore", "pipe", "pipe", ...(options.inherit ?? [])],
@@ -96,10 +99,21 @@ function isRunning(pid: number): boolean {
 }
 
 /** Resolves when `condition` holds; rejects with `complaint` when patience ends before. */
-export async function until(condition: () => boolean, complaint: string): Promise<void> {
+export async function until(condition: () => boolean, complaint: string | (() => string)): Promise<void> {
 	for (const end = Date.now() + patienceMs; !condition(); await Bun.sleep(2)) {
-		if (Date.now() > end) throw new Error(complaint);
+		if (Date.now() > end) throw new Error(typeof complaint === "string" ? complaint : complaint());
 	}
+}
+
+/** What each thread of a process waits for, a line each: for complaints about one that does not end. */
+function threadsOf(pid: number): string {
+	const read = (path: string) => readFileSync(path, "latin1").trim();
+	return readdirSync(`/proc/${pid}/task`)
+		.map((thread) => {
+			const directory = `/proc/${pid}/task/${thread}`;
+			return `${read(`${directory}/comm`)}: ${read(`${directory}/wchan`)}, ${read(`${directory}/syscall`)}`;
+		})
+		.join("\n");
 }
 
 export interface MountRequest extends RunOptions {
@@ -203,7 +217,8 @@ export class OverlayMount implements AsyncDisposable {
 			if (exitCode !== 0) throw new Error(`umount: ${stderr}`);
 			await until(
 				() => !daemons.some(isRunning) && this.daemons.length === 0,
-				`the daemon stays after the unmount; its log:\n${this.log}`,
+				() =>
+					`the daemon stays after the unmount; its threads:\n${this.daemons.map(threadsOf).join("\n")}\nits log:\n${this.log}`,
 			);
 		} finally {
 			await this.#leave();

@@ -14,6 +14,7 @@ const libc = dlopen("libc.so.6", {
 	fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
 	fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
 	flock: { args: ["i32", "i32"], returns: "i32" },
+	fremovexattr: { args: ["i32", "ptr"], returns: "i32" },
 	fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns: "i32" },
 	futimens: { args: ["i32", "ptr"], returns: "i32" },
 	getdents64: { args: ["i32", "ptr", "u64"], returns: FFIType.i64_fast },
@@ -143,6 +144,10 @@ export function removexattr(path: BytePath, name: string): void {
 export function fsetxattr(fd: number, name: string, value: string): void {
 	const bytes = cString(value);
 	checked("fsetxattr", libc.fsetxattr(fd, cString(name), bytes, bytes.length - 1, 0));
+}
+
+export function fremovexattr(fd: number, name: string): void {
+	checked("fremovexattr", libc.fremovexattr(fd, cString(name)));
 }
 
 export function fgetxattr(fd: number, name: string): Buffer {

@@ -19,7 +19,7 @@ import {
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { device, directory, fifo, file, hardLink, symlink } from "../harness/layers.ts";
-import { asUser, codeOf, setTimes, setTimesOf } from "../harness/native.ts";
+import { asUser, codeOf, copyFileRange, fallocate, setTimes, setTimesOf } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
 
@@ -192,6 +192,31 @@ describe("attributes", () => {
 			truncateSync(overlay.at(name), size);
 			expect(lstatSync(overlay.at(name), { bigint: true }).mtimeNs).toBe(mtimeNs);
 		}
+		await overlay.expectLasting();
+	});
+
+	test("without the write cache, setting the size that a file has moves mtime", async () => {
+		await using overlay = await mountLayers([{ empty: file("", { time }), full: file("12345", { time }) }], {
+			options: ["writeback=0"],
+		});
+		open(overlay.at("empty"), "w").close();
+		truncateSync(overlay.at("full"), 5);
+		for (const name of ["empty", "full"]) {
+			expect(lstatSync(overlay.at(name), bigint).mtimeNs).toBeGreaterThan(time);
+		}
+		await overlay.expectLasting();
+	});
+
+	test("the time of what is allocated and copied is the same after a remount", async () => {
+		await using overlay = await mountLayers([{ source: "0123456789" }]);
+		using source = open(overlay.at("source"));
+		// Many, because the clock of file times ticks slowly: some are changed just before it does.
+		for (let index = 0; index < 300; index++) {
+			using target = open(overlay.at(`file${index}`), "wx");
+			if (index % 2 === 0) fallocate(target.fd, 0, 0, 100_000);
+			else copyFileRange(source.fd, 0, target.fd, 0, 10);
+		}
+		source.close();
 		await overlay.expectLasting();
 	});
 

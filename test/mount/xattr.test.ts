@@ -214,6 +214,21 @@ describe("POSIX ACLs", () => {
 		await overlay.expectLasting();
 	});
 
+	test.skipIf(lacks("other ids"))(
+		"set by a user outside the group, the access ACL takes the setgid bit away, the default ACL does not",
+		async () => {
+			const shared = () => directory({ mode: 0o2775, uid: 1000, gid: 555 });
+			await using overlay = await mountLayers([{ access: shared(), default: shared() }]);
+			const acl = Buffer.from("0200000001000700ffffffff04000500ffffffff20000500ffffffff", "hex");
+			for (const kind of ["access", "default"]) {
+				asUser(1000, 1000, () => setxattr(overlay.at(kind), `system.posix_acl_${kind}`, acl));
+			}
+			const modes = ["access", "default"].map((kind) => lstatSync(overlay.at(kind)).mode & 0o7777);
+			expect(modes).toEqual([0o755, 0o2775]);
+			await overlay.expectLasting();
+		},
+	);
+
 	test.skipIf(lacks("other ids"))("with noacl modes alone decide", async () => {
 		await using overlay = await mountLayers([{ a: file("x", { mode: 0o600 }) }], { options: ["noacl"] });
 		setfacl("-m", "u:1000:r", overlay.at("a"));

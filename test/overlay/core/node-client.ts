@@ -206,6 +206,7 @@ export class NodeClient {
 			gid: undefined,
 			size: undefined,
 			timesAreKernels: false,
+			kernelKeepsTimes: false,
 			killPrivileges: false,
 			times: mtime === undefined ? undefined : timesWith(mtime),
 			...changes,

@@ -1,6 +1,7 @@
 /** Layers at random, as kernel overlayfs or a program of its family might have left them. */
 
 import {
+	type Attributes,
 	type Description,
 	directory,
 	type Entry,
@@ -18,6 +19,27 @@ export type Random = (below: number) => number;
 export const names: readonly string[] = ["a", "b", "c", "d", "e"];
 export const deepest = 3;
 
+/** What the objects of a layer are like; of each list one is drawn. */
+export interface LayerStyle {
+	readonly fileModes: readonly number[];
+	readonly directoryModes: readonly number[];
+	readonly uids: readonly number[];
+	readonly gids: readonly number[];
+	/** Nanoseconds; undefined: as the clock says. */
+	time(random: Random): bigint | undefined;
+	file(random: Random, path: string, attributes: Attributes): Entry;
+}
+
+const modes = [0o644, 0o755, 0o600, 0o4755];
+const plainStyle: LayerStyle = {
+	fileModes: modes,
+	directoryModes: modes,
+	uids: [0, 0, 1000],
+	gids: [0, 0, 50],
+	time: () => undefined,
+	file: (random, path, attributes) => file(`${path} ${random(1000)}`, attributes),
+};
+
 /** Paths that a pile of layers shows, to `DT_`-like kinds in words. */
 type Shown = Map<string, "directory" | "other">;
 
@@ -25,14 +47,19 @@ type Shown = Map<string, "directory" | "other">;
  * A layer at random to be put on a pile that shows `shown`, which is brought up to date. As from the kernel's own hand,
  * whiteouts are only where there is something to hide.
  */
-function randomLayer(random: Random, shown: Shown): Description {
+function randomLayer(random: Random, shown: Shown, style: LayerStyle): Description {
 	const made: Record<string, Entry> = {};
 	const files: string[] = [];
-	const attributes = () => ({
-		mode: oneOf(random, [0o644, 0o755, 0o600, 0o4755]),
-		uid: oneOf(random, [0, 0, 1000]),
-		gid: oneOf(random, [0, 0, 50]),
+	const timed = (): Attributes => {
+		const time = style.time(random);
+		return time === undefined ? {} : { time };
+	};
+	const attributes = (modes: readonly number[]): Attributes => ({
+		mode: oneOf(random, modes),
+		uid: oneOf(random, style.uids),
+		gid: oneOf(random, style.gids),
 		...(random(3) === 0 ? { xattrs: { "user.note": `n${random(5)}` } } : {}),
+		...timed(),
 	});
 	const hide = (path: string) => {
 		for (const name of shown.keys()) if (name === path || name.startsWith(`${path}/`)) shown.delete(name);
@@ -47,17 +74,20 @@ function randomLayer(random: Random, shown: Shown): Description {
 			const path = `${prefix}${name}`;
 			const choice = random(depth === 0 ? 8 : 12);
 			if (choice <= 2) {
-				put(path, file(`${path} ${random(1000)}`, attributes()));
+				put(path, style.file(random, path, attributes(style.fileModes)));
 				files.push(path);
 			} else if (choice <= 5 && depth < deepest) {
 				const isOpaque = shown.has(path) && random(4) === 0;
 				if (isOpaque || shown.get(path) === "other") hide(path);
-				made[path] = directory({ ...attributes(), ...(isOpaque ? { opaque: "trusted" } : {}) });
+				made[path] = directory({
+					...attributes(style.directoryModes),
+					...(isOpaque ? { opaque: "trusted" } : {}),
+				});
 				shown.set(path, "directory");
 				fill(`${path}/`, depth + 1);
 			} else if (choice === 6) {
 				// Leads nowhere that a path could go on from.
-				put(path, oneOf(random, [symlink("/dev/null"), fifo({ mode: 0o640 })]));
+				put(path, oneOf(random, [symlink("/dev/null", timed()), fifo({ mode: 0o640, ...timed() })]));
 			} else if (choice === 7 && shown.has(path)) {
 				hide(path);
 				made[path] = whiteout();
@@ -71,7 +101,7 @@ function randomLayer(random: Random, shown: Shown): Description {
 }
 
 /** Topmost first. */
-export function randomLayers(random: Random): Description[] {
+export function randomLayers(random: Random, style: LayerStyle = plainStyle): Description[] {
 	const shown: Shown = new Map();
-	return Array.from({ length: 1 + random(3) }, () => randomLayer(random, shown)).reverse();
+	return Array.from({ length: 1 + random(3) }, () => randomLayer(random, shown, style)).reverse();
 }

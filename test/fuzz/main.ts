@@ -1,0 +1,96 @@
+/**
+ * `bun run fuzz`: random steps on our mount and on kernel overlayfs until they differ.
+ *
+ * --seed N    the first seed (default: one from the clock)
+ * --seeds N   how many seeds (default: 1)
+ * --steps N   steps of each seed (default: 500)
+ * --replay F  run the script in the file F instead
+ * --keep D    write the script of each failure to the directory D
+ * --no-shrink leave failing scripts as they are
+ * --go-on     go on with the next seed after a failure
+ */
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Actors } from "./actors.ts";
+import { type Report, runScript, runSeed } from "./run.ts";
+import { shrink } from "./shrink.ts";
+import { variantOf } from "./variant.ts";
+
+const { values } = parseArgs({
+	args: Bun.argv.slice(2),
+	options: {
+		seed: { type: "string", default: String((Date.now() % 1_000_000_000) + 1) },
+		seeds: { type: "string", default: "1" },
+		steps: { type: "string", default: "500" },
+		replay: { type: "string" },
+		keep: { type: "string" },
+		"no-shrink": { type: "boolean", default: false },
+		"go-on": { type: "boolean", default: false },
+	},
+});
+
+const say = (text: string) => console.log(text);
+
+function tellFailure({ script, failure }: Report): void {
+	say(`seed ${script.seed} (${variantOf(script.seed).title}): ${failure?.kind}`);
+	say(JSON.stringify(failure?.details, null, 1));
+}
+
+function keep(report: Report): void {
+	const text = JSON.stringify(report.script);
+	if (values.keep === undefined) {
+		say(text);
+		return;
+	}
+	mkdirSync(values.keep, { recursive: true });
+	const path = join(values.keep, `${report.script.seed}.json`);
+	writeFileSync(path, `${text}\n`);
+	say(`kept in ${path}`);
+}
+
+async function replay(actors: Actors, path: string): Promise<boolean> {
+	const report = await runScript(actors, JSON.parse(readFileSync(path, "utf8")));
+	if (report.failure === undefined) return true;
+	tellFailure(report);
+	return false;
+}
+
+async function fuzz(actors: Actors): Promise<boolean> {
+	const first = Number(values.seed);
+	const seeds = Number(values.seeds);
+	const explained = new Map<string, number>();
+	let done = 0;
+	let failures = 0;
+	const start = Date.now();
+	for (let seed = first; seed < first + seeds; seed++) {
+		let report = await runSeed(actors, seed, Number(values.steps));
+		done += report.script.steps.length;
+		for (const [reason, count] of report.explained)
+			explained.set(reason, (explained.get(reason) ?? 0) + count);
+		const seconds = Math.round((Date.now() - start) / 1000);
+		if (seed % 50 === 0) say(`seed ${seed}: ${done} steps, ${failures} failures, ${seconds} s`);
+		if (report.failure === undefined) continue;
+		failures++;
+		tellFailure(report);
+		if (!values["no-shrink"]) {
+			report = await shrink(actors, report, (text) => console.error(text));
+			tellFailure(report);
+			if (report.script.steps.length < 50) for (const step of report.script.steps) say(JSON.stringify(step));
+		}
+		keep(report);
+		if (!values["go-on"]) break;
+	}
+	for (const [reason, count] of explained) say(`${count} times: ${reason}`);
+	say(
+		`seeds from ${first}: ${done} steps, ${failures} failures, ${Math.round((Date.now() - start) / 1000)} s`,
+	);
+	return failures === 0;
+}
+
+const succeeded = await (async () => {
+	await using actors = new Actors();
+	return values.replay === undefined ? await fuzz(actors) : await replay(actors, values.replay);
+})();
+process.exit(succeeded ? 0 : 1);

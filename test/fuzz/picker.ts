@@ -1,0 +1,88 @@
+/** Draws the arguments of operations: mostly of what exists, so that steps meet each other. */
+
+import { deepest, names, type Random } from "../overlay/core/random-layers.ts";
+import { oneOf } from "../overlay/random.ts";
+import type { Content } from "./operation.ts";
+
+export const slotCount = 5;
+const pageSize = 4096;
+/** More than is copied at once: a copy-up of it is a job. */
+const largeSize = 1_100_000;
+
+export class Picker {
+	readonly random: Random;
+	/** Paths that exist. */
+	known: readonly string[] = [];
+	/** What the actor holds open. */
+	slots: ReadonlyMap<number, "file" | "directory"> = new Map();
+
+	/** What is stored in mapped memory is written at once: without a write cache its time is that of the writing. */
+	readonly writesAtOnce: boolean;
+
+	constructor(random: Random, writesAtOnce: boolean) {
+		this.random = random;
+		this.writesAtOnce = writesAtOnce;
+	}
+
+	number(below: number): number {
+		return this.random(below);
+	}
+
+	/** True in one of `among` cases. */
+	rarely(among: number): boolean {
+		return this.random(among) === 0;
+	}
+
+	oneOf<Item>(...items: readonly Item[]): Item {
+		return oneOf(this.random, items);
+	}
+
+	path(): string {
+		const directories = [...this.slots].filter(([, kind]) => kind === "directory");
+		if (directories.length > 0 && this.rarely(8)) {
+			return `@${oneOf(this.random, directories)[0]}/${oneOf(this.random, names)}`;
+		}
+		if (this.known.length > 0 && this.random(3) > 0) return oneOf(this.random, this.known);
+		return Array.from({ length: 1 + this.random(deepest) }, () => oneOf(this.random, names)).join("/");
+	}
+
+	/** Mostly one that holds something open. */
+	slot(): number {
+		const open = [...this.slots.keys()];
+		return open.length > 0 && this.random(8) > 0 ? oneOf(this.random, open) : this.random(slotCount);
+	}
+
+	freeSlot(): number {
+		return this.random(slotCount);
+	}
+
+	content(): Content {
+		return { seed: this.random(1000), length: this.size() };
+	}
+
+	size(): number {
+		if (this.rarely(100)) return largeSize;
+		if (this.rarely(6)) return this.oneOf(pageSize - 1, pageSize, pageSize + 1, 3 * pageSize, 70_000);
+		return this.random(20);
+	}
+
+	offset(): number {
+		return this.rarely(4) ? this.oneOf(pageSize - 2, pageSize, 2 * pageSize, 65_536) : this.random(12);
+	}
+
+	mode(): number {
+		return this.oneOf(0o644, 0o600, 0o666, 0o755, 0o777, 0o4755, 0o2755, 0o6777, 0o1777, 0o2777, 0o700, 0);
+	}
+
+	mask(): number {
+		return this.oneOf(0o022, 0o022, 0, 0o077);
+	}
+
+	uid(): number {
+		return this.oneOf(0, 1000, 1001);
+	}
+
+	gid(): number {
+		return this.oneOf(0, 50, 1000, 1001);
+	}
+}

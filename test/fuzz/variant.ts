@@ -1,0 +1,28 @@
+/** How a seed's run differs from others: options of the mount, and where its layers lie. */
+
+export interface Variant {
+	readonly title: string;
+	readonly options: readonly string[];
+	readonly fileWhiteouts?: boolean;
+	/** Each lower layer on a file system of its own. */
+	readonly severalDevices?: boolean;
+	/** The topmost described layer is the upper one. */
+	readonly filledUpper?: boolean;
+	/** The daemon's hard limit on open files. */
+	readonly openFiles?: number;
+}
+
+const variants: readonly Variant[] = [
+	{ title: "defaults", options: [] },
+	{ title: "an upper layer that holds something", options: [], filledUpper: true },
+	{ title: "nothing cached", options: ["timeout=0"], filledUpper: true },
+	{ title: "no write cache", options: ["writeback=0"] },
+	{ title: "whiteouts as files", options: [], fileWhiteouts: true },
+	{ title: "few open files", options: [], openFiles: 64, filledUpper: true },
+	{ title: "several devices", options: [], severalDevices: true },
+	{ title: "nothing cached, few open files", options: ["timeout=0,writeback=0"], openFiles: 64 },
+];
+
+export function variantOf(seed: number): Variant {
+	return variants[seed % variants.length]!;
+}
