@@ -21,7 +21,9 @@ export const identities: readonly Identity[] = [
 	{ name: "user 1001", uid: 1001, gid: 50, groups: [1001] },
 ];
 
-export type Message = { readonly roots: readonly string[] } | { readonly step: Step };
+export type Message =
+	| { readonly roots: readonly string[]; readonly losesSetId: boolean }
+	| { readonly step: Step };
 
 /** What came of a step on one side. */
 export type Outcome = { readonly answer: unknown } | { readonly error: string };
@@ -79,8 +81,8 @@ export class Actors implements AsyncDisposable {
 	readonly #actors = identities.map((one, index) => new Actor(one, this.#tree, this.#project.path, index));
 
 	/** What each side's tree is from now on; all that was held open is let go. */
-	enter(roots: readonly string[]): void {
-		for (const actor of this.#actors) actor.ask({ roots });
+	enter(roots: readonly string[], losesSetId: boolean): void {
+		for (const actor of this.#actors) actor.ask({ roots, losesSetId });
 	}
 
 	/** The outcome on each side. */

@@ -113,6 +113,7 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 		(pick) => ({ slot: pick.slot(), offset: pick.offset(), content: pick.content() }),
 		(side, { slot, offset, content }) => {
 			const bytes = contentOf(content);
+			side.prepareWrite(side.fd(slot));
 			return writeSync(side.fd(slot), bytes, 0, bytes.length, offset);
 		},
 	),

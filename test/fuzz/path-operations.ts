@@ -83,6 +83,7 @@ function isPlain(side: Side, path: string): boolean {
 function rewrite(side: Side, path: string, flags: number, content: Content): unknown {
 	if (!isPlain(side, path)) return "special";
 	using file = new Descriptor(openFile(side, path, constants.O_WRONLY | flags, 0));
+	side.prepareWrite(file.fd);
 	const bytes = contentOf(content);
 	return writeSync(file.fd, bytes, 0, bytes.length);
 }
@@ -280,7 +281,8 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 		(pick) => ({
 			path: pick.path(),
 			kind: pick.oneOf("access", "access", "default"),
-			permissions: Array.from({ length: 5 }, () => pick.number(8)),
+			// With execution for the group, for setgid's sake.
+			permissions: [0, 0, 1, 1, 0].map((always) => pick.number(8) | always),
 			uid: pick.oneOf(1000, 1001),
 		}),
 		(side, { path, kind, permissions, uid }) =>

@@ -9,7 +9,7 @@ import { explain } from "./explained.ts";
 import type { Step } from "./operation.ts";
 import { pathOperations } from "./path-operations.ts";
 import { Picker } from "./picker.ts";
-import { variantOf } from "./variant.ts";
+import { passesThrough, variantOf } from "./variant.ts";
 import { World } from "./world.ts";
 
 /** All that a run depends on. */
@@ -127,10 +127,11 @@ async function attempt(
 	steps: Step[],
 	explained: Map<string, number>,
 ): Promise<Failure | undefined> {
+	const losesSetId = passesThrough(variantOf(seed));
 	await using world = new World(seed, dropped, variantOf(seed));
 	await world.start();
 	const lowers = world.lowers();
-	actors.enter(world.roots);
+	actors.enter(world.roots, losesSetId);
 	try {
 		for (let step = next(0, world); step !== undefined; step = next(steps.length, world)) {
 			steps.push(step);
@@ -143,7 +144,7 @@ async function attempt(
 					return { kind, whileMounted: true, details: { ours, kernels, plain } };
 				}
 				explained.set(explanation.reason, (explained.get(explanation.reason) ?? 0) + 1);
-				if (explanation.parts) actors.enter(world.roots);
+				if (explanation.parts) actors.enter(world.roots, losesSetId);
 			}
 			if (steps.length % stepsPerComparison !== 0) continue;
 			const found = world.compare();
@@ -154,7 +155,7 @@ async function attempt(
 		const found = world.compare();
 		if (found.length > 0) return { kind: "the trees differ", whileMounted: true, details: found };
 	} finally {
-		actors.enter([]);
+		actors.enter([], false);
 	}
 	if (!thenCompare) return undefined;
 	for (const [kind, found] of Object.entries(await world.compareAfterwards())) {

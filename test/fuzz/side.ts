@@ -1,12 +1,16 @@
 /** One of the trees that a step is done on, as one actor sees it: its root, and what the actor holds open in it. */
 
-import { closeSync } from "node:fs";
+import { closeSync, fchmodSync, fstatSync } from "node:fs";
 import { type Mapping, SystemCallError } from "../harness/native.ts";
 
 const EBADF = 9;
+const setIdBits = 0o6000;
+const modeBits = 0o7777;
 
 export class Side {
 	root = "";
+	/** Writing takes set-id bits away from root's files, too, as it does with passthrough. */
+	losesSetId = false;
 	readonly #open = new Map<number, number>();
 	readonly mappings = new Map<number, Mapping>();
 
@@ -20,6 +24,13 @@ export class Side {
 		const fd = this.#open.get(slot);
 		if (fd === undefined) throw new SystemCallError("slot", EBADF);
 		return fd;
+	}
+
+	/** To be called before something is written: without set-id bits all sides do the same. */
+	prepareWrite(fd: number): void {
+		if (!this.losesSetId || process.getuid?.() !== 0) return;
+		const { mode } = fstatSync(fd);
+		if ((mode & setIdBits) !== 0) fchmodSync(fd, mode & modeBits & ~setIdBits);
 	}
 
 	hold(slot: number, fd: number): void {

@@ -15,14 +15,25 @@ export interface Variant {
 const variants: readonly Variant[] = [
 	{ title: "defaults", options: [] },
 	{ title: "an upper layer that holds something", options: [], filledUpper: true },
-	{ title: "nothing cached", options: ["timeout=0"], filledUpper: true },
-	{ title: "no write cache", options: ["writeback=0"] },
+	{ title: "no passthrough", options: ["passthrough=off"] },
+	{ title: "no passthrough, nothing cached", options: ["passthrough=off,timeout=0"], filledUpper: true },
+	{ title: "no passthrough, no write cache", options: ["passthrough=off,writeback=0"] },
 	{ title: "whiteouts as files", options: [], fileWhiteouts: true },
-	{ title: "few open files", options: [], openFiles: 64, filledUpper: true },
+	{ title: "no passthrough, few open files", options: ["passthrough=off"], openFiles: 64, filledUpper: true },
 	{ title: "several devices", options: [], severalDevices: true },
-	{ title: "nothing cached, few open files", options: ["timeout=0,writeback=0"], openFiles: 64 },
+	{ title: "nothing cached, few open files", options: ["timeout=0"], openFiles: 64 },
+	{
+		title: "no passthrough, nothing cached, few open files",
+		options: ["passthrough=off,timeout=0,writeback=0"],
+		openFiles: 64,
+	},
 ];
 
 export function variantOf(seed: number): Variant {
 	return variants[seed % variants.length]!;
+}
+
+/** Whether the kernel reads and writes the real files by itself. */
+export function passesThrough({ options }: Variant): boolean {
+	return !options.some((option) => option.includes("passthrough=off"));
 }
