@@ -54,7 +54,16 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { DirectoryReply } from "./directory-reply.ts";
 import type { Context } from "./dispatch.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
-import { ARGUMENTS, argument32, argument64, callerUid, kernelId, knownNode, requestNode } from "./request.ts";
+import {
+	ARGUMENTS,
+	argument32,
+	argument64,
+	callerUid,
+	kernelId,
+	knownNode,
+	requestId,
+	requestNode,
+} from "./request.ts";
 
 /** A long copy keeps others waiting: the caller asks again for the rest. */
 const LARGEST_COPY = 16 << 20;
@@ -98,6 +107,9 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 			const times = timeToKeep(fd);
 			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position);
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
+			// What was written to a mapping moves the times without the kernel's knowing.
+			else if ((argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_CACHE) !== 0)
+				notifications.invalidateAttributes(requestId());
 			replies.written(written);
 		},
 

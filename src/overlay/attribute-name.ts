@@ -16,6 +16,8 @@ const MARKS = [
 	"security.fuseoverlayfs.",
 ];
 const SECURITY = "security.";
+/** xfs lists an ACL a second time, to root, by the name it keeps it under: a copy elsewhere would stay as it was. */
+const XFS_ACL = "trusted.SGI_ACL_";
 const OVERRIDE = "user.containers.override_";
 /** What may follow OVERRIDE; C fuse-overlayfs keeps marks of users so, too. */
 const OVERRIDDEN = [SECURITY, OVERRIDE, ...MARKS];
@@ -33,7 +35,7 @@ export function attributeShown(stored: string, isolated: boolean): string | unde
 		const name = stored.slice(OVERRIDE.length);
 		return OVERRIDDEN.some((prefix) => name.startsWith(prefix)) ? name : undefined;
 	}
-	if (isolated && stored.startsWith(SECURITY)) return undefined;
+	if ((isolated && stored.startsWith(SECURITY)) || stored.startsWith(XFS_ACL)) return undefined;
 	const mark = markOf(stored);
 	if (mark === undefined) return stored;
 	const doubled = mark + lastWord(mark);

@@ -13,6 +13,9 @@ const prefixTooLong =
 	"a name of more than 251 bytes cannot be hidden by a file named after it with .wh. before it";
 const btrfsCountsOne = "btrfs gives every directory a link count of 1";
 const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused with EOPNOTSUPP";
+const nothingToRemove =
+	"as in kernel overlayfs the removal of what a lower object does not have is ENODATA: it is not copied up for that";
+const sizeUnchanged = "POSIX moves times when the size changes, as xfs and btrfs do; ext4 and tmpfs do it always";
 const hardLinksPart =
 	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
 
@@ -37,6 +40,18 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		"libfuse before 3.17": noTmpfile,
 	},
 	"creating: O_TMPFILE with O_EXCL cannot be named": { "libfuse before 3.17": noTmpfile },
+	"acl: an ACL that is not there can be removed": {
+		"kernel, lower": nothingToRemove,
+		"program, lower": nothingToRemove,
+	},
+	"times: truncating to the same size moves no time of modification": {
+		plain: sizeUnchanged,
+		kernel: sizeUnchanged,
+	},
+	"times: opening for writing moves neither": { kernel: "the kernel copies up at open, which is a new inode's change" },
+	"listing: number and kind of each record are those of stat": {
+		"kernel, merged": "without xino the kernel lists a merged directory by its lower number and shows the upper one",
+	},
 	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
 };
 

@@ -1,11 +1,14 @@
 /** The table's statements, by subject. */
 
 import type { Subject } from "./statement.ts";
+import { acl } from "./subjects/acl.ts";
 import { callers } from "./subjects/callers.ts";
 import { creating } from "./subjects/creating.ts";
+import { listing } from "./subjects/listing.ts";
 import { names } from "./subjects/names.ts";
 import { setId } from "./subjects/set-id.ts";
 import { sticky } from "./subjects/sticky.ts";
+import { times } from "./subjects/times.ts";
 import { unlinked } from "./subjects/unlinked.ts";
 
 export const subjects: Readonly<Record<string, Subject>> = {
@@ -14,5 +17,8 @@ export const subjects: Readonly<Record<string, Subject>> = {
 	callers,
 	sticky,
 	"set-id": setId,
+	acl,
+	times,
+	listing,
 	unlinked,
 };

@@ -9,6 +9,8 @@ export interface SnapshotOptions {
 	readonly ignoreTimes?: boolean;
 	/** Leave out link counts of files. Those of directories are never told: overlays count differently. */
 	readonly ignoreLinks?: boolean;
+	/** Names in the root that are left out, with all below them. Default: none. */
+	readonly leaveOut?: readonly string[];
 	/** Leave out extended attributes of such names. */
 	readonly ignoreAttributes?: RegExp;
 }
@@ -71,6 +73,7 @@ export function snapshot(root: string, options: SnapshotOptions = {}): Snapshot 
 		for (const name of names) {
 			const path = Buffer.concat([directory, Buffer.from("/"), name]);
 			const label = `${shown}${printable(name)}`;
+			if (options.leaveOut?.includes(label)) continue;
 			const description = describe(path, options);
 			result[label] = description;
 			if (description.startsWith("dir")) walk(path, `${label}/`);
