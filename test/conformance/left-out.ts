@@ -15,7 +15,8 @@ const btrfsCountsOne = "btrfs gives every directory a link count of 1";
 const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused with EOPNOTSUPP";
 const nothingToRemove =
 	"as in kernel overlayfs the removal of what a lower object does not have is ENODATA: it is not copied up for that";
-const sizeUnchanged = "POSIX moves times when the size changes, as xfs and btrfs do; ext4 and tmpfs do it always";
+const sizeUnchanged =
+	"POSIX moves times when the size changes, as xfs and btrfs do; ext4 and tmpfs do it always";
 const hardLinksPart =
 	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
 
@@ -48,9 +49,9 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		plain: sizeUnchanged,
 		kernel: sizeUnchanged,
 	},
-	"times: opening for writing moves neither": { kernel: "the kernel copies up at open, which is a new inode's change" },
 	"listing: number and kind of each record are those of stat": {
-		"kernel, merged": "without xino the kernel lists a merged directory by its lower number and shows the upper one",
+		"kernel, merged":
+			"without xino the kernel lists a merged directory by its lower number and shows the upper one",
 	},
 	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
 };

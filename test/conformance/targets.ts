@@ -43,9 +43,9 @@ interface Variant {
 
 const variants = {
 	default: { isThorough: true },
-	"timeout=0": { options: ["timeout=0"] },
 	"passthrough=off": { options: ["passthrough=off"], isThorough: true },
 	"writeback=0": { options: ["passthrough=off", "writeback=0"] },
+	"timeout=0": { options: ["timeout=0"] },
 	".wh. whiteouts": {
 		environment: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" },
 		isThorough: true,
@@ -123,7 +123,7 @@ function plainDirectory(disk?: DiskKind): Target {
 		isForeignToKernel: false,
 		// The others are laid down alike.
 		origins: ["lower", "layers"],
-		getsLong: disk === undefined,
+		getsLong: false,
 		async prepare(cells) {
 			return await inNewTree(async (tree) => {
 				const path = directoryOn(tree, "plain", disk);

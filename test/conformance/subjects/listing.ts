@@ -12,7 +12,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { open } from "../../harness/descriptor.ts";
-import { device, directory, fifo, file, socket, symlink, whiteout } from "../../harness/layers.ts";
+import { device, directory, fifo, file, hardLink, socket, symlink, whiteout } from "../../harness/layers.ts";
 import {
 	asUser,
 	codeOf,
@@ -27,6 +27,12 @@ import { changing, looking, type Subject } from "../statement.ts";
 const numbered = (count: number, prefix: string) =>
 	Object.fromEntries(Array.from({ length: count }, (_, index) => [`${prefix}${index}`, ""]));
 const threeHundred = numbered(300, "d/f");
+
+/** By links to a few files, which are made faster than as many files. */
+const manyNames = (count: number) =>
+	Object.fromEntries(
+		Array.from({ length: count }, (_, index) => [`d/${index}`, index < 4 ? "" : hardLink(`d/${index % 4}`)]),
+	);
 
 /** All records of an open directory from where it stands, asked for in pieces of `size` bytes. */
 function recordsFrom(fd: number, size = 512): DirectoryRecord[] {
@@ -117,8 +123,43 @@ export const listing: Subject = {
 			for (const name of gone) unlinkSync(at("d", name));
 			lseek(handle.fd, place?.nextOffset ?? 0n, SEEK_SET);
 			// POSIX leaves open whether what was removed since the directory was opened still shows.
-		const stayed = (list: readonly string[]) => sorted(list.filter((name) => !gone.includes(name)));
-		expect(stayed(namesFrom(handle.fd))).toEqual(stayed(names.slice(151).map(({ name }) => name)));
+			const stayed = (list: readonly string[]) => sorted(list.filter((name) => !gone.includes(name)));
+			expect(stayed(namesFrom(handle.fd))).toEqual(stayed(names.slice(151).map(({ name }) => name)));
+		},
+	),
+
+	"a name that stays is seen exactly once, whatever is made and removed meanwhile": changing(
+		threeHundred,
+		({ at }) => {
+			using handle = open(at("d"));
+			const seen: string[] = [];
+			for (let round = 0; ; round++) {
+				const piece = readDirectoryRecords(handle.fd, 256);
+				if (piece.length === 0) break;
+				seen.push(...piece.map(({ name }) => name));
+				writeFileSync(at(`d/made${round}`), "");
+				if (round > 0) unlinkSync(at(`d/made${round - 1}`));
+				if (round < 20) unlinkSync(at(`d/f${round}`));
+			}
+			for (let index = 20; index < 300; index++) {
+				expect(seen.filter((name) => name === `f${index}`)).toEqual([`f${index}`]);
+			}
+		},
+	),
+
+	"a name renamed away and back meanwhile does not disturb the others": changing(threeHundred, ({ at }) => {
+		using handle = open(at("d"));
+		const seen: string[] = [];
+		for (;;) {
+			const piece = readDirectoryRecords(handle.fd, 256);
+			if (piece.length === 0) break;
+			seen.push(...piece.map(({ name }) => name));
+			renameSync(at("d/f5"), at("d/elsewhere"));
+			renameSync(at("d/elsewhere"), at("d/f5"));
+		}
+		for (let index = 6; index < 300; index++) {
+			expect(seen.filter((name) => name === `f${index}`)).toEqual([`f${index}`]);
+		}
 	}),
 
 	"removing each name as it is read empties the directory": changing(threeHundred, ({ at }) => {
@@ -195,7 +236,7 @@ export const listing: Subject = {
 	),
 
 	"100,000 names are listed once each": looking(
-		numbered(100_000, "d/"),
+		manyNames(100_000),
 		({ at }) => {
 			using handle = open(at("d"));
 			const names = namesFrom(handle.fd, 65536);

@@ -4,6 +4,7 @@ import { expect } from "bun:test";
 import {
 	chmodSync,
 	chownSync,
+	constants,
 	fsyncSync,
 	linkSync,
 	mkdirSync,
@@ -127,9 +128,11 @@ export const times: Subject = {
 		});
 	}),
 
-	"opening for writing moves neither": changing(content, (place) => {
-		expectMoved(place, "f", neither, () => open(place.at("f"), "r+").close());
-		writeFileSync(place.at("f"), "changed");
+	"opening for writing moves no time of modification": changing(content, ({ at }) => {
+		open(at("f"), "r+").close();
+		open(at("f"), constants.O_WRONLY | constants.O_APPEND).close();
+		expect(modified(at("f"))).toBe(old);
+		chmodSync(at("f"), 0o600);
 	}),
 
 	"writing moves both": changing(content, (place) => {
