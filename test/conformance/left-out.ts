@@ -53,6 +53,17 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		"kernel, merged":
 			"without xino the kernel lists a merged directory by its lower number and shows the upper one",
 	},
+	"removal: a removed directory that is still open is empty, and nothing can be made in it": {
+		kernel: "the kernel tells the link count of the lower directory, which is still there",
+	},
+	"renaming: onto itself, or another name of the same file, changes nothing": inLower(hardLinksPart),
+	"renaming: a directory is renamed": inLower(
+		"a directory with lower content is EXDEV without redirect_dir, as in kernel overlayfs; mv then copies",
+	),
+	"renaming: RENAME_WHITEOUT is refused, and changes nothing": {
+		plain:
+			"a plain file system makes a device 0:0; overlays keep these to themselves, as kernel overlayfs does",
+	},
 	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
 };
 

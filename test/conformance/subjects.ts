@@ -6,6 +6,8 @@ import { callers } from "./subjects/callers.ts";
 import { creating } from "./subjects/creating.ts";
 import { listing } from "./subjects/listing.ts";
 import { names } from "./subjects/names.ts";
+import { removal } from "./subjects/removal.ts";
+import { renaming } from "./subjects/renaming.ts";
 import { setId } from "./subjects/set-id.ts";
 import { sticky } from "./subjects/sticky.ts";
 import { times } from "./subjects/times.ts";
@@ -20,5 +22,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
 	acl,
 	times,
 	listing,
+	removal,
+	renaming,
 	unlinked,
 };

@@ -40,9 +40,32 @@ const tree = {
 };
 /** Files, directories, whiteouts and opaque directories in three layers. */
 const mixed = [
-	{ "d/upper": "", "d/both": "", "d/gone": whiteout(), "d/sub/u": "", "d/opaque": directory({ opaque: "trusted" }), "d/opaque/u": "" },
-	{ "d/lower": "", "d/both": "", "d/gone": "", "d/sub/l": "", "d/sub/gone": whiteout(), "d/opaque/l": "", "d/file": "" },
-	{ "d/lowest": "", "d/both": "", "d/gone": "", "d/sub/ll": "", "d/sub/gone": "", "d/opaque/ll": "", "d/file/was-directory": "" },
+	{
+		"d/upper": "",
+		"d/both": "",
+		"d/gone": whiteout(),
+		"d/sub/u": "",
+		"d/opaque": directory({ opaque: "trusted" }),
+		"d/opaque/u": "",
+	},
+	{
+		"d/lower": "",
+		"d/both": "",
+		"d/gone": "",
+		"d/sub/l": "",
+		"d/sub/gone": whiteout(),
+		"d/opaque/l": "",
+		"d/file": "",
+	},
+	{
+		"d/lowest": "",
+		"d/both": "",
+		"d/gone": "",
+		"d/sub/ll": "",
+		"d/sub/gone": "",
+		"d/opaque/ll": "",
+		"d/file/was-directory": "",
+	},
 ] as const;
 
 export const removal: Subject = {
@@ -152,38 +175,47 @@ export const removal: Subject = {
 		expect(codeOf(() => rmdirSync(at("d/..")))).toBe("ENOTEMPTY");
 	}),
 
-	"removing a symlink leaves what it points to": changing({ ...tree, link: symlink("d"), file: symlink("d/a") }, ({ at }) => {
-		unlinkSync(at("link"));
-		unlinkSync(at("file"));
-		expect(readFileSync(at("d/a"), "utf8")).toBe("a");
-	}),
+	"removing a symlink leaves what it points to": changing(
+		{ ...tree, link: symlink("d"), file: symlink("d/a") },
+		({ at }) => {
+			unlinkSync(at("link"));
+			unlinkSync(at("file"));
+			expect(readFileSync(at("d/a"), "utf8")).toBe("a");
+		},
+	),
 
-	"what is made and removed a hundred times ends as it should": changing({ f: "old", d: directory() }, ({ path, at }) => {
-		for (let round = 0; round < 100; round++) {
-			rmSync(at("f"));
-			writeFileSync(at("f"), `round ${round}`);
-			rmdirSync(at("d"));
-			mkdirSync(at("d"));
-		}
-		expect([textOf(at("f")), namesIn(path), namesIn(at("d"))]).toEqual(["round 99", ["d", "f"], []]);
-	}),
+	"what is made and removed a hundred times ends as it should": changing(
+		{ f: "old", d: directory() },
+		({ path, at }) => {
+			for (let round = 0; round < 100; round++) {
+				rmSync(at("f"));
+				writeFileSync(at("f"), `round ${round}`);
+				rmdirSync(at("d"));
+				mkdirSync(at("d"));
+			}
+			expect([textOf(at("f")), namesIn(path), namesIn(at("d"))]).toEqual(["round 99", ["d", "f"], []]);
+		},
+	),
 
-	"one of two names removed, the other keeps the content": changing({ f: "content", g: hardLink("f") }, ({ at }) => {
-		unlinkSync(at("f"));
-		expect(textOf(at("g"))).toBe("content");
-		writeFileSync(at("f"), "another");
-		expect([textOf(at("g")), textOf(at("f"))]).toEqual(["content", "another"]);
-	}),
+	"one of two names removed, the other keeps the content": changing(
+		{ f: "content", g: hardLink("f") },
+		({ at }) => {
+			unlinkSync(at("f"));
+			expect(textOf(at("g"))).toBe("content");
+			writeFileSync(at("f"), "another");
+			expect([textOf(at("g")), textOf(at("f"))]).toEqual(["content", "another"]);
+		},
+	),
 
 	"a removed directory that is still open is empty, and nothing can be made in it": changing(
 		{ d: directory() },
 		({ at }) => {
 			using handle = open(at("d"));
 			rmdirSync(at("d"));
-			expect([statOf(handle.fd).nlink, codeOf(() => writeFileSync(`/proc/self/fd/${handle.fd}/x`, ""))]).toEqual([
-				0n,
-				"ENOENT",
-			]);
+			expect([
+				statOf(handle.fd).nlink,
+				codeOf(() => writeFileSync(`/proc/self/fd/${handle.fd}/x`, "")),
+			]).toEqual([0n, "ENOENT"]);
 			mkdirSync(at("d"));
 			expect(codeOf(() => writeFileSync(`/proc/self/fd/${handle.fd}/x`, ""))).toBe("ENOENT");
 			expect(namesIn(at("d"))).toEqual([]);
@@ -199,7 +231,9 @@ export const removal: Subject = {
 	}),
 
 	"a thousand names are removed": changing(
-		Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`d/${index}`, index === 0 ? "" : hardLink("d/0")])),
+		Object.fromEntries(
+			Array.from({ length: 1000 }, (_, index) => [`d/${index}`, index === 0 ? "" : hardLink("d/0")]),
+		),
 		({ path, at }) => {
 			run("rm", "-r", at("d"));
 			expect(namesIn(path)).toEqual([]);
