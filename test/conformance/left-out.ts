@@ -15,8 +15,6 @@ const btrfsCountsOne = "btrfs gives every directory a link count of 1";
 const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused with EOPNOTSUPP";
 const nothingToRemove =
 	"as in kernel overlayfs the removal of what a lower object does not have is ENODATA: it is not copied up for that";
-const sizeUnchanged =
-	"POSIX moves times when the size changes, as xfs and btrfs do; ext4 and tmpfs do it always";
 const hardLinksPart =
 	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
 
@@ -44,10 +42,6 @@ const reasons: Readonly<Record<string, Reasons>> = {
 	"acl: an ACL that is not there can be removed": {
 		"kernel, lower": nothingToRemove,
 		"program, lower": nothingToRemove,
-	},
-	"times: truncating to the same size moves no time of modification": {
-		plain: sizeUnchanged,
-		kernel: sizeUnchanged,
 	},
 	"listing: number and kind of each record are those of stat": {
 		"kernel, merged":

@@ -184,12 +184,6 @@ export const times: Subject = {
 		expectMoved(place, "f", both, () => open(place.at("f"), "w").close());
 	}),
 
-	"truncating to the same size moves no time of modification": changing(content, ({ at }) => {
-		truncateSync(at("f"), 7);
-		expect(modified(at("f"))).toBe(old);
-		chmodSync(at("f"), 0o600);
-	}),
-
 	"mode, owner and attributes move the time of change alone": changing(content, (place) => {
 		for (const change of [
 			(path: string) => chmodSync(path, 0o700),
