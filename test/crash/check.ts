@@ -1,0 +1,58 @@
+/** What must hold of the layers after any crash. */
+
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileCount, fileOf, removable } from "./files.ts";
+import { readStamps } from "./stamp.ts";
+
+/** Regular files below a directory. */
+function filesBelow(directory: string): string[] {
+	return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+		const path = join(directory, entry.name);
+		if (entry.isDirectory()) return filesBelow(path);
+		return entry.isFile() ? [path] : [];
+	});
+}
+
+/** What the load itself was still writing, beside the file to be replaced. */
+function isTemporary(path: string): boolean {
+	return /\.\d+$/.test(path);
+}
+
+/** What is wrong in the upper layer: files that are not whole. */
+export function brokenFiles(upper: string): string[] {
+	return filesBelow(upper).flatMap((path) => {
+		if (isTemporary(path)) return [];
+		const found = readStamps(readFileSync(path));
+		return typeof found === "string" ? [`${path.slice(upper.length + 1)}: ${found}`] : [];
+	});
+}
+
+/**
+ * What is wrong in the merged tree: files that are missing or not whole, or lack what was synced.
+ * @param marks lines `ID BLOCK VERSION` of what was synced before the crash
+ */
+export function lostContent(merged: string, marks: readonly string[]): string[] {
+	const lost: string[] = [];
+	const versions = new Map<number, readonly number[]>();
+	for (let id = 0; id < fileCount; id++) {
+		const { path } = fileOf(merged, id);
+		if (removable(id) && lstatSync(path, { throwIfNoEntry: false }) === undefined) continue;
+		const found = readStamps(readFileSync(path));
+		if (typeof found === "string") lost.push(`${path.slice(merged.length + 1)}: ${found}`);
+		else versions.set(id, found.versions);
+	}
+	for (const line of marks) {
+		const [id = 0, block = 0, version = 0] = line.split(" ").map(Number);
+		if (removable(id)) continue;
+		const there = versions.get(id)?.[block];
+		if (there !== undefined && there < version)
+			lost.push(`file ${id}, block ${block}: ${there}, synced was ${version}`);
+	}
+	return lost;
+}
+
+/** What a crash left in the workdir and the mount did not clear away; the whiteout to link to is the mount's own. */
+export function rubbish(work: string): string[] {
+	return readdirSync(join(work, "work")).filter((name) => name !== "#whiteout");
+}

@@ -1,0 +1,36 @@
+/** The files of the lower layer that the load works on. */
+
+import { join } from "node:path";
+import { type Description, file } from "../harness/layers.ts";
+import { stampedFile } from "./stamp.ts";
+
+export const fileCount = 48;
+/** One block, a few, more than is copied at once. */
+const lengths = [1, 1, 3, 16, 16, 300];
+const firstRemovable = 40;
+
+export interface LoadFile {
+	readonly id: number;
+	readonly path: string;
+	readonly blocks: number;
+}
+
+export function fileOf(root: string, id: number): LoadFile {
+	return { id, path: join(root, `d${id % 5}/f${id}`), blocks: lengths[Math.floor(id / 2) % lengths.length]! };
+}
+
+/** Whether the load removes and makes it; the others always exist. */
+export function removable(id: number): boolean {
+	return id >= firstRemovable;
+}
+
+/** Version 0 of all. */
+export function lowerLayer(): Description {
+	const ids = Array.from({ length: fileCount }, (_, id) => id);
+	return Object.fromEntries(
+		ids.map((id) => {
+			const { path, blocks } = fileOf("", id);
+			return [path, file(stampedFile({ id, version: 0, blocks }))];
+		}),
+	);
+}

@@ -1,0 +1,83 @@
+/** The power fails while the load works: nothing that a rename made visible lacks its data, nothing synced is lost. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { TemporaryTree } from "../harness/layers.ts";
+import { mountOverlay } from "../harness/mount.ts";
+import { randomNumbers } from "../overlay/random.ts";
+import { brokenFiles, lostContent, rubbish } from "./check.ts";
+import { startLoad } from "./kill.ts";
+import { type FileSystem, type PowerLoss, powerLosses, RecordedDisk, run } from "./recording.ts";
+
+/** Changes that a recording holds. */
+const changes = 200;
+
+export interface PowerLossSettings {
+	readonly type: FileSystem;
+	readonly seed: number;
+	/** Moments at which the power fails, all in one recording. */
+	readonly images: number;
+	readonly options?: readonly string[];
+}
+
+interface Trial {
+	readonly tree: TemporaryTree;
+	/** The layer of {@link import("./files.ts").lowerLayer}. */
+	readonly lower: string;
+	/** What {@link import("./recording.ts").compileRecorder} made. */
+	readonly recorder: string;
+}
+
+/** What is wrong on each image, in words; one empty list for each image on which all is well. */
+export async function losePower(trial: Trial, settings: PowerLossSettings): Promise<(readonly string[])[]> {
+	const { tree, lower } = trial;
+	const { type, seed, images, options = [] } = settings;
+	const name = `${type}-${seed}`;
+	const recorded = await record(trial, name, settings);
+	const results: (readonly string[])[] = [];
+	const found = tree.layer(`${name}/found`);
+	const random = randomNumbers(seed);
+	for (const loss of powerLosses(recorded, tree.join(name, "image-found"), images, random)) {
+		results.push(await examine(loss, lower, found, tree.layer(`${name}/merged-found`), options));
+	}
+	return results;
+}
+
+async function record({ tree, lower, recorder }: Trial, name: string, settings: PowerLossSettings) {
+	await using disk = await RecordedDisk.create(tree, name, settings.type, recorder);
+	const [upper, work] = [join(disk.path, "upper"), join(disk.path, "work")];
+	mkdirSync(upper);
+	mkdirSync(work);
+	const { options = [] } = settings;
+	const request = { lower: [lower], upper, work, mountpoint: tree.layer(`${name}/merged`), options };
+	// The first mark stands for the whole mount, so that every moment finds the directories.
+	run("sync", "--file-system", disk.path);
+	await using mount = await mountOverlay(request);
+	const status = await startLoad(mount.path, disk.marks, settings.seed, changes).exited;
+	if (status !== 0) throw new Error(`the load ended with ${status}`);
+	return { log: disk.log, base: disk.base };
+}
+
+/** Mounting the image runs its journal; then the overlay is mounted on what is there. */
+async function examine(
+	{ image, marks }: PowerLoss,
+	lower: string,
+	path: string,
+	mountpoint: string,
+	options: readonly string[],
+): Promise<string[]> {
+	run("mount", "-o", "loop", image, path);
+	try {
+		const [upper, work] = [join(path, "upper"), join(path, "work")];
+		const wrong = brokenFiles(upper);
+		await using mount = await mountOverlay({ lower: [lower], upper, work, mountpoint, options });
+		wrong.push(
+			...rubbish(work).map((rest) => `left in the workdir: ${rest}`),
+			...lostContent(mount.path, marks),
+		);
+		return wrong;
+	} finally {
+		// The overlay's mount is gone by now.
+		run("umount", path);
+	}
+}
