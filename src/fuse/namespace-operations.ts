@@ -49,7 +49,7 @@ import { type Changes, changeAttributes, readAttributes, readFileSystem } from "
 import { type Blueprint, type Caller, create } from "../overlay/create.ts";
 import { link } from "../overlay/link.ts";
 import { lookup } from "../overlay/lookup.ts";
-import { NO_NODE } from "../overlay/node.ts";
+import { NO_NODE, type NodeId } from "../overlay/node.ts";
 import { rmdir, unlink } from "../overlay/remove.ts";
 import { rename } from "../overlay/rename.ts";
 import { deleteAttribute, listNames, readAttribute, writeAttribute } from "../overlay/xattr.ts";
@@ -62,9 +62,11 @@ import {
 	behind,
 	callerGid,
 	callerUid,
+	kernelId,
 	knownNode,
 	nameAt,
 	opcode,
+	requestId,
 	requestNode,
 	secondNameAt,
 	stringAt,
@@ -105,7 +107,7 @@ export function blueprintOf(mode: number, device: number, target: Offset): Bluep
 	return blueprint;
 }
 
-export function namespaceOperations({ overlay, replies, options, agreed }: Context) {
+export function namespaceOperations({ overlay, replies, options, agreed, notifications }: Context) {
 	/** Absence is cached by the kernel where it may cache at all. */
 	const cachesAbsence = options.timeout > 0;
 
@@ -127,6 +129,7 @@ export function namespaceOperations({ overlay, replies, options, agreed }: Conte
 			const node = requestNode(overlay);
 			changes.kernelKeepsTimes = agreed.writeback;
 			changeAttributes(overlay, node, requestedChanges());
+			tellNewest(node);
 			replies.attributes(node);
 		},
 
@@ -208,11 +211,14 @@ export function namespaceOperations({ overlay, replies, options, agreed }: Conte
 			const killsGroupId = (argument32(fuseSetxattrIn.setxattrFlags) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
 			const size = argument32(fuseSetxattrIn.size);
 			writeAttribute(overlay, node, name, behind(name), size, argument32(fuseSetxattrIn.flags), killsGroupId);
+			tellNewest(node);
 			replies.success();
 		},
 
 		removexattr() {
-			deleteAttribute(overlay, requestNode(overlay), stringAt(0));
+			const node = requestNode(overlay);
+			deleteAttribute(overlay, node, stringAt(0));
+			tellNewest(node);
 			replies.success();
 		},
 
@@ -221,6 +227,12 @@ export function namespaceOperations({ overlay, replies, options, agreed }: Conte
 			replies.success();
 		},
 	};
+
+	/** A node changed under an old id: what the kernel knows of it under its present one holds no longer. */
+	function tellNewest(node: NodeId): void {
+		const id = kernelId(overlay, node);
+		if (requestId() !== id) notifications.invalidateAttributes(id);
+	}
 
 	/** The value at REPLY, or its length alone where no room was given for it. */
 	function answerSized(size: number, length: number): void {

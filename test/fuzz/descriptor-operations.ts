@@ -65,12 +65,11 @@ function hold(side: Side, slot: number, fd: number): string {
 	return fstatSync(fd).isDirectory() ? "directory" : "file";
 }
 
-/** Memory beyond the page that holds a file's end kills who touches it. */
+/** What becomes of stores beyond a file's end is not specified; beyond the page of it they kill. */
 function mapped(side: Side, slot: number, offset: number): Buffer | undefined {
 	const mapping = side.mappings.get(slot);
 	if (mapping === undefined) return undefined;
-	const end = Math.ceil(fstatSync(side.fd(slot)).size / pageSize) * pageSize;
-	return offset < Math.min(end, mappedLength) ? mapping.bytes : undefined;
+	return offset < Math.min(fstatSync(side.fd(slot)).size, mappedLength) ? mapping.bytes : undefined;
 }
 
 export const descriptorOperations: Readonly<Record<string, Operation>> = {

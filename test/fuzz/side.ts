@@ -30,7 +30,12 @@ export class Side {
 	prepareWrite(fd: number): void {
 		if (!this.losesSetId || process.getuid?.() !== 0) return;
 		const { mode } = fstatSync(fd);
-		if ((mode & setIdBits) !== 0) fchmodSync(fd, mode & modeBits & ~setIdBits);
+		if ((mode & setIdBits) === 0) return;
+		try {
+			fchmodSync(fd, mode & modeBits & ~setIdBits);
+		} catch {
+			// A removed lower file, open for reading only: then the write fails, too.
+		}
 	}
 
 	hold(slot: number, fd: number): void {

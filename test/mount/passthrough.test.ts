@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import {
 	chmodSync,
+	fchownSync,
 	fstatSync,
 	fsyncSync,
 	ftruncateSync,
@@ -140,6 +141,19 @@ describe("a lower file that is open while it is copied up", () => {
 		expect(fstatSync(reader.fd).size).toBe(large);
 		for (const description of [reader, writer, again]) description.close();
 		await overlay.expectLasting();
+	});
+
+	test("if large, shows to all others what is changed through the old description", async () => {
+		await using overlay = await mountLayers([{ a: old }], passedThrough);
+		const path = overlay.at("a");
+		using reader = open(path);
+		chmodSync(path, 0o640);
+		using again = open(path);
+		expect(fstatSync(again.fd).uid).toBe(0);
+		fchownSync(reader.fd, 1000, 1000);
+		expect([lstatSync(path), fstatSync(again.fd), fstatSync(reader.fd)].map(({ uid }) => uid)).toEqual([
+			1000, 1000, 1000,
+		]);
 	});
 
 	test("again and again, with readers of every age", async () => {
