@@ -1,13 +1,24 @@
 /** Messages to the kernel that nobody asked for. They are written by a job: the kernel may first have requests of its own. */
 
-import { ENOENT, FUSE_NOTIFY_INVAL_INODE, fuseNotifyInvalInodeOut, fuseOutHeader } from "../native/layout.ts";
+import {
+	ENOENT,
+	FUSE_NOTIFY_INVAL_INODE,
+	FUSE_NOTIFY_STORE,
+	fuseNotifyInvalInodeOut,
+	fuseNotifyStoreOut,
+	fuseOutHeader,
+} from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { type Fd, NO_FD, write } from "../native/libc/file.ts";
+import { type Fd, NO_FD, pread, write } from "../native/libc/file.ts";
 import { allocate, base, bytes, type Offset, release, reserve, setNumber, view } from "../native/memory.ts";
 import type { Jobs } from "../overlay/job.ts";
 
 const MESSAGE_SIZE = fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.sizeof;
 const ATTRIBUTES = reserve(MESSAGE_SIZE);
+/** As much as the kernel reads ahead in its first READ. */
+export const LARGEST_STORE = 128 << 10;
+const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
+const STORED = reserve(STORE_HEADER + LARGEST_STORE);
 
 export class Notifications {
 	/** The connection to the kernel; set once mounted. */
@@ -29,6 +40,23 @@ export class Notifications {
 			// A kernel that has dropped the node already has nothing to write.
 			done();
 		});
+	}
+
+	/**
+	 * Gives the kernel the first `size` bytes of a file, up to {@link LARGEST_STORE}, which then need not be asked for.
+	 * Nobody may have the file open: the kernel would wait for the end of a READ that waits for us.
+	 */
+	storeContent(id: number, fd: Fd, size: number): void {
+		if (pread(fd, STORED + STORE_HEADER, size, 0) !== size) return;
+		const length = STORE_HEADER + size;
+		const out = STORED + fuseOutHeader.sizeof;
+		bytes.fill(0, STORED, STORED + STORE_HEADER);
+		view.setUint32(STORED + fuseOutHeader.len, length, true);
+		view.setInt32(STORED + fuseOutHeader.error, FUSE_NOTIFY_STORE, true);
+		setNumber(out + fuseNotifyStoreOut.nodeid, id);
+		view.setUint32(out + fuseNotifyStoreOut.size, size, true);
+		// Where it is refused, for want of memory, the kernel asks by READ.
+		write(this.fd, STORED, length);
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */

@@ -29,9 +29,9 @@ import { check, fail } from "../native/libc/errno.ts";
 import { control } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { bytes, getNumber, reserve, view } from "../native/memory.ts";
-import { type NodeId, WRITTEN } from "../overlay/node.ts";
+import { GIVEN, type NodeId, WRITTEN } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import type { Notifications } from "./notify.ts";
+import { LARGEST_STORE, type Notifications } from "./notify.ts";
 import { kernelId } from "./request.ts";
 
 /** A file that somebody has open, by the id the kernel knows it under. */
@@ -90,6 +90,7 @@ export class Passthrough {
 		if (file === undefined) {
 			file = { backing: this.acquire(node, writing), layer: nodes.layer(node), openings: 0, writers: 0 };
 			this.files.set(id, file);
+			if (file.backing === 0 && !writing) this.giveContent(node, id);
 		}
 		file.openings++;
 		if (writing) {
@@ -114,6 +115,16 @@ export class Passthrough {
 		check(control(this.notifications.fd, FUSE_DEV_IOC_BACKING_CLOSE, BACKING));
 	}
 
+	/** Spares the kernel the READ of a small lower file, the first time it is opened. */
+	private giveContent(node: NodeId, id: number): void {
+		const { overlay, notifications } = this;
+		const size = getNumber(STAT + statx.stxSize);
+		if (size === 0 || size > LARGEST_STORE || overlay.isUpper(node) || overlay.nodes.flag(node, GIVEN))
+			return;
+		overlay.nodes.setFlag(node, GIVEN, true);
+		notifications.storeContent(id, overlay.files.readable(node), size);
+	}
+
 	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
 	private mayHaveChanged(node: NodeId): boolean {
 		return this.overlay.isUpper(node) && !this.unfit.has(0);
@@ -123,9 +134,9 @@ export class Passthrough {
 	private acquire(node: NodeId, writing: boolean): number {
 		const { overlay } = this;
 		const layer = overlay.nodes.layer(node);
-		if (this.unfit.has(layer)) return 0;
 		const fd = overlay.files.readable(node);
 		check(statDescriptor(fd, STAT));
+		if (this.unfit.has(layer)) return 0;
 		// Locks on a small lower file are to hold between those who opened it before its copy-up and after.
 		if (
 			!overlay.isUpper(node) &&

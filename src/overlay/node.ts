@@ -32,6 +32,8 @@ export const PURE = 2;
 export const BUSY = 4;
 /** Somebody may be writing to the real file without being heard of: its attributes must not be cached. */
 export const WRITTEN = 8;
+/** The kernel was given the file's content once. */
+export const GIVEN = 16;
 
 /** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
 const GENERATIONS = 2 ** 20;
