@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -153,6 +154,7 @@ int fdatasync(int fd);
 int syncfs(int fd);
 int flock(int fd, int operation);
 int ioctl(int fd, unsigned long request, ...);
+int sched_yield(void);
 int poll(struct pollfd *fds, unsigned long count, int timeout);
 
 /* Names */

@@ -19,7 +19,7 @@ import {
 } from "../native/layout.ts";
 import { check, Errno, errnoName } from "../native/libc/errno.ts";
 import { type Fd, read } from "../native/libc/file.ts";
-import { descriptorControl, openSignals, poll } from "../native/libc/process.ts";
+import { descriptorControl, openSignals, poll, yieldProcessor } from "../native/libc/process.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
 import { reserve, store, view } from "../native/memory.ts";
@@ -146,7 +146,11 @@ export class Session {
 			if (size !== -EAGAIN) check(size);
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
-			if (now - idleSince < PATIENCE && this.jobs.count === 0) continue;
+			if (now - idleSince < PATIENCE && this.jobs.count === 0) {
+				// Whoever wants the processor may be the one to send the next request.
+				yieldProcessor();
+				continue;
+			}
 			this.wait(false);
 			idleSince = 0;
 			if (this.ended) return 0;

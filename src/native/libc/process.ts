@@ -46,6 +46,7 @@ const libc = dlopen("libc.so.6", {
 	setrlimit64: { args: ["i32", "usize"], returns: "i32" },
 	pthread_sigmask: { args: ["i32", "usize", "usize"], returns: "i32" },
 	signalfd: { args: ["i32", "usize", "i32"], returns: "i32" },
+	sched_yield: { args: [], returns: "i32" },
 	poll: { args: ["usize", "u64", "i32"], returns: "i32" },
 	pipe2: { args: ["usize", "i32"], returns: "i32" },
 	fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -136,6 +137,11 @@ export function openSignals(signals: readonly number[]): Fd {
 /** Waits for `count` `struct pollfd`; returns how many are ready. `timeout` in milliseconds, -1: for ever. */
 export function poll(descriptors: Offset, count: number, timeout: number): number {
 	return outcome(libc.poll(base + descriptors, count, timeout));
+}
+
+/** Lets others run that wait for this processor, if there are any. */
+export function yieldProcessor(): void {
+	libc.sched_yield();
 }
 
 const PIPE = reserve(8);
