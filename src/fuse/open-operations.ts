@@ -99,7 +99,7 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 		}
 		const writing = mayWrite(argument32(fuseCreateIn.flags));
 		const id = kernelId(overlay, node);
-		passthrough.open(node, id, writing);
+		passthrough.create(node, id, writing);
 		if (!replies.created(node, passthrough.flags, passthrough.backing))
 			passthrough.release(node, id, writing);
 	}

@@ -28,7 +28,8 @@ import { Privilege } from "../native/libc/capabilities.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { control } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
-import { bytes, getNumber, reserve, view } from "../native/memory.ts";
+import { bytes, getNumber, type Offset, reserve, view } from "../native/memory.ts";
+import { STAT } from "../overlay/attributes.ts";
 import { GIVEN, type NodeId, WRITTEN } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { LARGEST_STORE, type Notifications } from "./notify.ts";
@@ -47,7 +48,7 @@ interface OpenedFile {
 
 const MAP = reserve(fuseBackingMap.sizeof);
 const BACKING = reserve(4);
-const STAT = reserve(statx.sizeof);
+const ATTRIBUTES = reserve(statx.sizeof);
 /** Lower files that may be copied up are passed through from this size on, in bytes. */
 const SMALLEST_LOWER = 1 << 20;
 /** What says that passthrough is not to be had at all. */
@@ -73,6 +74,14 @@ export class Passthrough {
 		this.notifications = notifications;
 	}
 
+	/** Counts the opening that comes with the making of a file; its attributes are in STAT. */
+	create(node: NodeId, id: number, writing: boolean): void {
+		const { overlay } = this;
+		const backing = this.acquire(node, STAT, writing);
+		this.files.set(id, { backing, layer: overlay.nodes.layer(node), openings: 0, writers: 0 });
+		this.open(node, id, writing);
+	}
+
 	/**
 	 * Counts one more opening of a regular file; `id` is what the kernel called it by. Throws ESTALE where the kernel
 	 * must look the name up again, and what opening the real file may.
@@ -88,7 +97,9 @@ export class Passthrough {
 			fail(ESTALE);
 		}
 		if (file === undefined) {
-			file = { backing: this.acquire(node, writing), layer: nodes.layer(node), openings: 0, writers: 0 };
+			check(statDescriptor(this.overlay.files.readable(node), ATTRIBUTES));
+			const backing = this.acquire(node, ATTRIBUTES, writing);
+			file = { backing, layer: nodes.layer(node), openings: 0, writers: 0 };
 			this.files.set(id, file);
 			if (file.backing === 0 && !writing) this.giveContent(node, id);
 		}
@@ -118,7 +129,7 @@ export class Passthrough {
 	/** Spares the kernel the READ of a small lower file, the first time it is opened. */
 	private giveContent(node: NodeId, id: number): void {
 		const { overlay, notifications } = this;
-		const size = getNumber(STAT + statx.stxSize);
+		const size = getNumber(ATTRIBUTES + statx.stxSize);
 		if (size === 0 || size > LARGEST_STORE || overlay.isUpper(node) || overlay.nodes.flag(node, GIVEN))
 			return;
 		overlay.nodes.setFlag(node, GIVEN, true);
@@ -130,22 +141,17 @@ export class Passthrough {
 		return this.overlay.isUpper(node) && !this.unfit.has(0);
 	}
 
-	/** The kernel's number for the node's real file; 0 where this program must move the bytes. */
-	private acquire(node: NodeId, writing: boolean): number {
+	/** The kernel's number for the real file of a node with the attributes at `stat`; 0 where this program must move the bytes. */
+	private acquire(node: NodeId, stat: Offset, writing: boolean): number {
 		const { overlay } = this;
 		const layer = overlay.nodes.layer(node);
-		const fd = overlay.files.readable(node);
-		check(statDescriptor(fd, STAT));
 		if (this.unfit.has(layer)) return 0;
 		// Locks on a small lower file are to hold between those who opened it before its copy-up and after.
-		if (
-			!overlay.isUpper(node) &&
-			overlay.work !== undefined &&
-			getNumber(STAT + statx.stxSize) < SMALLEST_LOWER
-		)
-			return 0;
+		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
+		if (mayBeCopied && getNumber(stat + statx.stxSize) < SMALLEST_LOWER) return 0;
 		// A writer who may keep the bits can be told from one who may not in WRITE only.
-		if (writing && (view.getUint16(STAT + statx.stxMode, true) & (S_ISUID | S_ISGID)) !== 0) return 0;
+		if (writing && (view.getUint16(stat + statx.stxMode, true) & (S_ISUID | S_ISGID)) !== 0) return 0;
+		const fd = overlay.files.readable(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
 		view.setInt32(MAP + fuseBackingMap.fd, fd, true);
 		this.keepingSetId.layDown();

@@ -15,6 +15,8 @@ export const REPLY: Offset = reserve(LARGEST_WRITE + 4096);
 export const REPLY_SIZE = LARGEST_WRITE;
 
 const NANOSECONDS = 1e9;
+/** Nanoseconds; the kernel makes it one tick of its clock. */
+const ONE_CALL = 1e6;
 
 export class Replies {
 	private readonly libfuse: Libfuse;
@@ -80,6 +82,9 @@ export class Replies {
 	/** As {@link entry}, for CREATE and TMPFILE, which also open. False where nobody waits for the answer any more. */
 	created(node: NodeId, flags: number, backing: number): boolean {
 		this.writeEntry(REPLY, node);
+		// Even where they must not be kept they last until the kernel has checked them, in the same call.
+		if (this.overlay.nodes.flag(node, WRITTEN))
+			view.setUint32(REPLY + fuseEntryOut.attrValidNsec, ONE_CALL, true);
 		writeOpening(REPLY + fuseEntryOut.sizeof, flags, backing);
 		return this.referring(node, fuseEntryOut.sizeof + fuseOpenOut.sizeof);
 	}

@@ -66,7 +66,6 @@ import { measure } from "./name.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay, Place } from "./overlay.ts";
-import { IMPURE, markImpure } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 import { copyAttributes } from "./xattr.ts";
 
@@ -136,8 +135,11 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 	const layer = overlay.layers[nodes.layer(node)]!;
 	const durable = options.fsync && nodes.isNamed(node);
 	const cloned = length === size && length > 0 && clone(layer, from, to);
-	if (!durable && (cloned || length <= LARGEST_INLINE_COPY)) {
-		finishFile(overlay, work, node, temporary, to, length < size, cloned ? 0 : copyContent(from, to, length));
+	const isSmall = cloned || length <= LARGEST_INLINE_COPY;
+	if (isSmall && (!durable || overlay.diskPace.isQuick())) {
+		let result = cloned ? 0 : copyContent(from, to, length);
+		if (durable && result === 0) result = overlay.diskPace.sync(to);
+		finishFile(overlay, work, node, temporary, to, length < size, result);
 		return;
 	}
 	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
@@ -316,7 +318,7 @@ function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name):
 	const parent = directories.get(nodes.parent(node));
 	const fd = parent.fds[0]!;
 	const name = nodes.name(node);
-	if ((parent.marks[0]! & IMPURE) === 0 && takesOrigin() && markImpure(work, fd)) parent.marks[0]! |= IMPURE;
+	if (takesOrigin()) directories.markImpure(parent, work);
 	check(statDescriptor(fd, PARENT));
 	check(moveName(work.fd, temporary, fd, name, 0));
 	check(changeTimesOf(fd, timesOf(PARENT)));

@@ -40,10 +40,10 @@ import { NO_ID } from "./id-map.ts";
 import { ownAccess } from "./identity.ts";
 import { checkNewName, findLayer, inodeHigh, inodeLow, isBelow, kindOf, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId, PURE } from "./node.ts";
+import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
-import { isWhiteoutName, makeOpaque, removeWhiteoutFile } from "./whiteout.ts";
+import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
 /** Who asks for a new object: it will be theirs. Ids are those of the mount. */
@@ -112,7 +112,7 @@ function make(
 		const gid = overlay.identity?.gids.onDisk(caller.gid) ?? caller.gid;
 		const made = makeAs(overlay, upper, name, uid, gid, caller.umask, blueprint);
 		if (made >= 0) {
-			if (directory.isMerged) removeWhiteoutFile(upper, name, measure(name).length);
+			directory.clearWhiteoutFile(name);
 			return isRegular(blueprint) ? (made as Fd) : NO_FD;
 		}
 		if (made === -EEXIST) {
@@ -200,7 +200,7 @@ function makeInWorkdir(
 			}
 		}
 		moveOver(place, temporary, upper, name);
-		if (directory.isMerged) removeWhiteoutFile(upper, name, measure(name).length);
+		directory.clearWhiteoutFile(name);
 	} catch (error) {
 		if (standIn === undefined) work.removeTree(temporary);
 		throw error;
@@ -338,7 +338,7 @@ export function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd
 	nodes.attach(node, directory.node, name, measure(name));
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
-	nodes.setFlag(node, PURE, true);
+	nodes.setFlag(node, PURE | PLAIN, true);
 	if (fd !== NO_FD) overlay.files.replace(node, fd);
 	finishAttributes(overlay, node);
 	return node;

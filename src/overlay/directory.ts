@@ -11,11 +11,11 @@ import type { Name } from "../native/memory.ts";
 import type { Layer } from "./layer.ts";
 import { Listing } from "./listing.ts";
 import { measure } from "./name.ts";
-import { type NodeId, PURE, ROOT } from "./node.ts";
+import { type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { fillListing } from "./readdir.ts";
-import { hasWhiteoutFile, OPAQUE, readMarks } from "./whiteout.ts";
-import { isNotDirectory } from "./workdir.ts";
+import { hasWhiteoutFile, IMPURE, markImpure, OPAQUE, readMarks, removeWhiteoutFile } from "./whiteout.ts";
+import { isNotDirectory, type Workdir } from "./workdir.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
 const PATIENCE = 3;
@@ -55,6 +55,17 @@ export class Directory {
 			if (layers[at] === index) return this.fds[at]!;
 		}
 		return NO_FD;
+	}
+
+	/** Takes away a `.wh.NAME` of the upper layer, which may be there, after NAME itself was made. */
+	clearWhiteoutFile(name: Name): void {
+		if (!this.isMerged) return;
+		const measured = measure(name);
+		if (this.listing !== undefined) {
+			const slot = this.listing.find(name, measured);
+			if (slot === -1 || !this.listing.isFileWhiteout(slot)) return;
+		}
+		removeWhiteoutFile(this.fds[0]!, name, measured.length);
 	}
 
 	/** The directory in the upper layer was made by copy-up. */
@@ -112,6 +123,13 @@ export class DirectoryCache {
 	raise(directory: Directory, fd: Fd): void {
 		directory.addUpper(fd);
 		this.descriptors++;
+	}
+
+	/** Notes in the upper directory that files in it may have an origin. */
+	markImpure(directory: Directory, work: Workdir): void {
+		if ((directory.marks[0]! & IMPURE) !== 0 || !markImpure(work, directory.fds[0]!)) return;
+		directory.marks[0]! |= IMPURE;
+		this.overlay.nodes.setFlag(directory.node, PLAIN, false);
 	}
 
 	/** Closes what is kept of a node's directory. */
@@ -236,7 +254,7 @@ export class DirectoryCache {
 		}
 		stack.fds.push(fd);
 		stack.layers.push(layer.index);
-		const marks = readMarks(fd);
+		const marks = this.overlay.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd);
 		stack.marks.push(marks);
 		if (isLast || (marks & OPAQUE) !== 0) return false;
 		return !hasWhiteoutFile(parent, name, measure(name).length);

@@ -12,7 +12,7 @@ import { checkNewName, findLayer, inodeHigh, inodeLow, NOWHERE } from "./lookup.
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { IMPURE, isWhiteoutName, markImpure, removeWhiteoutFile } from "./whiteout.ts";
+import { isWhiteoutName } from "./whiteout.ts";
 
 /** Nodes by the inode of their file in the upper layer, for files with several names. */
 export class UpperLinks {
@@ -71,11 +71,11 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 		}
 	} else {
 		check(result);
-		if (directory.isMerged) removeWhiteoutFile(upper, name, measure(name).length);
+		directory.clearWhiteoutFile(name);
 	}
 	check(stat(upper, name, STAT));
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
-	if ((directory.marks[0]! & IMPURE) === 0 && markImpure(work, upper)) directory.marks[0]! |= IMPURE;
+	overlay.directories.markImpure(directory, work);
 	overlay.linkUpper(node, STAT);
 	if (!nodes.isNamed(node)) {
 		nodes.attach(node, parent, name, measure(name));

@@ -34,6 +34,8 @@ export const BUSY = 4;
 export const WRITTEN = 8;
 /** The kernel was given the file's content once. */
 export const GIVEN = 16;
+/** Made by this mount, and since then without capabilities, origin and, if a directory, marks. */
+export const PLAIN = 32;
 
 /** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
 const GENERATIONS = 2 ** 20;

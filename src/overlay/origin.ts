@@ -48,7 +48,6 @@ const UUID_SIZE = 16;
 const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
-const UUID = reserve(fsuuid2.sizeof);
 
 /** The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. */
 export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: Offset): number {
@@ -79,8 +78,7 @@ function openByHandle(layer: Layer, length: number): Fd {
 	) {
 		return NO_FD;
 	}
-	readUuid(layer);
-	if (!sameBytes(VALUE + FB.uuid, UUID + fsuuid2.uuid, UUID_SIZE)) return NO_FD;
+	if (!sameBytes(VALUE + FB.uuid, uuidOf(layer), UUID_SIZE)) return NO_FD;
 	view.setUint32(HANDLE + fileHandle.handleBytes, size, true);
 	view.setInt32(HANDLE + fileHandle.handleType, bytes[VALUE + FB.type]!, true);
 	copy(HANDLE + fileHandle.fHandle, VALUE + FB.fid, size);
@@ -91,10 +89,16 @@ function openByPath(layer: Layer, _length: number): Fd {
 	return openResolved(layer.root, VALUE, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
+const uuids = new Map<Layer, Offset>();
+
 /** The uuid of a layer's file system; zeros where the kernel does not tell (before Linux 6.9), as both sides then have. */
-function readUuid(layer: Layer): void {
-	bytes.fill(0, UUID, UUID + fsuuid2.sizeof);
-	if (control(layer.root, FS_IOC_GETFSUUID, UUID) < 0) bytes.fill(0, UUID, UUID + fsuuid2.sizeof);
+function uuidOf(layer: Layer): Offset {
+	const known = uuids.get(layer);
+	if (known !== undefined) return known;
+	const answer = reserve(fsuuid2.sizeof);
+	if (control(layer.root, FS_IOC_GETFSUUID, answer) < 0) bytes.fill(0, answer, answer + fsuuid2.sizeof);
+	uuids.set(layer, answer + fsuuid2.uuid);
+	return answer + fsuuid2.uuid;
 }
 
 /** Notes at the copy `name` in `directory` that it stands for `node`, whose lower object is at `source`. */
@@ -124,8 +128,7 @@ function encodeHandle(layer: Layer, source: Place): number {
 	bytes[VALUE + FB.len] = length;
 	bytes[VALUE + FB.flags] = 0;
 	bytes[VALUE + FB.type] = view.getInt32(HANDLE + fileHandle.handleType, true);
-	readUuid(layer);
-	copy(VALUE + FB.uuid, UUID + fsuuid2.uuid, UUID_SIZE);
+	copy(VALUE + FB.uuid, uuidOf(layer), UUID_SIZE);
 	copy(VALUE + FB.fid, HANDLE + fileHandle.fHandle, size);
 	return length;
 }

@@ -15,6 +15,7 @@ import { statDescriptor } from "../native/libc/metadata.ts";
 import { EMPTY_NAME, type Name, type Offset } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import { type Directory, DirectoryCache } from "./directory.ts";
+import { DiskPace } from "./disk-pace.ts";
 import { FileCache } from "./file.ts";
 import type { Identity } from "./identity.ts";
 import { InodeNumbers } from "./inode-number.ts";
@@ -68,6 +69,7 @@ export class Overlay {
 	readonly directories: DirectoryCache;
 	readonly files: FileCache;
 	readonly upperLinks = new UpperLinks();
+	readonly diskPace = new DiskPace();
 	readonly inodes: InodeNumbers;
 	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
 	readonly failures = new Map<NodeId, number>();

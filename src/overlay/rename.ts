@@ -30,17 +30,10 @@ import { copyAppearance, copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { checkNewName, inodeHigh, inodeLow, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId } from "./node.ts";
+import { NO_NODE, type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { noteRemoval } from "./remove.ts";
-import {
-	IMPURE,
-	isWhiteoutName,
-	makeOpaque,
-	markImpure,
-	placeWhiteout,
-	removeWhiteoutFile,
-} from "./whiteout.ts";
+import { isWhiteoutName, makeOpaque, placeWhiteout } from "./whiteout.ts";
 import { emptyDirectory, type Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -72,11 +65,11 @@ export function rename(
 	// A user's whiteout would be ours: it would hide what is below from another overlay above, not for it.
 	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) fail(EINVAL);
 	checkNewName(newName);
-	const node = lookupExisting(overlay, parent, name);
+	const node = knownOr(overlay, parent, name, lookupExisting);
 	// Held until the end: the kernel need not know them.
 	nodes.reference(node);
 	try {
-		const target = lookup(overlay, newParent, newName);
+		const target = knownOr(overlay, newParent, newName, lookup);
 		if (target === NO_NODE) {
 			if ((flags & RENAME_EXCHANGE) !== 0) fail(ENOENT);
 			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
@@ -92,6 +85,12 @@ export function rename(
 	} finally {
 		nodes.forget(node, 1);
 	}
+}
+
+/** The node of a name the kernel has looked up already; else what `look` finds. */
+function knownOr(overlay: Overlay, parent: NodeId, name: Name, look: typeof lookup): NodeId {
+	const known = overlay.nodes.find(parent, name, measure(name));
+	return known === NO_NODE ? look(overlay, parent, name) : known;
 }
 
 function renameNodes(
@@ -156,9 +155,9 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 		if (isDirectory && overlay.isUpper(to.node)) clearUpper(overlay, work, to);
 	}
 	moveInUpper(overlay, work, from, to);
-	if (to.directory.isMerged) removeWhiteoutFile(to.directory.fds[0]!, to.name, measure(to.name).length);
+	to.directory.clearWhiteoutFile(to.name);
+	noteArrival(overlay, work, from, to);
 	noteRemoval(work, from.directory, from.name, from.below);
-	noteArrival(overlay, work, to, from.node);
 	// A hard link may be known by another name than the one that was moved.
 	const isKnownByName = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
 	if (to.node !== NO_NODE && nodes.find(to.directory.node, to.name, measure(to.name)) === to.node) {
@@ -173,8 +172,8 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const fromFd = from.directory.fds[0]!;
 	const toFd = to.directory.fds[0]!;
-	const overWhiteout = to.node === NO_NODE && isWhiteoutName(toFd, to.name);
-	if (overlay.nodes.kind(from.node) === DT_DIR && overWhiteout) {
+	const isDirectory = overlay.nodes.kind(from.node) === DT_DIR;
+	if (isDirectory && to.node === NO_NODE && isWhiteoutName(toFd, to.name)) {
 		// A directory cannot replace the whiteout: they change places, and it stays where it is needed.
 		check(moveName(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE));
 		if (!from.below) check(removeName(fromFd, from.name, 0));
@@ -239,8 +238,8 @@ function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): voi
 		if (nodes.kind(end.node) === DT_DIR && other.below) makeOpaque(work, directories.get(end.node).fds[0]!);
 	}
 	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
-	noteArrival(overlay, work, to, from.node);
-	noteArrival(overlay, work, from, to.node);
+	noteArrival(overlay, work, from, to);
+	noteArrival(overlay, work, to, from);
 	const movesFrom = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
 	const movesTo = nodes.find(to.directory.node, to.name, measure(to.name)) === to.node;
 	if (movesFrom) nodes.detach(from.node);
@@ -249,14 +248,13 @@ function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): voi
 	if (movesTo) nodes.attach(to.node, from.directory.node, from.name, measure(from.name));
 }
 
-/** Keeps listing and marks of a directory in step with what was moved into it. */
-function noteArrival(overlay: Overlay, work: Workdir, end: End, node: NodeId): void {
-	const { directory, name } = end;
+/** Keeps listing and marks of the directory at `to` in step with what was moved there from `from`. */
+function noteArrival(overlay: Overlay, work: Workdir, { node }: End, { directory, name }: End): void {
+	const { nodes } = overlay;
 	const upper = directory.fds[0]!;
-	const isFile = overlay.nodes.kind(node) !== DT_DIR;
-	if (isFile && (directory.marks[0]! & IMPURE) === 0 && markImpure(work, upper))
-		directory.marks[0]! |= IMPURE;
+	const kind = nodes.kind(node);
+	if (kind !== DT_DIR && !nodes.flag(node, PLAIN)) overlay.directories.markImpure(directory, work);
 	if (directory.listing === undefined) return;
 	check(stat(upper, name, PROBE));
-	directory.listing.create(name, measure(name), overlay.nodes.kind(node), inodeLow(PROBE), inodeHigh(PROBE));
+	directory.listing.create(name, measure(name), kind, inodeLow(PROBE), inodeHigh(PROBE));
 }

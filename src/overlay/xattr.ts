@@ -36,13 +36,14 @@ import { type IdMap, NO_ID } from "./id-map.ts";
 import { type Identity, ownAccess } from "./identity.ts";
 import type { Layer } from "./layer.ts";
 import { startsWith } from "./name.ts";
-import type { NodeId } from "./node.ts";
+import { type NodeId, PLAIN } from "./node.ts";
 import type { Overlay, Place } from "./overlay.ts";
 
 const TRUSTED = "trusted.";
 
 const PERMISSION_BITS = 0o777;
 
+const CAPABILITY = "security.capability\0" as ByteString;
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
 const STORED_NAME = reserve(XATTR_NAME_MAX + 1);
@@ -56,6 +57,8 @@ export function readAttribute(
 	size: number,
 ): number {
 	requireSupport(overlay, attribute);
+	// The kernel asks before the first write to each file.
+	if (overlay.nodes.flag(node, PLAIN) && startsWith(attribute, CAPABILITY)) fail(ENODATA);
 	const stored = storedName(overlay, node, attribute);
 	const place = overlay.locate(node);
 	const length = check(getAttribute(place.directory, place.name, stored, target, size));
@@ -79,6 +82,7 @@ export function writeAttribute(
 ): void {
 	requireSupport(overlay, attribute);
 	copyUp(overlay, node);
+	overlay.nodes.setFlag(node, PLAIN, false);
 	if (overlay.identity !== undefined && isAcl(attribute)) {
 		writeAcl(overlay, overlay.identity, node, attribute, value, size, flags);
 	} else {

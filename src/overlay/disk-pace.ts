@@ -1,0 +1,35 @@
+/**
+ * Whether to wait for the disk in the thread that serves requests. Where it answers fast that takes less time than
+ * having another thread wait, which must be woken and must wake; where it does not, others would be kept waiting.
+ */
+
+import { dataSync, type Fd } from "../native/libc/file.ts";
+
+/** The longest that others may be kept waiting without consequences, in nanoseconds. */
+const LONGEST_WAIT = 3e6;
+/** How many copies are then left to other threads before it is tried again. */
+const RESPITE = 64;
+
+export class DiskPace {
+	private respite = 0;
+
+	/** Whether to sync here; each answer counts. */
+	isQuick(): boolean {
+		if (this.respite === 0) return true;
+		this.respite--;
+		return false;
+	}
+
+	/** Syncs a file's data; 0 or -errno. */
+	sync(fd: Fd): number {
+		const start = Bun.nanoseconds();
+		const result = dataSync(fd);
+		if (Bun.nanoseconds() - start > LONGEST_WAIT) this.isSlow();
+		return result;
+	}
+
+	/** The disk keeps one waiting: others wait for it for some time. */
+	isSlow(): void {
+		this.respite = RESPITE;
+	}
+}
