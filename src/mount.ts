@@ -97,7 +97,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	process.chdir("/");
 	try {
 		// Not before: a mount that fails leaves its layers untouched.
-		overlay.work?.prepare();
+		overlay.work?.prepare(overlay.layers[0]!.root);
 		overlay.identity?.markRoot(overlay.layers);
 		if (options.xino === "on") checkNumbersLast(overlay);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");

@@ -145,8 +145,9 @@ export class Identity {
 	markRoot(layers: readonly Layer[]): void {
 		const [upper, ...lowers] = layers;
 		if (this.attribute === undefined || upper === undefined) return;
-		if (this.readOwn(upper.root, EMPTY_NAME) !== undefined) return;
-		const marked = lowers.find((layer) => this.overrides(layer.index)) ?? upper;
+		if (getAttribute(upper.root, EMPTY_NAME, this.attribute, VALUE, 0) >= 0) return;
+		const has = (layer: Layer) => overridingAttribute(layer.root) !== undefined;
+		const marked = has(upper) ? upper : (lowers.find(has) ?? upper);
 		check(statDescriptor(marked.root, STAT));
 		this.applyOverride(marked.index, marked.root, EMPTY_NAME, STAT);
 		const result = this.write(upper.root, EMPTY_NAME, overrideOf(STAT));

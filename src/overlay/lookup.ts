@@ -8,14 +8,13 @@ import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { measure, NAME_MAX } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
-import { readOrigin } from "./origin.ts";
+import { mayHoldOrigins, readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { surplus } from "./user-name.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
 	hasWhiteoutFile,
-	IMPURE,
 	isReserved,
 	isWhiteoutDevice,
 } from "./whiteout.ts";
@@ -153,9 +152,8 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 /** A file that was copied up keeps the number it had in the lower layer. */
 function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer: number): void {
 	const { nodes, inodes } = overlay;
-	const mayHaveOrigin = overlay.work !== undefined && layer === 0 && (directory.marks[0]! & IMPURE) !== 0;
 	const origin =
-		mayHaveOrigin && !overlay.options.fastInode
+		layer === 0 && mayHoldOrigins(overlay, directory)
 			? readOrigin(overlay, directory.fds[0]!, nodes.name(node), PROBE)
 			: NOWHERE;
 	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));

@@ -2,8 +2,9 @@
  * Where a copied-up file came from, so that it keeps its inode number across mounts.
  *
  * With the privilege for it as kernel overlayfs keeps it: a file handle in `trusted.overlay.origin`. Otherwise, and where
- * the lower layer's file system has no handles that last, as C fuse-overlayfs does: the path in the lower layers and a NUL in `user.fuseoverlayfs.origin`. Both are read. Only the
- * inode number hangs on it, so whatever cannot be written or read is left out.
+ * the lower layer's file system has no handles that last, as C fuse-overlayfs does: the path in the lower layers and a
+ * NUL in `user.fuseoverlayfs.origin`. Both are read, and so is the handle in `user.overlay.origin`, which kernel overlayfs
+ * writes with `userxattr`. Only the inode number hangs on it, so whatever cannot be written or read is left out.
  * Source: Linux fs/overlayfs/overlayfs.h, struct ovl_fb; copy_up.c, ovl_encode_real_fh; namei.c, ovl_decode_real_fh.
  */
 
@@ -19,7 +20,7 @@ import {
 } from "../native/layout.ts";
 import { close, control, type Fd, NO_FD, openResolved } from "../native/libc/file.ts";
 import { getHandle, openHandle, statDescriptor } from "../native/libc/metadata.ts";
-import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
+import { getAttribute, listAttributes, setAttribute } from "../native/libc/xattr.ts";
 import {
 	bytes,
 	copy,
@@ -32,12 +33,15 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import type { Directory } from "./directory.ts";
 import type { Layer } from "./layer.ts";
 import { sameBytes } from "./name.ts";
 import { type NodeId, ROOT } from "./node.ts";
 import type { Overlay, Place } from "./overlay.ts";
+import { IMPURE } from "./whiteout.ts";
 
 const KERNEL_ORIGIN = store("trusted.overlay.origin" as ByteString);
+const KERNEL_USER_ORIGIN = store("user.overlay.origin" as ByteString);
 const PATH_ORIGIN = store("user.fuseoverlayfs.origin" as ByteString);
 
 /** `struct ovl_fb`, without alignment: version, magic, its own length, flags, handle type, file system's uuid, handle. */
@@ -49,9 +53,20 @@ const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
 
+/** Whether files of a directory may have origins: where one was copied up or moved in, marked or not. */
+export function mayHoldOrigins(overlay: Overlay, directory: Directory): boolean {
+	const { work, options } = overlay;
+	if (work === undefined || options.fastInode) return false;
+	return (directory.marks[0]! & IMPURE) !== 0 || (work.mayLackMarks && directory.isMerged);
+}
+
 /** The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. */
 export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: Offset): number {
+	// Most files have no attributes at all.
+	const listed = listAttributes(directory, name, VALUE, VALUE_SIZE);
+	if (listed === 0 || (listed > 0 && !readBytes(VALUE, listed).includes(".origin\0"))) return -1;
 	let length = getAttribute(directory, name, KERNEL_ORIGIN, VALUE, VALUE_SIZE - 1);
+	if (length <= 0) length = getAttribute(directory, name, KERNEL_USER_ORIGIN, VALUE, VALUE_SIZE - 1);
 	const find = length > 0 ? openByHandle : openByPath;
 	if (length <= 0) length = getAttribute(directory, name, PATH_ORIGIN, VALUE, VALUE_SIZE - 1);
 	if (length <= 0) return -1;

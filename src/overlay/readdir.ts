@@ -23,13 +23,12 @@ import type { Layer } from "./layer.ts";
 import type { Listing, Slot } from "./listing.ts";
 import { measure, NAME_MAX } from "./name.ts";
 import { NO_NODE } from "./node.ts";
-import { readOrigin } from "./origin.ts";
+import { mayHoldOrigins, readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
 	hiddenName,
-	IMPURE,
 	isMarker,
 	isReserved,
 	isWhiteoutDevice,
@@ -118,8 +117,8 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 export function numberOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot): void {
 	const { inodes, nodes } = overlay;
 	const layer = listing.layer(slot);
-	const mayDiffer = overlay.work !== undefined && layer === 0 && !overlay.options.fastInode;
-	if (mayDiffer && (listing.isMerged(slot) || (directory.marks[0]! & IMPURE) !== 0)) {
+	const mayBeMerged = overlay.work !== undefined && !overlay.options.fastInode && listing.isMerged(slot);
+	if (layer === 0 && (mayBeMerged || mayHoldOrigins(overlay, directory))) {
 		const name = listing.name(slot);
 		const known = nodes.find(directory.node, name, measure(name));
 		if (known !== NO_NODE) {

@@ -29,9 +29,10 @@ import { makeDirectory, makeNode, readEntries, removeName } from "../native/libc
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, lock, NO_FD, openAt, seek } from "../native/libc/file.ts";
 import { changeMode } from "../native/libc/metadata.ts";
-import { removeAttributeOf } from "../native/libc/xattr.ts";
+import { getAttributeOf, removeAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
 import {
 	bytes,
+	EMPTY_NAME,
 	type Name,
 	readString,
 	release,
@@ -45,6 +46,9 @@ import { canMakeWhiteoutDevice, canSetTrustedAttributes, markImpure } from "./wh
 
 const WORK = store("work" as ByteString);
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
+/** On `WORKDIR/work`: whoever works here marks the directories into which files are copied up. */
+const MARKING = store("user.fuseoverlayfs.impure" as ByteString);
+const YES = store("y" as ByteString);
 const SHARED_WHITEOUT = store("#whiteout" as ByteString);
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
 const ENTRIES_SIZE = 32768;
@@ -60,6 +64,8 @@ export class Workdir {
 	trustedAttributes = false;
 	/** Extended attributes can be set, of one namespace or the other. */
 	keepsAttributes = false;
+	/** Files may have been copied up by a program that does not mark their directories, as C fuse-overlayfs does not. */
+	mayLackMarks = false;
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
 	private readonly directory: Fd;
@@ -76,7 +82,7 @@ export class Workdir {
 	}
 
 	/** Makes `WORKDIR/work`, empties it of what a crash left, and tries out the file system. */
-	prepare(): void {
+	prepare(upper: Fd): void {
 		const made = makeDirectory(this.directory, WORK, 0o700);
 		if (made < 0 && made !== -EEXIST) fail(-made);
 		this.fd = check(openAt(this.directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -93,6 +99,9 @@ export class Workdir {
 		const probeFd = check(openAt(this.fd, probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 		this.trustedAttributes = canSetTrustedAttributes(probeFd);
 		this.keepsAttributes = markImpure(this, probeFd);
+		const isOurs = getAttributeOf(this.fd, MARKING, EMPTY_NAME, 0) >= 0;
+		const isNew = !isOurs && isEmpty(upper) && setAttributeOf(this.fd, MARKING, YES, 1, 0) === 0;
+		this.mayLackMarks = this.keepsAttributes && !isOurs && !isNew;
 		close(probeFd);
 		check(removeName(this.fd, probe, AT_REMOVEDIR));
 		if (!this.fileWhiteouts) this.shareNewWhiteout();
@@ -170,6 +179,15 @@ function removeFiles(directory: Fd): ByteString | undefined {
 			return readString(name);
 		}
 	}
+}
+
+function isEmpty(directory: Fd): boolean {
+	check(seek(directory, 0, SEEK_SET));
+	const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
+	for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
+		if (!isDot((ENTRIES + at + linuxDirent64.dName) as Name)) return false;
+	}
+	return true;
 }
 
 /** Whether the name is "." or "..". */

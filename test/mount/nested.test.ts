@@ -14,24 +14,15 @@ import {
 	unlinkSync,
 	writeFileSync,
 } from "node:fs";
-import { type Description, fillLayer } from "../harness/layers.ts";
-import { mountOverlay, type OverlayMount } from "../harness/mount.ts";
+import { changeable, changeMuch, expectChanged } from "../harness/changes.ts";
+import { fillLayer, temporaryTree } from "../harness/layers.ts";
+import { mountKernelOverlay, mountOverlay, type OverlayMount } from "../harness/mount.ts";
 import { codeOf, getxattr, listxattr, mknod, removexattr, setxattr } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks, overlayAttributes } from "../harness/setting.ts";
 import { differences, type Snapshot, snapshot } from "../harness/snapshot.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
-
-const lower: Description = {
-	gone: "gone",
-	changed: "lower",
-	moved: "moved",
-	"merged/lower": "lower",
-	"merged/hidden": "hidden",
-	"replaced/lower": "lower",
-	"removed/deep/lower": "lower",
-};
 
 /** The formats in which an overlay in a mount of ours may keep its whiteouts and marks: what users of ours can make. */
 const environments = { devices: {}, files: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" } };
@@ -54,7 +45,7 @@ class Nested implements AsyncDisposable {
 		for (let level = 2; level <= depth; level++) {
 			for (const name of ["upper", "work"]) mkdirSync(`${under}/${name}`);
 			const request = {
-				lower: [base.tree.layer(`lower-of-${level}`, lower)],
+				lower: [base.tree.layer(`lower-of-${level}`, changeable)],
 				upper: `${under}/upper`,
 				work: `${under}/work`,
 				mountpoint: base.tree.layer(`merged-${level}`),
@@ -89,45 +80,6 @@ class Nested implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		for (const mount of [...this.mounts].reverse()) await mount[Symbol.asyncDispose]();
 		await this.base[Symbol.asyncDispose]();
-	}
-}
-
-function changeMuch(at: (name: string) => string): void {
-	unlinkSync(at("gone"));
-	writeFileSync(at("changed"), "changed");
-	renameSync(at("moved"), at("elsewhere"));
-	unlinkSync(at("merged/hidden"));
-	writeFileSync(at("merged/new"), "new");
-	rmSync(at("replaced"), { recursive: true });
-	mkdirSync(at("replaced"));
-	writeFileSync(at("replaced/own"), "own");
-	rmSync(at("removed"), { recursive: true });
-	mkdirSync(at("directory"));
-	renameSync(at("directory"), at("gone"));
-	symlinkSync("changed", at("link"));
-	linkSync(at("changed"), at("second"));
-	writeFileSync(at("short-lived"), "x");
-	unlinkSync(at("short-lived"));
-}
-
-const changed = {
-	".": ["changed", "elsewhere", "gone", "link", "merged", "replaced", "second"],
-	merged: ["lower", "new"],
-	replaced: ["own"],
-	gone: [],
-};
-
-function expectChanged(at: (name: string) => string): void {
-	for (const [directory, names] of Object.entries(changed)) {
-		expect({ directory, names: readdirSync(at(directory)).sort() }).toEqual({ directory, names });
-	}
-	expect([read(at("link")), read(at("second")), read(at("elsewhere"))]).toEqual([
-		"changed",
-		"changed",
-		"moved",
-	]);
-	for (const name of ["moved", "removed", "merged/hidden", "replaced/lower", "short-lived"]) {
-		expect({ name, exists: existsSync(at(name)) }).toEqual({ name, exists: false });
 	}
 }
 
@@ -206,6 +158,29 @@ describe("layers of another overlay in a mount of ours", () => {
 		await inner.remount();
 		await outer.remount();
 		expect([readdirSync(outer.path), readdirSync(outer.at("target"))]).toEqual([["target"], ["y"]]);
+	});
+
+	test.skipIf(lacks("trusted attributes"))("may lie in kernel overlayfs, too", async () => {
+		using tree = temporaryTree();
+		const inner = tree.layers([{ "upper/d/sub/own": "own", "upper/d/.wh.hidden": "", "work/.keep": "" }]);
+		const kernel = mountKernelOverlay(inner);
+		try {
+			const request = {
+				lower: [tree.layer("below", { ...changeable, "d/hidden": "x" })],
+				upper: `${kernel.path}/upper`,
+				work: `${kernel.path}/work`,
+				mountpoint: tree.layer("outer"),
+			};
+			await using outer = await mountOverlay(request);
+			expect(readdirSync(outer.at("d"))).toEqual(["sub"]);
+			rmSync(outer.at("d"), { recursive: true });
+			changeMuch((name) => outer.at(name));
+			await outer.remount();
+			expectChanged((name) => outer.at(name));
+			await outer.unmount();
+		} finally {
+			kernel[Symbol.dispose]();
+		}
 	});
 
 	test("may be lower ones of several, and whiteouts in them count", async () => {

@@ -9,10 +9,13 @@ import {
 	readFileSync,
 	writeFileSync,
 } from "node:fs";
-import { directory, fifo, file, symlink } from "../harness/layers.ts";
+import { directory, fifo, file, symlink, temporaryTree } from "../harness/layers.ts";
+import { daemonsOf, layerOptions, runProgram, until } from "../harness/mount.ts";
 import { asUser, codeOf } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
+import { program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
+import { usableFuseDevice } from "../harness/user.ts";
 
 const ownerOf = (path: string) => {
 	const { uid, gid } = lstatSync(path);
@@ -89,3 +92,42 @@ describe.skipIf(lacks("other ids"))("squashing", () => {
 		]);
 	});
 });
+
+test.skipIf(lacks("the machine's root"))(
+	"with a daemon that may not give files away, all the same",
+	async () => {
+		using tree = temporaryTree();
+		const user = 65534;
+		const closed = file("closed", { mode: 0o644 });
+		const layers = tree.layers([{ mine: file("x", { uid: user, gid: user }), closed }]);
+		for (const path of [...layers.lower, layers.upper, layers.work, layers.mountpoint])
+			chownSync(path, user, user);
+		const script = `
+		mount --bind "${usableFuseDevice(tree)}" /dev/fuse
+		echo user_allow_other >"${tree.join("fuse.conf")}"
+		mount --bind "${tree.join("fuse.conf")}" /etc/fuse.conf
+		as_user="setpriv --reuid=${user} --regid=${user} --clear-groups --"
+		cd /
+		$as_user "${program}" -o "${layerOptions(layers)},squash_to_root,allow_other" "${layers.mountpoint}"
+		cd "${layers.mountpoint}"
+		echo made >made
+		mkdir dir
+		ln -s made link
+		echo more >>closed
+		chown 1000:1001 made closed
+		stat -c '%n %F %u:%g' made dir link closed mine
+		cd /
+		$as_user fusermount3 -u "${layers.mountpoint}"`;
+		const result = await runProgram(["-m", "sh", "-e", "-c", script], { program: "unshare" });
+		await until(() => daemonsOf(result.run).length === 0, "the daemon stays after the unmount");
+		expect(result).toMatchObject({ stderr: "", exitCode: 0 });
+		expect(result.stdout).toBe(`made regular file 0:0
+dir directory 0:0
+link symbolic link 0:0
+closed regular file 0:0
+mine regular file 0:0
+`);
+		expect(ownerOf(`${layers.upper}/made`)).toBe(`${user}:${user}`);
+		expect(readFileSync(`${layers.upper}/closed`, "utf8")).toBe("closedmore\n");
+	},
+);

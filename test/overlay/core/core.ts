@@ -72,7 +72,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 	const lowers = lower.map((path, index) => openLower(first + index, bytesOf(path)));
 	const layers = writable === undefined ? lowers : [writable.layer, ...lowers];
 	const workdir = writable && new Workdir(writable.work, settings.fileWhiteouts ?? false);
-	workdir?.prepare();
+	if (writable !== undefined) workdir?.prepare(writable.layer.root);
 	if (workdir !== undefined && settings.userAttributes) workdir.trustedAttributes = false;
 	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
 	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
