@@ -89,13 +89,15 @@ describe.each(writers.filter(({ isMissing }) => !isMissing))(
 				seen = snapshot(path, { ignoreLinks: true });
 			});
 			await within(layers, (path) => {
-				// With userxattr the kernel shows the marks of the other namespace as they are.
-				const options = { ignoreLinks: true, ignoreAttributes: /^trusted\.overlay\./ };
+				// The kernel shows the marks it does not read as they are.
+				const options = { ignoreLinks: true, ignoreAttributes: /^(trusted\.overlay|user\.fuseoverlayfs)\./ };
 				expect(differences(seen, snapshot(path, options))).toEqual([]);
 			});
 		});
 
-		test("keeps its inode numbers: origins are followed", async () => {
+		// Only root may open the handles that the kernel writes.
+		const isClosed = writer.startsWith("kernel") && lacks("trusted attributes");
+		test.skipIf(isClosed)("keeps its inode numbers: origins are followed", async () => {
 			using tree = temporaryTree();
 			const layers = tree.layers([{ copied: "lower", "merged/copied": "lower" }]);
 			const names = ["copied", "merged/copied", "merged"];
