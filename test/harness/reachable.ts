@@ -16,7 +16,7 @@ export function reachableProject(parts: readonly string[]): ReachableProject {
 	if (isReachable(projectDirectory)) return { path: projectDirectory, [Symbol.dispose]() {} };
 	const path = mkdtempSync(join(tmpdir(), "fuse-overlayfs-program-"));
 	chmodSync(path, 0o755);
-	for (const part of parts) copyInto(join(projectDirectory, part), path);
+	for (const part of parts) linkOrCopy(join(projectDirectory, part), path);
 	return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
@@ -26,8 +26,8 @@ function isReachable(directory: string): boolean {
 	return parent === directory || isReachable(parent);
 }
 
-/** By hard links, because Bun is large; by copying where the two are on different file systems. */
-function copyInto(from: string, to: string): void {
+/** By hard links, because some are large; by copying where the two are on different file systems. */
+export function linkOrCopy(from: string, to: string): void {
 	for (const how of ["-al", "-a"]) {
 		if (Bun.spawnSync(["cp", how, from, to], { stderr: "ignore" }).exitCode === 0) return;
 	}

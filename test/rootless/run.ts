@@ -6,8 +6,9 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { debianArchive } from "../clients/debian-archive.ts";
 import { program, projectDirectory } from "../harness/program.ts";
-import { reachableProject } from "../harness/reachable.ts";
+import { linkOrCopy, reachableProject } from "../harness/reachable.ts";
 import { readReport, summary, type Totals } from "../harness/report.ts";
 import { reasonsToSkip, type Setting } from "../harness/setting.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
@@ -57,6 +58,13 @@ add subuid rootless:2000000000:65536
 add subgid rootless:2000000000:65536
 setpriv --reuid="$user" --regid="$user" --clear-groups -- "$@" && exit 0 || exit $?`;
 
+/** Puts what only root can make into the user's home; the environment says where. */
+function provideFor(tests: readonly string[], ownHome: string): NodeJS.ProcessEnv {
+	if (!tests.some((path) => path.includes("clients")) || Bun.which("debootstrap") === null) return {};
+	linkOrCopy(debianArchive(), join(ownHome, "debian.tar"));
+	return { FUSE_OVERLAYFS_TEST_DEBIAN: `${home}/debian.tar` };
+}
+
 /** Runs a command as the user, in namespaces that take along all that is mounted and started in them. */
 function runAsUser(
 	command: readonly string[],
@@ -65,8 +73,6 @@ function runAsUser(
 	env: NodeJS.ProcessEnv,
 ): boolean {
 	const [place, ownHome] = [join(scratch, "place"), join(scratch, "home")];
-	for (const path of [place, ownHome]) mkdirSync(path);
-	chownSync(ownHome, user, user);
 	const namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
 	const args = [...namespaces, "sh", "-c", become, "sh", place, ownHome, String(user), ...command];
 	// Whatever ends this process ends the namespaces.
@@ -87,6 +93,8 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 	watchdog.tell("tree", scratch);
 	try {
 		chmodSync(scratch, 0o755);
+		for (const name of ["place", "home"]) mkdirSync(join(scratch, name));
+		chownSync(join(scratch, "home"), user, user);
 		const options = ["--timeout=60000", "--reporter=junit", `--reporter-outfile=${home}/report.xml`];
 		const command = [
 			...commands[setting],
@@ -97,6 +105,7 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 		];
 		const inProject = relative(projectDirectory, program);
 		const wentWell = runAsUser(command, scratch, project, {
+			...provideFor(tests, join(scratch, "home")),
 			FUSE_OVERLAYFS_PROGRAM: inProject.startsWith("..") ? program : join(project, inProject),
 			FUSE_OVERLAYFS_TEST_SETTING: setting,
 			HOME: home,
@@ -106,6 +115,9 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 		console.log(`${setting}: ${summary([totals])}`);
 		for (const reason of reasonsToSkip(setting)) console.log(`  skipped ${reason}`);
 		return totals;
+	} catch (error) {
+		console.error(`${setting}: ${error instanceof Error ? error.message : error}`);
+		return { passed: 0, failed: 1, skipped: 0 };
 	} finally {
 		rmSync(scratch, { recursive: true, force: true });
 		watchdog.tell("tree-gone", scratch);
