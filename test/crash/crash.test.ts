@@ -41,7 +41,9 @@ describe("after a loss of power", () => {
 		const trial = { tree, lower, recorder: compileRecorder(tree) };
 		const options = ["volatile"];
 		const results = await losePower(trial, { type: "ext4", seed: freshSeed + 1, images: 15, options });
-		expect(results.flat()).not.toEqual([]);
+		expect(results.flat().filter((wrong) => /without a stamp|bytes of|not whole/.test(wrong))).not.toEqual(
+			[],
+		);
 	});
 });
 

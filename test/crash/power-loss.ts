@@ -1,7 +1,8 @@
 /** The power fails while the load works: nothing that a rename made visible lacks its data, nothing synced is lost. */
 
-import { mkdirSync } from "node:fs";
+import { fsyncSync, mkdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { open } from "../harness/descriptor.ts";
 import type { TemporaryTree } from "../harness/layers.ts";
 import { mountOverlay } from "../harness/mount.ts";
 import { randomNumbers } from "../overlay/random.ts";
@@ -37,7 +38,7 @@ export async function losePower(trial: Trial, settings: PowerLossSettings): Prom
 	const results: (readonly string[])[] = [];
 	const found = tree.layer(`${name}/found`);
 	const random = randomNumbers(seed);
-	for (const loss of powerLosses(recorded, tree.join(name, "image-found"), images, random)) {
+	for (const loss of powerLosses(recorded, tree.layer(`${name}/images`), images, random)) {
 		results.push(await examine(loss, lower, found, tree.layer(`${name}/merged-found`), options));
 	}
 	return results;
@@ -53,9 +54,24 @@ async function record({ tree, lower, recorder }: Trial, name: string, settings: 
 	// The first mark stands for the whole mount, so that every moment finds the directories.
 	run("sync", "--file-system", disk.path);
 	await using mount = await mountOverlay(request);
-	const status = await startLoad(mount.path, disk.marks, settings.seed, changes).exited;
+	const working = startLoad(mount.path, disk.marks, settings.seed, changes);
+	while (working.exitCode === null) {
+		syncNeighbour(disk.path);
+		await Bun.sleep(3);
+	}
+	const status = await working.exited;
 	if (status !== 0) throw new Error(`the load ended with ${status}`);
 	return { log: disk.log, base: disk.base };
+}
+
+/**
+ * Another program syncs a file of its own: the file system then writes down all renames so far, but of the data only
+ * that of this file. Whoever has not seen to their own data first, is found out.
+ */
+function syncNeighbour(path: string): void {
+	using file = open(join(path, "neighbour"), "a");
+	writeSync(file.fd, "x");
+	fsyncSync(file.fd);
 }
 
 /** Mounting the image runs its journal; then the overlay is mounted on what is there. */

@@ -7,7 +7,7 @@
  * In half of the images nothing is lost that the disk was given, as with a disk that has no such cache.
  */
 
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { TemporaryTree } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
@@ -115,10 +115,13 @@ export interface PowerLoss {
 	readonly marks: readonly string[];
 }
 
-/** Cuts the power at `count` moments after the first mark, earliest first; each image is gone when the next is asked for. */
+/**
+ * Cuts the power at `count` moments after the first mark, earliest first. Each image is a file of its own in
+ * `directory`, because a loop device may outlive its mount for a moment; it is removed when the next is asked for.
+ */
 export function* powerLosses(
 	{ log, base }: Pick<RecordedDisk, "log" | "base">,
-	image: string,
+	directory: string,
 	count: number,
 	random: Random,
 ): Generator<PowerLoss> {
@@ -132,7 +135,7 @@ export function* powerLosses(
 	let next = 0;
 	const durable = openSync(base, "r+");
 	try {
-		for (const moment of moments) {
+		for (const [index, moment] of moments.entries()) {
 			for (; next <= moment; next++) {
 				const record = records[next]!;
 				if (record.kind === kinds.mark) marks.push(...record.data.toString("latin1").trim().split("\n"));
@@ -141,10 +144,12 @@ export function* powerLosses(
 				for (const { data, offset } of unflushed) writeSync(durable, data, 0, data.length, offset);
 				unflushed = [];
 			}
+			const image = join(directory, `found${index}`);
 			run("cp", "--sparse=always", base, image);
 			const lostIn100 = random(2) * random(100);
 			writePart(image, unflushed, () => random(100) >= lostIn100);
 			yield { image, marks: [...marks] };
+			unlinkSync(image);
 		}
 	} finally {
 		closeSync(durable);
