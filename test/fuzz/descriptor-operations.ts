@@ -72,6 +72,17 @@ function mapped(side: Side, slot: number, offset: number): Buffer | undefined {
 	return offset < Math.min(fstatSync(side.fd(slot)).size, mappedLength) ? mapping.bytes : undefined;
 }
 
+/** Between layers on different file systems, overlayfs leaves it to the caller to read and write, as we do for it. */
+function copyRange(from: number, fromAt: number, to: number, toAt: number, length: number): number {
+	try {
+		return copyFileRange(from, fromAt, to, toAt, length);
+	} catch (error) {
+		if ((error as { code?: unknown }).code !== "EXDEV") throw error;
+		const bytes = Buffer.alloc(length);
+		return writeSync(to, bytes, 0, readSync(from, bytes, 0, length, fromAt), toAt);
+	}
+}
+
 export const descriptorOperations: Readonly<Record<string, Operation>> = {
 	open: operation(
 		14,
@@ -140,7 +151,7 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 			at: pick.offset(),
 			length: pick.size(),
 		}),
-		(side, { slot, to, from, at, length }) => copyFileRange(side.fd(slot), from, side.fd(to), at, length),
+		(side, { slot, to, from, at, length }) => copyRange(side.fd(slot), from, side.fd(to), at, length),
 	),
 	fstat: operation(
 		4,

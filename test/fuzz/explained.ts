@@ -12,6 +12,7 @@
  * - the setgid bit without group execution is not drawn: whether a write takes it away depends on groups of the writer
  *   that FUSE does not tell
  * - root writing to a file with set-id bits (side.ts): passthrough takes them away, see docs/decisions/passthrough.md
+ * - copy_file_range between layers on different file systems (descriptor-operations.ts): EXDEV there, done here
  * - RENAME_WHITEOUT is not drawn: kernel overlayfs refuses it, we do it
  * - O_TMPFILE is not drawn: it depends on the version of libfuse
  * - fallocate(2) modes that a layer's file system lacks are not drawn: the FUSE client changes the times before it asks
