@@ -7,6 +7,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { differences, snapshot } from "../harness/snapshot.ts";
+import { watchdog } from "../harness/watchdog-client.ts";
 import { statementsLeftOut, whyLeftOut } from "./left-out.ts";
 import { type Cell, cellsOf, placeAt } from "./statement.ts";
 import { subjects } from "./subjects.ts";
@@ -21,6 +22,8 @@ beforeAll(() => {
 afterAll(() => lower[Symbol.dispose]());
 
 async function holds(cell: Cell, path: string): Promise<void> {
+	// Statements do not let the event loop turn, which would tell it.
+	watchdog.tell("alive");
 	await cell.statement.check(placeAt(path));
 }
 

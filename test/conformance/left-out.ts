@@ -15,6 +15,13 @@ const btrfsCountsOne = "btrfs gives every directory a link count of 1";
 const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused with EOPNOTSUPP";
 const nothingToRemove =
 	"as in kernel overlayfs the removal of what a lower object does not have is ENODATA: it is not copied up for that";
+const cannotShare = "not every file system can share blocks; xfs and btrfs can";
+const whereItCan =
+	"chattr +i works there; the program refuses, as the kernel would not know of it when it opens a file";
+const notEverywhere = "this file system does not have it";
+const flagsOfExt4 =
+	"chattr sets what it read of the lower file on ext4 again, which this file system does not know";
+const noReason = "the failure to bind a socket does not say why";
 const hardLinksPart =
 	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
 
@@ -57,6 +64,41 @@ const reasons: Readonly<Record<string, Reasons>> = {
 	"renaming: RENAME_WHITEOUT is refused, and changes nothing": {
 		plain:
 			"a plain file system makes a device 0:0; overlays keep these to themselves, as kernel overlayfs does",
+	},
+	"linking: writing to one name shows under the other": inLower(hardLinksPart),
+	"data: FICLONE shares blocks": {
+		"on the machine's disk": cannotShare,
+		"on ext4": cannotShare,
+		"on tmpfs": cannotShare,
+		program:
+			"FUSE has no request for FICLONE; copy_file_range, which cp then takes, shares blocks where it can",
+	},
+	"data: fallocate collapses ranges": {
+		program: "FUSE passes on reserving, punching and zeroing only",
+		"on tmpfs": notEverywhere,
+		"on btrfs": notEverywhere,
+	},
+	"data: fallocate zeroes ranges": { "on tmpfs": notEverywhere },
+	"renaming: link counts of directories follow": { "on btrfs": btrfsCountsOne },
+	"data: holes stay holes when something else is changed": {
+		kernel: "the kernel copies in pieces of 1 MiB, and fills the holes in them",
+	},
+	"data: chattr sets and shows flags": {
+		"upper on tmpfs": flagsOfExt4,
+		"upper on xfs": flagsOfExt4,
+		"upper on btrfs": flagsOfExt4,
+	},
+	"special-files: a socket of no server refuses, one bound here is there": {
+		"without an upper layer": noReason,
+		ro: noReason,
+	},
+	"data: fiemap tells where a file's data lies": {
+		program: "FUSE has no request for fiemap",
+		"on tmpfs": "tmpfs has no blocks to tell of",
+	},
+	"data: chattr +i and +a say that they cannot": {
+		plain: whereItCan,
+		kernel: whereItCan,
 	},
 	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
 };

@@ -4,14 +4,18 @@ import type { Subject } from "./statement.ts";
 import { acl } from "./subjects/acl.ts";
 import { callers } from "./subjects/callers.ts";
 import { creating } from "./subjects/creating.ts";
+import { data } from "./subjects/data.ts";
+import { linking } from "./subjects/linking.ts";
 import { listing } from "./subjects/listing.ts";
 import { names } from "./subjects/names.ts";
 import { removal } from "./subjects/removal.ts";
 import { renaming } from "./subjects/renaming.ts";
 import { setId } from "./subjects/set-id.ts";
+import { specialFiles } from "./subjects/special-files.ts";
 import { sticky } from "./subjects/sticky.ts";
 import { times } from "./subjects/times.ts";
 import { unlinked } from "./subjects/unlinked.ts";
+import { xattrs } from "./subjects/xattrs.ts";
 
 export const subjects: Readonly<Record<string, Subject>> = {
 	names,
@@ -24,5 +28,9 @@ export const subjects: Readonly<Record<string, Subject>> = {
 	listing,
 	removal,
 	renaming,
+	linking,
+	xattrs,
+	"special-files": specialFiles,
+	data,
 	unlinked,
 };

@@ -17,6 +17,7 @@ export type Trait =
 	| "plain"
 	| "kernel"
 	| "program"
+	| "on the machine's disk"
 	| "on ext4"
 	| "on tmpfs"
 	| "on xfs"
@@ -113,12 +114,12 @@ async function inNewTree(prepare: (tree: TemporaryTree) => Promise<Site>): Promi
 	}
 }
 
-const onDisk = (disk?: DiskKind): Trait[] => (disk === undefined ? [] : [`on ${disk}`]);
+const onDisk = (disk?: DiskKind): Trait => (disk === undefined ? "on the machine's disk" : `on ${disk}`);
 
 function plainDirectory(disk?: DiskKind): Target {
 	return {
 		name: disk === undefined ? "a plain directory" : `a plain directory on ${disk}`,
-		traits: ["plain", ...onDisk(disk)],
+		traits: ["plain", onDisk(disk)],
 		isReadOnly: false,
 		isForeignToKernel: false,
 		// The others are laid down alike.
@@ -162,7 +163,7 @@ function makeLayers(
 
 const kernelOverlayfs: Target = {
 	name: "kernel overlayfs",
-	traits: ["kernel"],
+	traits: ["kernel", onDisk()],
 	isReadOnly: false,
 	isForeignToKernel: false,
 	origins: allOrigins,
@@ -188,7 +189,7 @@ function mounted(name: VariantName): Target {
 	const { options = [], environment = {}, isReadOnly = false, hasNoUpper = false } = variant;
 	return {
 		name: `the program, ${name}`,
-		traits: ["program", name, ...onDisk(variant.upperOn), ...traitsOfLibfuse],
+		traits: ["program", name, onDisk(variant.upperOn), ...traitsOfLibfuse],
 		isReadOnly,
 		isForeignToKernel: variant.isForeignToKernel ?? false,
 		origins: variant.isThorough ? allOrigins : ["lower", "layers"],

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { getxattr, listxattr } from "./native.ts";
+import { watchdog } from "./watchdog-client.ts";
 
 export interface SnapshotOptions {
 	/** Leave out the times of modification. Default: false. */
@@ -72,6 +73,8 @@ export function snapshot(root: string, options: SnapshotOptions = {}): Snapshot 
 		const names = readdirSync(directory, { encoding: "buffer" }).sort(Buffer.compare);
 		for (const name of names) {
 			const path = Buffer.concat([directory, Buffer.from("/"), name]);
+			// Whoever walks a large tree is not hung.
+			if (shown === "") watchdog.tell("alive");
 			const label = `${shown}${printable(name)}`;
 			if (options.leaveOut?.includes(label)) continue;
 			const description = describe(path, options);
