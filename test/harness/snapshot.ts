@@ -37,9 +37,13 @@ const kinds: Readonly<Record<number, string>> = {
 };
 
 function describeXattrs(path: Buffer, { ignoreAttributes }: SnapshotOptions): string[] {
-	return listxattr(path)
-		.filter((name) => name !== "security.selinux" && !ignoreAttributes?.test(name))
-		.map((name) => `${name}="${printable(getxattr(path, name))}"`);
+	return (
+		listxattr(path)
+			// xfs tells root of an ACL a second time.
+			.filter((name) => name !== "security.selinux" && !name.startsWith("trusted.SGI_ACL_"))
+			.filter((name) => !ignoreAttributes?.test(name))
+			.map((name) => `${name}="${printable(getxattr(path, name))}"`)
+	);
 }
 
 function describeContent(path: Buffer, kind: string | undefined, stats: BigIntStats): string[] {
