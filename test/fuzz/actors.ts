@@ -22,7 +22,7 @@ export const identities: readonly Identity[] = [
 ];
 
 export type Message =
-	| { readonly roots: readonly string[]; readonly losesSetId: boolean }
+	| { readonly roots: readonly string[]; readonly passesThrough: boolean }
 	| { readonly step: Step };
 
 /** What came of a step on one side. */
@@ -81,8 +81,8 @@ export class Actors implements AsyncDisposable {
 	readonly #actors = identities.map((one, index) => new Actor(one, this.#tree, this.#project.path, index));
 
 	/** What each side's tree is from now on; all that was held open is let go. */
-	enter(roots: readonly string[], losesSetId: boolean): void {
-		for (const actor of this.#actors) actor.ask({ roots, losesSetId });
+	enter(roots: readonly string[], passesThrough: boolean): void {
+		for (const actor of this.#actors) actor.ask({ roots, passesThrough });
 	}
 
 	/** The outcome on each side. */

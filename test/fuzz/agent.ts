@@ -26,8 +26,8 @@ function perform(side: Side, { operation, args }: Step): Outcome {
 function serve(message: Message): unknown {
 	if ("step" in message) return sides.map((side) => perform(side, message.step));
 	for (const side of sides) side.releaseAll();
-	const { losesSetId } = message;
-	sides = message.roots.map((root) => Object.assign(new Side(), { root, losesSetId }));
+	const { passesThrough } = message;
+	sides = message.roots.map((root) => Object.assign(new Side(), { root, passesThrough }));
 	return "ready";
 }
 

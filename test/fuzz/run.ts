@@ -127,11 +127,11 @@ async function attempt(
 	steps: Step[],
 	explained: Map<string, number>,
 ): Promise<Failure | undefined> {
-	const losesSetId = passesThrough(variantOf(seed));
+	const isPassedThrough = passesThrough(variantOf(seed));
 	await using world = new World(seed, dropped, variantOf(seed));
 	await world.start();
 	const lowers = world.lowers();
-	actors.enter(world.roots, losesSetId);
+	actors.enter(world.roots, isPassedThrough);
 	try {
 		for (let step = next(0, world); step !== undefined; step = next(steps.length, world)) {
 			steps.push(step);
@@ -144,7 +144,7 @@ async function attempt(
 					return { kind, whileMounted: true, details: { ours, kernels, plain } };
 				}
 				explained.set(explanation.reason, (explained.get(explanation.reason) ?? 0) + 1);
-				if (explanation.parts) actors.enter(world.roots, losesSetId);
+				if (explanation.parts) actors.enter(world.roots, isPassedThrough);
 			}
 			if (steps.length % stepsPerComparison !== 0) continue;
 			const found = world.compare();

@@ -4,13 +4,16 @@ import { closeSync, fchmodSync, fstatSync } from "node:fs";
 import { type Mapping, SystemCallError } from "../harness/native.ts";
 
 const EBADF = 9;
+/** Lower files of this size are passed through. */
+const smallestPassedThrough = 1 << 20;
 const setIdBits = 0o6000;
 const modeBits = 0o7777;
 
 export class Side {
 	root = "";
-	/** Writing takes set-id bits away from root's files, too, as it does with passthrough. */
-	losesSetId = false;
+	/** One side is a mount with passthrough: what it cannot do is left out on all. */
+	passesThrough = false;
+	readonly #largeReaders = new Set<number>();
 	readonly #open = new Map<number, number>();
 	readonly mappings = new Map<number, Mapping>();
 
@@ -26,9 +29,9 @@ export class Side {
 		return fd;
 	}
 
-	/** To be called before something is written: without set-id bits all sides do the same. */
+	/** To be called before something is written: passthrough takes set-id bits away from root's files, too. */
 	prepareWrite(fd: number): void {
-		if (!this.losesSetId || process.getuid?.() !== 0) return;
+		if (!this.passesThrough || process.getuid?.() !== 0) return;
 		const { mode } = fstatSync(fd);
 		if ((mode & setIdBits) === 0) return;
 		try {
@@ -38,9 +41,15 @@ export class Side {
 		}
 	}
 
-	hold(slot: number, fd: number): void {
+	hold(slot: number, fd: number, isReader: boolean): void {
 		this.release(slot);
 		this.#open.set(slot, fd);
+		if (isReader && fstatSync(fd).size >= smallestPassedThrough) this.#largeReaders.add(slot);
+	}
+
+	/** With passthrough, who has a large lower file open for reading does not see what others write after that. */
+	mayReadOld(slot: number): boolean {
+		return this.passesThrough && this.#largeReaders.has(slot);
 	}
 
 	unmap(slot: number): void {
@@ -52,6 +61,7 @@ export class Side {
 		this.unmap(slot);
 		const fd = this.#open.get(slot);
 		this.#open.delete(slot);
+		this.#largeReaders.delete(slot);
 		if (fd !== undefined) closeSync(fd);
 	}
 

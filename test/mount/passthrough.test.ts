@@ -124,7 +124,7 @@ describe("a lower file that is open while it is copied up", () => {
 		expect(codeOf(() => flock(writer.fd, LOCK_EX | LOCK_NB))).toBe("EAGAIN");
 	});
 
-	test("if large, goes on showing the lower one, as in kernel overlayfs; all others see the new data", async () => {
+	test("if large, goes on showing the lower one; all others see the new data", async () => {
 		await using overlay = await mountLayers([{ a: old }], passedThrough);
 		using reader = open(overlay.at("a"));
 		const { ino } = fstatSync(reader.fd);
