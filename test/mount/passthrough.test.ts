@@ -17,6 +17,7 @@ import { directory, file } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
 import { asUser, codeOf, flock, LOCK_EX, LOCK_NB, LOCK_SH, mapMemory } from "../harness/native.ts";
 import { mountLayers, type Overlay, type OverlaySettings } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 
 const large = 2 << 20;
 const passedThrough: OverlaySettings = { options: ["passthrough=on"] };
@@ -46,7 +47,7 @@ const read = (fd: number, length: number) => {
 	return buffer.toString("latin1", 0, readSync(fd, buffer, 0, length, 0));
 };
 
-describe("the kernel reads and writes the real file by itself", () => {
+describe.skipIf(lacks("the machine's root"))("the kernel reads and writes the real file by itself", () => {
 	const few = 10;
 
 	test.skipIf(process.env.FUSE_OVERLAYFS_NO_PASSTHROUGH !== undefined)("by default as root", async () => {
@@ -113,7 +114,7 @@ describe("the kernel reads and writes the real file by itself", () => {
 	});
 });
 
-describe("a lower file that is open while it is copied up", () => {
+describe.skipIf(lacks("the machine's root"))("a lower file that is open while it is copied up", () => {
 	test("if small, shows the new data, and locks hold between old and new descriptions", async () => {
 		await using overlay = await mountLayers([{ a: "old content" }], passedThrough);
 		using reader = open(overlay.at("a"));
@@ -182,7 +183,7 @@ describe("a lower file that is open while it is copied up", () => {
 	});
 });
 
-describe("set-id bits of a file that is written to", () => {
+describe.skipIf(lacks("the machine's root"))("set-id bits of a file that is written to", () => {
 	const layers = [{ d: directory({ mode: 0o777 }), "d/a": file(old, { mode: 0o6777 }) }];
 	const mode = (overlay: Overlay) => lstatSync(overlay.at("d/a")).mode & 0o7777;
 
