@@ -100,7 +100,7 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 	/** As with O_TMPFILE, which needs a newer libfuse than the oldest one supported. */
 	openNameless: operation(
 		3,
-		(pick) => ({ slot: pick.freeSlot(), path: pick.path(), mode: pick.mode() }),
+		(pick) => ({ slot: pick.freeSlot(), path: pick.place(), mode: pick.mode() }),
 		(side, { slot, path, mode }) => {
 			const held = hold(side, slot, openSync(side.at(path), O_RDWR | O_CREAT | O_EXCL, mode));
 			unlinkSync(side.at(path));
@@ -200,7 +200,7 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 	),
 	linkOpen: operation(
 		2,
-		(pick) => ({ slot: pick.slot(), path: pick.path() }),
+		(pick) => ({ slot: pick.slot(), path: pick.place() }),
 		(side, { slot, path }) => linkDescriptor(side.fd(slot), side.at(path)),
 	),
 	readdirOpen: operation(

@@ -105,24 +105,24 @@ const renameFlags = [0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHA
 export const pathOperations: Readonly<Record<string, Operation>> = {
 	create: operation(
 		4,
-		(pick) => ({ path: pick.path(), content: pick.content(), mode: pick.mode(), mask: pick.mask() }),
+		(pick) => ({ path: pick.place(), content: pick.content(), mode: pick.mode(), mask: pick.mask() }),
 		(side, { path, content, mode, mask }) =>
 			masked(mask, () => writeFileSync(side.at(path), contentOf(content), { flag: "wx", mode })),
 	),
 	mkdir: operation(
 		4,
-		(pick) => ({ path: pick.path(), mode: pick.mode() | 0o700, mask: pick.mask() }),
+		(pick) => ({ path: pick.place(), mode: pick.mode() | 0o700, mask: pick.mask() }),
 		(side, { path, mode, mask }) => masked(mask, () => void mkdirSync(side.at(path), { mode })),
 	),
 	symlink: operation(
 		2,
-		(pick) => ({ path: pick.path(), target: pick.oneOf("/dev/null", "a", "../b", "nowhere") }),
+		(pick) => ({ path: pick.place(), target: pick.oneOf("/dev/null", "a", "../b", "nowhere") }),
 		(side, { path, target }) => symlinkSync(target, side.at(path)),
 	),
 	mknod: operation(
 		2,
 		(pick) => ({
-			path: pick.path(),
+			path: pick.place(),
 			type: pick.oneOf(0o010000, 0o010000, 0o140000, 0o020000, 0o060000, 0o100000),
 			mode: pick.mode(),
 			minor: pick.oneOf(0, 3),
@@ -156,7 +156,7 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	),
 	rename: operation(
 		10,
-		(pick) => ({ path: pick.path(), to: pick.path(), flags: pick.oneOf(...renameFlags) }),
+		(pick) => ({ path: pick.path(), to: pick.place(), flags: pick.oneOf(...renameFlags) }),
 		(side, { path, to, flags }) => {
 			try {
 				renameat2(side.at(path), side.at(to), flags);
@@ -169,7 +169,7 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	),
 	link: operation(
 		6,
-		(pick) => ({ path: pick.path(), to: pick.path() }),
+		(pick) => ({ path: pick.path(), to: pick.place() }),
 		(side, { path, to }) => linkSync(side.at(path), side.at(to)),
 	),
 	stat: operation(

@@ -6,6 +6,7 @@ import type { Content } from "./operation.ts";
 
 export const slotCount = 5;
 const pageSize = 4096;
+const placeNames = [...names, "f", "g", "h"];
 /** More than is copied at once: a copy-up of it is a job. */
 const largeSize = 1_100_000;
 
@@ -44,6 +45,13 @@ export class Picker {
 		}
 		if (this.known.length > 0 && this.random(3) > 0) return oneOf(this.random, this.known);
 		return Array.from({ length: 1 + this.random(deepest) }, () => oneOf(this.random, names)).join("/");
+	}
+
+	/** Where something may be made: mostly in a directory that exists, where half of the names are free. */
+	place(): string {
+		if (this.known.length === 0 || this.rarely(3)) return this.path();
+		const neighbour = oneOf(this.random, this.known);
+		return neighbour.slice(0, neighbour.lastIndexOf("/") + 1) + oneOf(this.random, placeNames);
 	}
 
 	/** Mostly one that holds something open. */
