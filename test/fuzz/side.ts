@@ -1,11 +1,13 @@
 /** One of the trees that a step is done on, as one actor sees it: its root, and what the actor holds open in it. */
 
-import { closeSync, fchmodSync, fstatSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, readFileSync } from "node:fs";
 import { type Mapping, SystemCallError } from "../harness/native.ts";
 
 const EBADF = 9;
 /** Lower files of this size are passed through. */
 const smallestPassedThrough = 1 << 20;
+/** O_ACCMODE of open(2). */
+const accessModes = 3;
 const setIdBits = 0o6000;
 const modeBits = 0o7777;
 
@@ -32,13 +34,11 @@ export class Side {
 	/** To be called before something is written: passthrough takes set-id bits away from root's files, too. */
 	prepareWrite(fd: number): void {
 		if (!this.passesThrough || process.getuid?.() !== 0) return;
+		// What is open for reading only cannot be written to, and kernel overlayfs not change it once it is removed.
+		const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? "0";
+		if ((Number.parseInt(flags, 8) & accessModes) === constants.O_RDONLY) return;
 		const { mode } = fstatSync(fd);
-		if ((mode & setIdBits) === 0) return;
-		try {
-			fchmodSync(fd, mode & modeBits & ~setIdBits);
-		} catch {
-			// A removed lower file, open for reading only: then the write fails, too.
-		}
+		if ((mode & setIdBits) !== 0) fchmodSync(fd, mode & modeBits & ~setIdBits);
 	}
 
 	hold(slot: number, fd: number, isReader: boolean): void {
