@@ -220,7 +220,8 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 		(side, { path, size }) => {
 			if (isSymlink(side, path)) return "symlink";
 			// Of a FUSE file system with a write cache the kernel does not let this change the times, of others it does.
-			if (lstatSync(side.at(path)).size === size) return "has that size";
+			const stats = lstatSync(side.at(path));
+			if (stats.isFile() && stats.size === size) return "has that size";
 			return truncateSync(side.at(path), size);
 		},
 	),
