@@ -14,7 +14,7 @@ import type { Result, Sample, WorkloadResult } from "./result.ts";
 import type { Scratch } from "./scratch.ts";
 import { Stand } from "./stand.ts";
 import { missingPrograms } from "./workloads/index.ts";
-import { Scale, type Stage, type Tree, type Workload } from "./workloads/workload.ts";
+import { Scale, type Stage, type Tree, Unavailable, type Workload } from "./workloads/workload.ts";
 
 /** No workload takes this long unless a file system hangs; its daemon is then killed. */
 const PATIENCE_MS = 15 * 60_000;
@@ -57,13 +57,9 @@ export async function runBenchmark(
 	const caches = await Caches.open(client, signal);
 	const trees = new TreeStore(scratch, client, scale, signal);
 	const run: Run = { scratch, client, scale, trees, caches };
-	const skipped = settings.workloads.filter((workload) => missingPrograms(workload).length > 0);
-	const results = await takeSamples(
-		{ ...settings, workloads: settings.workloads.filter((workload) => !skipped.includes(workload)) },
-		run,
-		signal,
-		progress,
-	);
+	const skipped = missing(settings.workloads);
+	const workloads = settings.workloads.filter(({ name }) => skipped[name] === undefined);
+	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped);
 	return {
 		date,
 		version: manifest.version,
@@ -75,23 +71,34 @@ export async function runBenchmark(
 		scale: settings.scale,
 		peers: settings.peers.map(describePeer),
 		workloads: results,
-		skipped: Object.fromEntries(
-			skipped.map((workload) => [workload.name, `needs ${missingPrograms(workload).join(" and ")}`]),
-		),
+		skipped,
 	};
 }
 
+/** The workloads that this machine lacks programs for, each with which. */
+function missing(workloads: readonly Workload[]): Record<string, string> {
+	const needs = workloads.map((workload) => [workload.name, missingPrograms(workload)] as const);
+	return Object.fromEntries(
+		needs
+			.filter(([, programs]) => programs.length > 0)
+			.map(([name, programs]) => [name, `needs ${programs.join(" and ")}`]),
+	);
+}
+
+/** Adds to `skipped` what turns out to be impossible here. */
 async function takeSamples(
 	{ workloads, peers, rounds }: Settings,
 	run: Run,
 	signal: AbortSignal,
 	progress: Progress,
+	skipped: Record<string, string>,
 ): Promise<WorkloadResult[]> {
 	const results = workloads.map((workload) => ({
 		name: workload.name,
 		group: workload.group,
 		what: workload.what,
 		operations: workload.operations(run.scale),
+		...(workload.bytes === undefined ? {} : { bytes: workload.bytes(run.scale) }),
 		samples: Object.fromEntries(peers.map((peer) => [peer.name, [] as Sample[]])),
 		failures: {} as Record<string, string>,
 	}));
@@ -103,7 +110,7 @@ async function takeSamples(
 			for (const peer of rotated(peers, round + index)) {
 				done++;
 				// What failed once would only take time again.
-				if (result.failures[peer.name] !== undefined) continue;
+				if (result.failures[peer.name] !== undefined || skipped[workload.name] !== undefined) continue;
 				progress.begin(round, workload.name, peer.name, done - 1, total);
 				try {
 					const sample = await takeSample(workload, peer, run);
@@ -112,13 +119,14 @@ async function takeSamples(
 				} catch (error) {
 					signal.throwIfAborted();
 					const reason = error instanceof Error ? error.message : String(error);
-					result.failures[peer.name] = reason;
+					if (error instanceof Unavailable) skipped[workload.name] = reason;
+					else result.failures[peer.name] = reason;
 					progress.end(workload.name, peer.name, reason);
 				}
 			}
 		}
 	}
-	return results;
+	return results.filter(({ name }) => skipped[name] === undefined);
 }
 
 async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sample> {
@@ -132,9 +140,13 @@ async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sam
 		for (const command of workload.prepare?.(stage) ?? []) await client.run(command);
 		const timing = workload.run === "mount" ? stand.ready : await stand.measure(workload.run(stage));
 		const memory = stand.memory();
-		if (memory === undefined) return { milliseconds: timing.elapsed };
-		const sample: Sample = {
+		const seen = {
 			milliseconds: timing.elapsed,
+			...(timing.latency === undefined ? {} : { latency: timing.latency }),
+		};
+		if (memory === undefined) return seen;
+		const sample: Sample = {
+			...seen,
 			// Of a start: all that the daemon has used by now.
 			daemonMilliseconds:
 				workload.run === "mount" ? (await stand.measure(["idle"])).processorTotal : timing.processor,

@@ -4,7 +4,9 @@
  *     client [-p PID]... COMMAND ARGUMENT...
  *
  * Prints three numbers in nanoseconds: how long the command took, how much processor time the processes PID took
- * meanwhile, and how much they have taken since they were started. Any failure ends it with a message and status 1.
+ * meanwhile, and how much they have taken since they were started; after a command that timed single answers, three more:
+ * what half of them took at most, what 99 in 100 took at most, and the longest. Any failure ends it with a message and
+ * status 1.
  *
  * Trees of many files are all alike: DIR holds directories d0000, d0001 ..., each of which holds files PREFIX00000 ...
  */
@@ -460,8 +462,58 @@ static void mix(char **args)
 	each(args, mix_file);
 }
 
+static uint64_t nanoseconds(clockid_t clock);
+
+/* FILE DIR DIRECTORIES FILES PREFIX: appends a byte to FILE and meanwhile, each millisecond, stats and reads the next file of a tree. */
+static uint64_t *answers;
+static size_t answer_count;
+static pid_t appending;
+
+static void answered(void (*action)(const char *path), const char *path)
+{
+	uint64_t begin = nanoseconds(CLOCK_MONOTONIC);
+	action(path);
+	answers[answer_count++] = nanoseconds(CLOCK_MONOTONIC) - begin;
+}
+
+static void end_appending(int flags)
+{
+	int status;
+	if (!appending || waitpid(appending, &status, flags) != appending)
+		return;
+	appending = 0;
+	if (status)
+		exit(1);
+}
+
+static void probe(const char *path)
+{
+	end_appending(WNOHANG);
+	if (!appending)
+		return;
+	answered(stat_file, path);
+	answered(read_file, path);
+	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void append_and_probe(char **args)
+{
+	answers = calloc(atoi(args[2]) * atoi(args[3]), 2 * sizeof *answers);
+	appending = fork();
+	if (!answers || appending < 0)
+		die("append_and_probe");
+	if (appending == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		append_to(args[0]);
+		_exit(0);
+	}
+	each(args + 1, probe);
+	end_appending(0);
+}
+
 static void turns(char **args);
 static void clients(char **args);
+static void beside(char **args);
 
 static const struct {
 	const char *name;
@@ -475,7 +527,7 @@ static const struct {
 	{"append", 1, append}, {"chmod_each", 4, chmod_each}, {"create_unlink", 3, create_unlink},
 	{"mkdir_rmdir", 2, mkdir_rmdir}, {"rename", 3, rename_often}, {"read", 1, read_large},
 	{"write", 3, write_new}, {"read_random", 2, read_random}, {"map_read", 1, map_read}, {"mix", 5, mix},
-	{"turns", 2, turns}, {"clients", 2, clients},
+	{"append_and_probe", 5, append_and_probe}, {"turns", 2, turns}, {"clients", 2, clients}, {"beside", 2, beside},
 };
 
 static void perform(int count, char **args)
@@ -532,6 +584,28 @@ static void clients(char **args)
 		exit(1);
 }
 
+/* COUNT COMMAND...: beside so many processes that want a processor all the time. */
+static void beside(char **args)
+{
+	int count = atoi(args[0]);
+	pid_t children[MAX_PIDS];
+	for (int i = 0; i < count && i < MAX_PIDS; i++) {
+		children[i] = fork();
+		if (children[i] < 0)
+			die("fork");
+		if (children[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (volatile unsigned turn = 0;; turn++)
+				;
+		}
+	}
+	perform_turn(args + 1, 0);
+	for (int i = 0; i < count && i < MAX_PIDS; i++) {
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+	}
+}
+
 static uint64_t nanoseconds(clockid_t clock)
 {
 	struct timespec now;
@@ -548,6 +622,18 @@ static uint64_t processor_time(const clockid_t *clocks, int count)
 	return total;
 }
 
+static int compare(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+	return (a > b) - (a < b);
+}
+
+/* The least of the sorted answers that `percent` of them do not exceed. */
+static unsigned long long percentile(int percent)
+{
+	return answers[(answer_count * percent + 99) / 100 - 1];
+}
+
 int main(int argc, char **argv)
 {
 	clockid_t clocks[MAX_PIDS];
@@ -561,7 +647,12 @@ int main(int argc, char **argv)
 	uint64_t used = processor_time(clocks, count), begin = nanoseconds(CLOCK_MONOTONIC);
 	perform(argc - at, argv + at);
 	uint64_t end = nanoseconds(CLOCK_MONOTONIC), used_later = processor_time(clocks, count);
-	printf("%llu %llu %llu\n", (unsigned long long)(end - begin), (unsigned long long)(used_later - used),
+	printf("%llu %llu %llu", (unsigned long long)(end - begin), (unsigned long long)(used_later - used),
 	       (unsigned long long)used_later);
+	if (answer_count > 0) {
+		qsort(answers, answer_count, sizeof *answers, compare);
+		printf(" %llu %llu %llu", percentile(50), percentile(99), percentile(100));
+	}
+	putchar('\n');
 	return 0;
 }

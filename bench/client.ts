@@ -13,6 +13,15 @@ export interface Timing {
 	readonly processor: number;
 	/** The same since they were started. */
 	readonly processorTotal: number;
+	/** Of the single answers that the command timed, if it did. */
+	readonly latency?: Latency;
+}
+
+/** Of many answers: what half of them took at most, what 99 in 100 took at most, and the longest; in milliseconds. */
+export interface Latency {
+	readonly p50: number;
+	readonly p99: number;
+	readonly max: number;
 }
 
 /** A step that did not work; the message is what the program wrote. */
@@ -83,10 +92,11 @@ export class Client {
 	): Promise<Timing> {
 		const watch = (options.watched ?? []).flatMap((pid) => ["-p", String(pid)]);
 		const output = await runStep([this.program, ...watch, ...command], this.log, this.signal, options);
-		const [elapsed = 0, processor = 0, processorTotal = 0] = output
+		const [elapsed = 0, processor = 0, processorTotal = 0, p50, p99 = 0, max = 0] = output
 			.trim()
 			.split(" ")
 			.map((nanoseconds) => Number(nanoseconds) / 1e6);
-		return { elapsed, processor, processorTotal };
+		const timing = { elapsed, processor, processorTotal };
+		return p50 === undefined ? timing : { ...timing, latency: { p50, p99, max } };
 	}
 }

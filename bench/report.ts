@@ -1,5 +1,6 @@
 /** A result as a table for people. */
 
+import type { PeerDescription } from "./peers.ts";
 import {
 	meanRatio,
 	medianOf,
@@ -13,7 +14,7 @@ import { median, spread } from "./statistics.ts";
 
 /** The peers whose time the others' is compared with. */
 const REFERENCES = ["kernel", "C"];
-const NOTHING = "·";
+export const NOTHING = "·";
 
 interface Column {
 	readonly title: string;
@@ -24,6 +25,8 @@ interface Column {
 export function renderReport(result: Result, highlight: (text: string) => string): string {
 	const tables = [
 		renderTimes(result, highlight),
+		renderRates(result),
+		renderLatencies(result),
 		renderDaemons(result),
 		renderMeans(result),
 		renderFailures(result, highlight),
@@ -50,6 +53,50 @@ function renderTimes(result: Result, highlight: (text: string) => string): strin
 		}),
 	);
 	return renderTable(result.workloads, [...timeColumns, ...ratioColumns]);
+}
+
+/** MiB per second of what moves contents, and operations of what makes many; "" if nothing does. */
+function renderRates(result: Result): string {
+	const chosen = result.workloads.filter(
+		(workload) => workload.bytes !== undefined || workload.operations > 1,
+	);
+	if (chosen.length === 0) return "";
+	const column = ({ name }: PeerDescription): Column => ({
+		title: name,
+		cell: (workload) => {
+			const milliseconds = medianOf(workload, name, (sample) => sample.milliseconds);
+			if (milliseconds === undefined) return NOTHING;
+			const amount = mebibytes(workload.bytes) ?? workload.operations;
+			return renderNumber((amount / milliseconds) * 1000);
+		},
+	});
+	const unit: Column = { title: "", cell: ({ bytes }) => (bytes === undefined ? "operations" : "MiB") };
+	return `Throughput, per second\n${renderTable(chosen, [unit, ...result.peers.map(column)])}`;
+}
+
+/** How long single answers took; "" if no workload looked at them. */
+function renderLatencies(result: Result): string {
+	const figures = [
+		["p50 ms", ({ latency }: Sample) => latency?.p50],
+		["p99 ms", ({ latency }: Sample) => latency?.p99],
+		["max ms", ({ latency }: Sample) => latency?.max],
+	] as const;
+	const chosen = result.workloads.filter((workload) =>
+		result.peers.some(({ name }) => medianOf(workload, name, ({ latency }) => latency?.p50) !== undefined),
+	);
+	if (chosen.length === 0) return "";
+	const columns = result.peers.flatMap(({ name }) =>
+		figures.map(
+			([title, pick]): Column => ({
+				title: `${name} ${title}`,
+				cell: (workload) => {
+					const value = medianOf(workload, name, pick);
+					return value === undefined ? NOTHING : renderNumber(value);
+				},
+			}),
+		),
+	);
+	return `Answers to others meanwhile\n${renderTable(chosen, columns)}`;
 }
 
 /** Processor time and memory of those that have a daemon; "" if none has. */
@@ -122,7 +169,7 @@ function renderMachine({ machine, ...result }: Result): string {
 }
 
 /** Each peer with each reference that was run, but itself. */
-function comparisons(result: Result): [string, string][] {
+export function comparisons(result: Result): [string, string][] {
 	const names = result.peers.map((peer) => peer.name);
 	return REFERENCES.filter((reference) => names.includes(reference)).flatMap((reference) =>
 		names

@@ -1,5 +1,6 @@
 /** What a benchmark finds out: the form of its JSON files, and the figures reckoned from it. */
 
+import type { Latency } from "./client.ts";
 import type { Machine } from "./machine.ts";
 import type { PeerDescription } from "./peers.ts";
 import { geometricMean, median } from "./statistics.ts";
@@ -8,6 +9,8 @@ import type { Group } from "./workloads/workload.ts";
 /** One workload run once by one peer. */
 export interface Sample {
 	readonly milliseconds: number;
+	/** Of single answers meanwhile, in workloads that look at them. */
+	readonly latency?: Latency;
 	/** Of the daemon; kernel overlayfs has none. */
 	readonly daemonMilliseconds?: number;
 	/** Of the daemon at the end of the workload, see Memory in daemon.ts. */
@@ -22,6 +25,8 @@ export interface WorkloadResult {
 	readonly group: Group;
 	readonly what: string;
 	readonly operations: number;
+	/** Of file contents that are moved, where that is what the workload is about. */
+	readonly bytes?: number;
 	/** Per peer, one per round. */
 	readonly samples: Readonly<Record<string, readonly Sample[]>>;
 	/** Why a peer has no samples. */

@@ -1,6 +1,6 @@
 /** First changes of lower files. */
 
-import { filesOf, largeTree, smallTree } from "./trees.ts";
+import { filesOf, hugeTree, largeTree, smallTree } from "./trees.ts";
 import type { Stage, Workload } from "./workload.ts";
 
 /** Half of each directory's files. */
@@ -32,6 +32,21 @@ export const copyUpWorkloads: readonly Workload[] = [
 		tree: largeTree,
 		cache: "warm",
 		operations: () => 1,
+		bytes: (scale) => largeTree.bytes(scale),
 		run: ({ merged }) => ["append", `${merged}/file`],
+	},
+	{
+		name: "copyup_latency",
+		group: "scale",
+		what: "append a byte to a lower file of 2 GiB; meanwhile another process stats and reads small files",
+		tree: hugeTree,
+		cache: "warm",
+		operations: () => 1,
+		bytes: (scale) => hugeTree.bytes(scale),
+		run: ({ merged, scale }) => [
+			"append_and_probe",
+			`${merged}/file`,
+			...filesOf(merged, hugeTree.directories(scale), 100, "f"),
+		],
 	},
 ];

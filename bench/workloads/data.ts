@@ -14,6 +14,7 @@ export const dataWorkloads: readonly Workload[] = [
 		tree: largeTree,
 		cache: "warm",
 		operations: largeBlocks,
+		bytes: largeTree.bytes,
 		run: ({ merged }) => ["read", `${merged}/file`],
 	},
 	{
@@ -23,6 +24,7 @@ export const dataWorkloads: readonly Workload[] = [
 		tree: emptyTree,
 		cache: "warm",
 		operations: largeBlocks,
+		bytes: largeTree.bytes,
 		run: ({ merged, scale }) => ["write", `${merged}/file`, String(largeTree.bytes(scale)), "131072"],
 	},
 	{
@@ -32,6 +34,7 @@ export const dataWorkloads: readonly Workload[] = [
 		tree: emptyTree,
 		cache: "warm",
 		operations: (scale) => scale.count(40_000),
+		bytes: (scale) => scale.count(40_000) * 512,
 		run: ({ merged, scale }) => ["write", `${merged}/file`, String(scale.count(40_000) * 512), "512"],
 	},
 	{
@@ -41,6 +44,7 @@ export const dataWorkloads: readonly Workload[] = [
 		tree: largeTree,
 		cache: "warm",
 		operations: (scale) => scale.count(20_000),
+		bytes: (scale) => scale.count(20_000) * 4096,
 		run: ({ merged, scale }) => ["read_random", `${merged}/file`, String(scale.count(20_000))],
 	},
 	{
@@ -50,6 +54,7 @@ export const dataWorkloads: readonly Workload[] = [
 		tree: largeTree,
 		cache: "warm",
 		operations: pages,
+		bytes: largeTree.bytes,
 		run: ({ merged }) => ["map_read", `${merged}/file`],
 	},
 ];

@@ -7,6 +7,7 @@ import { lookupWorkloads } from "./lookup.ts";
 import { manyWorkloads } from "./many.ts";
 import { mountWorkloads } from "./mount.ts";
 import { namesWorkloads } from "./names.ts";
+import { packagesWorkloads } from "./packages.ts";
 import { sqliteWorkloads } from "./sqlite.ts";
 import { usrWorkloads } from "./usr.ts";
 import type { Workload } from "./workload.ts";
@@ -20,6 +21,7 @@ export const workloads: readonly Workload[] = [
 	...manyWorkloads,
 	...usrWorkloads,
 	...developWorkloads,
+	...packagesWorkloads,
 	...sqliteWorkloads,
 ];
 

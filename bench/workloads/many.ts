@@ -1,5 +1,6 @@
 /** Many clients, many layers, many files. */
 
+import { availableParallelism } from "node:os";
 import { filesOf, fortyLayers, millionTree, smallTree, twoLayers, walkTree } from "./trees.ts";
 import type { Scale, Tree, Workload } from "./workload.ts";
 
@@ -57,6 +58,20 @@ export const manyWorkloads: readonly Workload[] = [
 		cache: "cold",
 		operations: (scale) => CLIENTS * walkTree.files(scale),
 		run: ({ merged }) => ["clients", String(CLIENTS), "run", merged, "find", ".", "-size", "+1000000G"],
+	},
+	{
+		name: "stat_busy",
+		group: "scale",
+		what: "stat 4,000 lower files for the first time, beside a process that computes on each processor",
+		tree: smallTree,
+		cache: "warm",
+		operations: (scale) => smallTree.directories(scale) * 100,
+		run: ({ merged, scale }) => [
+			"beside",
+			String(availableParallelism()),
+			"stat_each",
+			...filesOf(merged, smallTree.directories(scale), 100, "f"),
+		],
 	},
 	...layersWorkloads(twoLayers),
 	...layersWorkloads(fortyLayers),

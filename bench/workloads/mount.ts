@@ -1,6 +1,6 @@
 /** Start and first look. */
 
-import { emptyTree } from "./trees.ts";
+import { emptyTree, fortyLayers } from "./trees.ts";
 import type { Workload } from "./workload.ts";
 
 export const mountWorkloads: readonly Workload[] = [
@@ -9,6 +9,15 @@ export const mountWorkloads: readonly Workload[] = [
 		group: "baseline",
 		what: "start of the program to the first answered stat",
 		tree: emptyTree,
+		cache: "warm",
+		operations: () => 1,
+		run: "mount",
+	},
+	{
+		name: "mount_ready_40",
+		group: "scale",
+		what: "the same with 40 layers",
+		tree: fortyLayers,
 		cache: "warm",
 		operations: () => 1,
 		run: "mount",

@@ -62,6 +62,18 @@ export const largeTree: Tree & { bytes(scale: Scale): number } = {
 	},
 };
 
+/** One file of 2 GiB, `file`, beside 200 directories with 100 files of 4 KiB in each. */
+export const hugeTree: Tree & { bytes(scale: Scale): number; directories(scale: Scale): number } = {
+	name: "huge",
+	layers: 1,
+	bytes: (scale) => scale.mebibytes(2048),
+	directories: (scale) => scale.count(200),
+	async build(site) {
+		await site.client.run(["write", `${site.layer(0)}/file`, String(this.bytes(site.scale)), "131072"]);
+		await plant(site, 0, this.directories(site.scale), 100, "f", 4096);
+	},
+};
+
 /** One empty directory, d0000, so that what is made in it is made in a merged one. */
 export const emptyTree: Tree = {
 	name: "empty",

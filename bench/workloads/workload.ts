@@ -33,10 +33,16 @@ export interface BuildSite {
 	execute(...command: string[]): Promise<void>;
 }
 
+/** Thrown by a tree that cannot be built on this machine: its workloads are left out, and the message says why. */
+export class Unavailable extends Error {
+	override readonly name = "Unavailable";
+}
+
 /** Lower layers, built once per run; never changed, so that all peers share them. */
 export interface Tree {
 	readonly name: string;
 	readonly layers: number;
+	/** Throws StepFailed, or Unavailable. */
 	build(site: BuildSite): Promise<void>;
 }
 
@@ -65,6 +71,8 @@ export interface Workload {
 	readonly cache: "warm" | "cold";
 	/** How many operations `run` makes: what time per operation is reckoned by. */
 	operations(scale: Scale): number;
+	/** Bytes of contents that it moves: what throughput is reckoned by, in place of operations. */
+	bytes?(scale: Scale): number;
 	/** Goes before, untimed, through the mount. */
 	prepare?(stage: Stage): readonly ClientCommand[];
 	/** The timed command; `mount`: mounting itself. */

@@ -11,6 +11,7 @@ import { meanRatio, type Result, ratio, type Sample, type WorkloadResult } from 
 import { Scratch } from "../../bench/scratch.ts";
 import { geometricMean, median, spread } from "../../bench/statistics.ts";
 import { chooseWorkloads, missingPrograms, workloads } from "../../bench/workloads/index.ts";
+import { Unavailable } from "../../bench/workloads/workload.ts";
 import { mountTable } from "../harness/mount-table.ts";
 import { program } from "../harness/program.ts";
 
@@ -33,7 +34,8 @@ describe("workloads", () => {
 			workloads.map((workload) => workload.name),
 			scratch,
 		);
-	}, 60_000);
+		// The Debian tree of apt_install may have to be fetched first.
+	}, 20 * 60_000);
 
 	for (const workload of workloads) {
 		test.skipIf(missingPrograms(workload).length > 0)(workload.name, () => {
@@ -43,9 +45,19 @@ describe("workloads", () => {
 			expect(sample!.milliseconds).toBeGreaterThan(0);
 			expect(sample!.daemonMilliseconds).toBeGreaterThanOrEqual(0);
 			expect(sample!.ownBytes).toBeGreaterThan(0);
+			if (sample!.latency !== undefined) {
+				const { p50, p99, max } = sample!.latency;
+				expect([p50, p99, max]).toEqual([p50, p99, max].sort((left, right) => left - right));
+				expect(p50).toBeGreaterThan(0);
+			}
 			expect(renderReport(all, (text) => text)).toContain(workload.name);
 		});
 	}
+
+	test("copyup_latency times answers to others, and only it does", () => {
+		const timed = all.workloads.filter(({ samples }) => samples.ours?.[0]?.latency !== undefined);
+		expect(timed.map(({ name }) => name)).toEqual(["copyup_latency"]);
+	});
 
 	test("are told apart by name", () => {
 		expect(new Set(workloads.map((workload) => workload.name)).size).toBe(workloads.length);
@@ -70,6 +82,18 @@ describe("what goes wrong", () => {
 		expect(result.workloads[0]!.failures.broken).toContain("no such luck");
 		expect(result.workloads[0]!.samples.ours).toHaveLength(1);
 		expect(renderReport(result, (text) => text)).toContain("no such luck");
+	});
+
+	test("what cannot be built on a machine is left out, and said to be", async () => {
+		await using scratch = new Scratch(tmpdir());
+		const [possible] = chooseWorkloads(["stat_missing"]);
+		const build = () => Promise.reject(new Unavailable("there is no mirror"));
+		const impossible = { ...possible!, name: "impossible", tree: { name: "impossible", layers: 1, build } };
+		const settings = { workloads: [impossible, possible!], peers: [ours], rounds: 2, scale };
+		const result = await runBenchmark(settings, scratch, never, silent);
+		expect(result.workloads.map(({ name, failures }) => [name, failures])).toEqual([["stat_missing", {}]]);
+		expect(result.skipped).toEqual({ impossible: "there is no mirror" });
+		expect(renderReport(result, (text) => text)).toContain("impossible: left out, there is no mirror");
 	});
 
 	test("an interruption leaves no mount, no daemon and no file", async () => {
