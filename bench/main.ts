@@ -5,10 +5,13 @@
 
 import { writeFileSync } from "node:fs";
 import { defineCommand, runMain } from "citty";
-import { debianProgram, isExecutable } from "../test/harness/program.ts";
+import { debianProgram, isExecutable, projectDirectory } from "../test/harness/program.ts";
 import { type Progress, runBenchmark } from "./bench.ts";
+import { renderChart } from "./chart.ts";
 import { debianPeer, kernelPeer, ownPeer, type Peer, parsePeer } from "./peers.ts";
+import { record, serialize } from "./record.ts";
 import { renderNumber, renderReport } from "./report.ts";
+import type { Result } from "./result.ts";
 import { Scratch } from "./scratch.ts";
 import { chooseWorkloads, workloads } from "./workloads/index.ts";
 
@@ -29,6 +32,11 @@ const args = {
 	without: { type: "string", valueHint: "NAMES", description: "Leave out these of kernel, C and ours" },
 	base: { type: "string", valueHint: "DIR", default: "/var/tmp", description: "Where the layers lie" },
 	json: { type: "string", valueHint: "FILE", description: "Write the result to this file too" },
+	chart: { type: "string", valueHint: "FILE", description: "And an SVG picture of it to this one" },
+	record: {
+		type: "boolean",
+		description: "Run all workloads; keep the result in bench/results and show it in README.md",
+	},
 	list: { type: "boolean", description: "Show the workloads and do nothing" },
 } as const;
 
@@ -39,12 +47,19 @@ const command = defineCommand({
 		try {
 			rejectUnknown(given);
 			if (given.list) return list();
-			const chosen = chooseWorkloads(names(given.workload));
+			if (given.record && given.workload !== undefined) throw new Error("--record runs all workloads");
+			const chosen = given.record ? workloads : chooseWorkloads(names(given.workload));
 			const rounds = positive("rounds", given.rounds);
 			const scale = positive("scale", given.scale);
 			const more = repeated(rawArgs, "peer").map(parsePeer);
 			if (process.getuid?.() !== 0) throw new Error("needs root: it mounts and empties the kernel's caches");
-			await bench(chosen, names(given.without), more, rounds, scale, given.base, given.json);
+			const result = await bench(chosen, names(given.without), more, rounds, scale, given.base);
+			if (given.json !== undefined) writeFileSync(given.json, serialize(result));
+			console.log(renderReport(result, highlight));
+			if (given.chart !== undefined) writeFileSync(given.chart, renderChart(result));
+			if (given.record) console.log(`\nkept as ${record(result, projectDirectory)}, shown in README.md`);
+			if (result.workloads.some((workload) => Object.keys(workload.failures).length > 0))
+				process.exitCode = 1;
 		} catch (error) {
 			if (process.exitCode === INTERRUPTED) return;
 			console.error(`bench: ${error instanceof Error ? error.message : error}`);
@@ -60,8 +75,7 @@ async function bench(
 	rounds: number,
 	scale: number,
 	base: string,
-	json: string | undefined,
-): Promise<void> {
+): Promise<Result> {
 	const interruption = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 		process.on(signal, () => {
@@ -72,10 +86,7 @@ async function bench(
 	await using scratch = new Scratch(base);
 	const peers = await choosePeers(without, more, scratch, interruption.signal);
 	const settings = { workloads: chosen, peers, rounds: Math.ceil(rounds), scale };
-	const result = await runBenchmark(settings, scratch, interruption.signal, createProgress());
-	if (json !== undefined) writeFileSync(json, `${JSON.stringify(result, undefined, "\t")}\n`);
-	console.log(renderReport(result, highlight));
-	if (result.workloads.some((workload) => Object.keys(workload.failures).length > 0)) process.exitCode = 1;
+	return await runBenchmark(settings, scratch, interruption.signal, createProgress());
 }
 
 async function choosePeers(

@@ -1,0 +1,123 @@
+/** What README.md shows of a result, in Markdown. */
+
+import { comparisons, NOTHING, renderNumber } from "./report.ts";
+import { meanRatio, medianOf, type Result, ratio, type Sample, type WorkloadResult } from "./result.ts";
+import type { Group } from "./workloads/workload.ts";
+
+const folded: readonly (readonly [Group, string])[] = [
+	["daily", "What people do: find, grep, tar, git, make, python, npm, apt, SQLite"],
+	["scale", "Many layers, files and clients"],
+];
+
+/** @param picture the path of its chart, relative to the README */
+export function renderSection(result: Result, picture: string): string {
+	const parts = [
+		`![How many times as long as kernel overlayfs each workload takes](${picture})`,
+		renderOrigin(result),
+		renderGroup(result, "baseline"),
+		...folded
+			.map(([group, title]) => [renderGroup(result, group), title] as const)
+			.filter(([table]) => table !== "")
+			.map(([table, title]) => `<details><summary>${title}</summary>\n\n${table}\n\n</details>`),
+		[...renderLatencies(result), ...renderMemory(result)].join("\n"),
+	];
+	return parts.filter((part) => part !== "").join("\n\n");
+}
+
+function renderOrigin({ machine, ...result }: Result): string {
+	const source = `fuse-overlayfs ${result.version}${result.commit === undefined ? "" : ` (${result.commit})`}`;
+	const scale = result.scale === 1 ? "" : ` at scale ${result.scale}`;
+	const memory = `${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB`;
+	const peers = result.peers.map((peer) => `- ${peer.name}: ${peer.version}`);
+	return [
+		`Measured on ${result.date.slice(0, 10)} with ${source}, all in turn in one run: medians of ${result.rounds} rounds${scale}.`,
+		`The machine: ${machine.processors} × ${machine.processor}, ${memory}, Linux ${machine.kernel}, ${machine.distribution};`,
+		`layers on ${machine.fileSystem}.`,
+		"",
+		...peers,
+	].join("\n");
+}
+
+/** "" where none of the group was run. */
+function renderGroup(result: Result, group: Group): string {
+	const workloads = result.workloads.filter((workload) => workload.group === group);
+	if (workloads.length === 0) return "";
+	const names = result.peers.map((peer) => peer.name);
+	const pairs = comparisons(result);
+	const ratioText = (value: number | undefined) => value?.toFixed(2) ?? NOTHING;
+	const rows = workloads.map((workload) => [
+		workload.name,
+		workload.what,
+		...names.map((name) => figure(workload, name, ({ milliseconds }) => milliseconds)),
+		...pairs.map(([name, reference]) => ratioText(ratio(workload, name, reference))),
+	]);
+	const means = pairs.map(([name, reference]) => `**${ratioText(meanRatio(workloads, name, reference))}**`);
+	return renderTable([
+		[
+			"workload",
+			"what it does",
+			...names.map((name) => `${name} ms`),
+			...pairs.map((pair) => pair.join("/")),
+		],
+		...rows,
+		["**geometric mean**", "", ...names.map(() => ""), ...means],
+	]);
+}
+
+/** The first two columns to the left, numbers to the right. */
+function renderTable(rows: readonly (readonly string[])[]): string {
+	const widths = rows[0]!.map((_, index) => Math.max(...rows.map((row) => Bun.stringWidth(row[index]!))));
+	const lines = rows.map((row) => {
+		const cells = row.map((text, index) => {
+			const padding = " ".repeat(widths[index]! - Bun.stringWidth(text));
+			return index < 2 ? text + padding : padding + text;
+		});
+		return `| ${cells.join(" | ")} |`;
+	});
+	const rule = widths.map((width, index) => (index < 2 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+	return [lines[0], `| ${rule.join(" | ")} |`, ...lines.slice(1)].join("\n");
+}
+
+function renderLatencies({ workloads, peers }: Result): string[] {
+	return workloads
+		.filter((workload) => peers.some(({ name }) => medianOf(workload, name, p99) !== undefined))
+		.map((workload) => {
+			const figures = peers.map(({ name }) => `${name} ${figure(workload, name, p99)} ms`);
+			return `- Answers to others during ${workload.name}, 99 in 100 of them within: ${figures.join(", ")}.`;
+		});
+}
+
+const p99 = ({ latency }: Sample) => latency?.p99;
+
+/** Of our daemon: when it has just started, and at its largest. */
+function renderMemory({ workloads }: Result): string[] {
+	const find = (wanted: string) => workloads.find(({ name }) => name === wanted);
+	const mebibytes = (
+		workload: WorkloadResult | undefined,
+		pick: (sample: Sample) => number | undefined,
+	): string | undefined => {
+		const bytes = workload === undefined ? undefined : medianOf(workload, "ours", pick);
+		return bytes === undefined ? undefined : `${renderNumber(bytes / 2 ** 20)} MiB`;
+	};
+	const [start, million] = [find("mount_ready"), find("million_files")];
+	const own = mebibytes(start, (sample) => sample.ownBytes);
+	const shared = mebibytes(start, (sample) => sample.sharedBytes);
+	const most = mebibytes(million, (sample) => sample.ownBytes);
+	const later = mebibytes(million, (sample) => sample.ownBytesAfterDrop);
+	return [
+		...(own === undefined
+			? []
+			: [`- Memory of our daemon after its start: ${own} of its own, ${shared} shared.`]),
+		...(most === undefined ? [] : [`- Its own after a walk over a million files: ${most}.`]),
+		...(later === undefined ? [] : [`- The same after the kernel has dropped its caches: ${later}.`]),
+	];
+}
+
+function figure(
+	workload: WorkloadResult,
+	peer: string,
+	pick: (sample: Sample) => number | undefined,
+): string {
+	const value = medianOf(workload, peer, pick);
+	return value === undefined ? NOTHING : renderNumber(value);
+}
