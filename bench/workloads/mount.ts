@@ -16,7 +16,7 @@ export const mountWorkloads: readonly Workload[] = [
 	{
 		name: "mount_ready_40",
 		group: "scale",
-		what: "the same with 40 layers",
+		what: "start with 40 layers to the first answered stat",
 		tree: fortyLayers,
 		cache: "warm",
 		operations: () => 1,
