@@ -414,6 +414,8 @@ struct iovec {
 	size_t iov_len;
 };
 
+#define RWF_NOWAIT 0x8
+
 struct signalfd_siginfo {
 	uint32_t ssi_signo;
 	int32_t ssi_errno;

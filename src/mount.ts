@@ -2,6 +2,7 @@
 import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
+import { widenReadAhead } from "./fuse/read-ahead.ts";
 import { MountFailed, Session, SIGNALS } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import type { Log } from "./log.ts";
@@ -70,7 +71,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,
-		{ timeout: options.timeout, fsync: options.fsync },
+		{ timeout: options.timeout, fsync: options.fsync, partsReaders: options.passthrough === "on" },
 		log,
 	);
 	const features = {
@@ -102,6 +103,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 		if (options.xino === "on") checkNumbersLast(overlay);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
 		session.begin(features);
+		widenReadAhead(mountpoint);
 	} catch (error) {
 		session.close();
 		throw error;

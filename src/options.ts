@@ -90,7 +90,8 @@ export interface MountOptions {
 	readonly fileWhiteouts: boolean;
 	/**
 	 * Let the kernel read and write the real files by itself (Linux 6.9, CAP_SYS_ADMIN outside of user namespaces), which
-	 * excludes `writeback`. `on`: wherever it can; `auto`: unless a layer is on a stacked file system. Default: "auto".
+	 * excludes `writeback`. `auto`: files that cannot be copied up, unless a layer is on a stacked file system; `on`: large
+	 * lower files too, whose readers do not see what is written to the copy. Default: "auto".
 	 */
 	readonly passthrough: "auto" | "on" | "off";
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */

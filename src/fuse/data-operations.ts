@@ -54,6 +54,7 @@ import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { DirectoryReply } from "./directory-reply.ts";
 import type { Context } from "./dispatch.ts";
+import { ReadAround } from "./read-around.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
 import {
 	ARGUMENTS,
@@ -87,15 +88,27 @@ const CONTROLS: ReadonlyMap<number, InodeControl> = new Map([
 ]);
 const CONTROL = reserve(64);
 
-export function dataOperations({ overlay, replies, options, agreed, notifications, resume, log }: Context) {
+export function dataOperations({
+	overlay,
+	replies,
+	options,
+	agreed,
+	passthrough,
+	notifications,
+	resume,
+	log,
+}: Context) {
 	const directories = new DirectoryReply(overlay, replies);
+	const readAround = new ReadAround(overlay, notifications);
 
 	return {
 		read() {
 			const node = requestNode(overlay);
 			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
-			const length = check(pread(overlay.files.readable(node), REPLY, size, argument64(fuseReadIn.offset)));
+			const offset = argument64(fuseReadIn.offset);
+			const length = check(pread(overlay.files.readable(node), REPLY, size, offset));
 			replies.bytes(REPLY, length);
+			if (agreed.passthrough && !passthrough.refused) readAround.note(node, offset, size);
 		},
 
 		write() {

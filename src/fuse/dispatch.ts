@@ -27,6 +27,8 @@ export interface DispatchOptions {
 	readonly timeout: number;
 	/** Sync requests reach the disk. */
 	readonly fsync: boolean;
+	/** Passthrough of large lower files, too: who has one open does not see its copy. */
+	readonly partsReaders: boolean;
 }
 
 /** What an operation needs to do its work. */
@@ -64,7 +66,7 @@ export class Dispatcher {
 		this.notifications = new Notifications(overlay.jobs);
 		const resume: Context["resume"] = (name, request, rest) => this.run(name, request, rest);
 		const { agreed, notifications } = this;
-		const passthrough = new Passthrough(overlay, notifications);
+		const passthrough = new Passthrough(overlay, notifications, options.partsReaders);
 		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
 		const operations = {
 			...namespaceOperations(this.context),
@@ -148,6 +150,11 @@ export class Dispatcher {
 		if (queue === undefined) return;
 		this.waiting.delete(node);
 		this.ready.push(...queue);
+	}
+
+	/** Whether a message may go on. */
+	get isReady(): boolean {
+		return this.ready.length > 0;
 	}
 
 	/** Puts the oldest message that may go on back in the place of a request; returns its size, 0 if there is none. */

@@ -9,7 +9,7 @@ import {
 	fuseOutHeader,
 } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { type Fd, NO_FD, pread, write } from "../native/libc/file.ts";
+import { type Fd, NO_FD, pread, preadCached, write } from "../native/libc/file.ts";
 import { allocate, base, bytes, type Offset, release, reserve, setNumber, view } from "../native/memory.ts";
 import type { Jobs } from "../overlay/job.ts";
 
@@ -19,11 +19,14 @@ const ATTRIBUTES = reserve(MESSAGE_SIZE);
 export const LARGEST_STORE = 128 << 10;
 const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
 const STORED = reserve(STORE_HEADER + LARGEST_STORE);
+/** For what is sent by a job: one at a time. */
+const SENT = reserve(STORE_HEADER + LARGEST_STORE);
 
 export class Notifications {
 	/** The connection to the kernel; set once mounted. */
 	fd: Fd = NO_FD;
 	private readonly jobs: Jobs;
+	private isSending = false;
 
 	constructor(jobs: Jobs) {
 		this.jobs = jobs;
@@ -48,15 +51,27 @@ export class Notifications {
 	 */
 	storeContent(id: number, fd: Fd, size: number): void {
 		if (pread(fd, STORED + STORE_HEADER, size, 0) !== size) return;
-		const length = STORE_HEADER + size;
-		const out = STORED + fuseOutHeader.sizeof;
-		bytes.fill(0, STORED, STORED + STORE_HEADER);
-		view.setUint32(STORED + fuseOutHeader.len, length, true);
-		view.setInt32(STORED + fuseOutHeader.error, FUSE_NOTIFY_STORE, true);
-		setNumber(out + fuseNotifyStoreOut.nodeid, id);
-		view.setUint32(out + fuseNotifyStoreOut.size, size, true);
+		writeStore(STORED, id, 0, size);
 		// Where it is refused, for want of memory, the kernel asks by READ.
-		write(this.fd, STORED, length);
+		write(this.fd, STORED, STORE_HEADER + size);
+	}
+
+	/**
+	 * Gives the kernel some of a file, at most {@link LARGEST_STORE} from `offset` on, as far as it is in memory, beside
+	 * other requests. The file must not be changed until `done` is called. False: not now.
+	 */
+	storeLater(id: number, fd: Fd, offset: number, done: () => void): boolean {
+		if (this.isSending) return false;
+		const size = preadCached(fd, SENT + STORE_HEADER, LARGEST_STORE, offset);
+		if (size <= 0) return false;
+		writeStore(SENT, id, offset, size);
+		this.isSending = true;
+		const task = { kind: "send", fd: this.fd, address: base + SENT, length: STORE_HEADER + size } as const;
+		this.jobs.run(task, () => {
+			this.isSending = false;
+			done();
+		});
+		return true;
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */
@@ -66,6 +81,17 @@ export class Notifications {
 		const result = write(this.fd, ATTRIBUTES, MESSAGE_SIZE);
 		if (result < 0 && result !== -ENOENT) fail(-result);
 	}
+}
+
+/** The header of a FUSE_NOTIFY_STORE of `size` bytes that follow it. */
+function writeStore(message: Offset, id: number, offset: number, size: number): void {
+	const out = message + fuseOutHeader.sizeof;
+	bytes.fill(0, message, message + STORE_HEADER);
+	view.setUint32(message + fuseOutHeader.len, STORE_HEADER + size, true);
+	view.setInt32(message + fuseOutHeader.error, FUSE_NOTIFY_STORE, true);
+	setNumber(out + fuseNotifyStoreOut.nodeid, id);
+	setNumber(out + fuseNotifyStoreOut.offset, offset);
+	view.setUint32(out + fuseNotifyStoreOut.size, size, true);
 }
 
 /** A FUSE_NOTIFY_INVAL_INODE for all of what the kernel calls by `id`. */

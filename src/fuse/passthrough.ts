@@ -2,9 +2,9 @@
  * Who moves the bytes of an open file: the kernel by itself, to and from the real file (FUSE passthrough, Linux 6.9),
  * or this program, by READ and WRITE.
  *
- * All that have one of the kernel's inodes open must share one real file. Where a lower file is open and has been
- * copied up meanwhile, the node therefore goes on under a new id, and thus as another inode: whoever opened it before
- * keeps reading the lower file, as with kernel overlayfs.
+ * All that have one of the kernel's inodes open must share one real file. Lower files that can be copied up are passed
+ * through only when asked for. Where one is open and has been copied up meanwhile, the node goes on under a new id, and
+ * thus as another inode: whoever opened it before keeps reading the lower file.
  */
 
 import {
@@ -67,11 +67,14 @@ export class Passthrough {
 	private readonly unfit = new Set<number>();
 	/** Without it the kernel takes the set-id bits away from a file that is written to. */
 	private readonly keepingSetId = new Privilege(CAP_FSETID);
+	private readonly parts: boolean;
 	private succeeded = false;
 
-	constructor(overlay: Overlay, notifications: Notifications) {
+	/** @param parts pass large lower files through, too, although those who have one open do not see its copy */
+	constructor(overlay: Overlay, notifications: Notifications, parts: boolean) {
 		this.overlay = overlay;
 		this.notifications = notifications;
+		this.parts = parts;
 	}
 
 	/** Counts the opening that comes with the making of a file; its attributes are in STAT. */
@@ -146,9 +149,9 @@ export class Passthrough {
 		const { overlay } = this;
 		const layer = overlay.nodes.layer(node);
 		if (this.unfit.has(layer)) return 0;
-		// Locks on a small lower file are to hold between those who opened it before its copy-up and after.
+		// Who has a lower file open is to see what is written to its copy, and locks are to hold between the two.
 		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
-		if (mayBeCopied && getNumber(stat + statx.stxSize) < SMALLEST_LOWER) return 0;
+		if (mayBeCopied && (!this.parts || getNumber(stat + statx.stxSize) < SMALLEST_LOWER)) return 0;
 		// A writer who may keep the bits can be told from one who may not in WRITE only.
 		if (writing && (view.getUint16(stat + statx.stxMode, true) & (S_ISUID | S_ISGID)) !== 0) return 0;
 		const fd = overlay.files.readable(node);

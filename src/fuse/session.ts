@@ -39,6 +39,9 @@ export const SIGNALS = [SIGHUP, SIGINT, SIGTERM, SIGUSR1];
  */
 const PATIENCE = 50_000;
 
+/** So many requests, less one (a power of two), are served before it is seen which jobs are done. */
+const LONGEST_TURN = 15;
+
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
 const POLLED = reserve(3 * pollfd.sizeof);
 
@@ -57,6 +60,7 @@ export class Session {
 	private readonly signals: Fd;
 	private fd = -1 as Fd;
 	private ended = false;
+	private turns = 0;
 	/** The kernel has given the mount up: nothing is left to unmount. */
 	private gone = false;
 
@@ -109,6 +113,8 @@ export class Session {
 	/** Serves requests until the mount ends or a signal says so. */
 	serve(): void {
 		while (!this.ended) {
+			// However many requests there are, those that wait for a job must not wait for their end.
+			if ((++this.turns & LONGEST_TURN) === 0) this.collectReady();
 			const ready = this.dispatcher.takeReady();
 			const size = ready !== 0 ? ready : this.receive();
 			if (size === 0) return;
@@ -146,9 +152,10 @@ export class Session {
 			if (size !== -EAGAIN) check(size);
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
-			if (now - idleSince < PATIENCE && this.jobs.count === 0) {
+			if (now - idleSince < PATIENCE) {
 				// Whoever wants the processor may be the one to send the next request.
 				yieldProcessor();
+				if (this.collectReady()) return this.dispatcher.takeReady();
 				continue;
 			}
 			this.wait(false);
@@ -157,6 +164,13 @@ export class Session {
 			const ready = this.dispatcher.takeReady();
 			if (ready !== 0) return ready;
 		}
+	}
+
+	/** Goes on with jobs that are done, without waiting; returns whether a message may go on by that. */
+	private collectReady(): boolean {
+		if (this.jobs.count === 0) return false;
+		this.jobs.collect();
+		return this.dispatcher.isReady;
 	}
 
 	/** Sleeps until a message, a signal or, alone if `jobsOnly`, the end of a job. */

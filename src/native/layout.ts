@@ -1062,6 +1062,7 @@ export const POLLOUT = 4;
 export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
+export const RWF_NOWAIT = 0x8;
 export const SFD_CLOEXEC = 0x80000;
 export const SFD_NONBLOCK = 0x800;
 export const SIG_BLOCK = 0;

@@ -192,11 +192,17 @@ export class Overlay {
 			try {
 				done(result);
 			} finally {
-				this.nodes.freeIfUnused(node);
-				this.onIdle(node);
+				this.markIdle(node);
 			}
 		});
 		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
+	}
+
+	/** Ends what {@link BUSY} began: what waited for the node goes on. */
+	markIdle(node: NodeId): void {
+		this.nodes.setFlag(node, BUSY, false);
+		this.nodes.freeIfUnused(node);
+		this.onIdle(node);
 	}
 
 	private topOf(node: NodeId): Fd {

@@ -32,13 +32,25 @@ async function requests({ mount }: Overlay): Promise<number> {
 	return counts().at(-1) ?? 0;
 }
 
-/** Requests it takes to read a file of 2 MiB in random order. */
-async function requestsToRead(settings: OverlaySettings): Promise<number> {
-	await using overlay = await mountLayers([{ a: old }], settings);
-	using reader = open(overlay.at("a"));
+/** Reads a file of 2 MiB in random order, page by page; returns its content. */
+function readAtRandom(fd: number): Buffer {
+	const content = Buffer.alloc(large);
+	for (let index = 0; index < 512; index++) {
+		const offset = ((index * 149) % 512) * 4096;
+		readSync(fd, content, offset, 4096, offset);
+	}
+	return content;
+}
+
+/** Requests it takes to read a file so. */
+async function requestsToRead(
+	settings: OverlaySettings,
+	layer: "lower" | "upper" = "lower",
+): Promise<number> {
+	await using overlay = await mountLayers([{ lower: old }], { ...settings, upper: { upper: old } });
+	using reader = open(overlay.at(layer));
 	const before = await requests(overlay);
-	const block = Buffer.alloc(4096);
-	for (let index = 0; index < 512; index++) readSync(reader.fd, block, 0, 4096, ((index * 149) % 512) * 4096);
+	expect(readAtRandom(reader.fd).equals(old)).toBeTrue();
 	return (await requests(overlay)) - before;
 }
 
@@ -51,11 +63,12 @@ describe.skipIf(lacks("the machine's root"))("the kernel reads and writes the re
 	const few = 10;
 
 	test.skipIf(process.env.FUSE_OVERLAYFS_NO_PASSTHROUGH !== undefined)("by default as root", async () => {
-		expect(await requestsToRead({})).toBeLessThan(few);
+		expect(await requestsToRead({}, "upper")).toBeLessThan(few);
 	});
 
 	test("when told to; not with passthrough=off or the environment's word", async () => {
 		expect(await requestsToRead({ options: ["passthrough=on"] })).toBeLessThan(few);
+		expect(await requestsToRead({ options: ["passthrough=on"] }, "upper")).toBeLessThan(few);
 		expect(await requestsToRead({ options: ["passthrough=off"] })).toBeGreaterThan(few);
 		const environment = { FUSE_OVERLAYFS_NO_PASSTHROUGH: "1" };
 		expect(await requestsToRead({ environment })).toBeGreaterThan(few);
@@ -111,6 +124,53 @@ describe.skipIf(lacks("the machine's root"))("the kernel reads and writes the re
 			expect(lstatSync(overlay.at(name), { bigint: true }).mtimeNs).toBeGreaterThan(time);
 		}
 		await overlay.expectLasting();
+	});
+});
+
+describe.skipIf(lacks("the machine's root"))("a lower file that this program reads for the kernel", () => {
+	const settings: OverlaySettings = { options: ["passthrough=auto"] };
+
+	test("at random: is soon given to it in larger pieces", async () => {
+		await using overlay = await mountLayers([{ a: old }], settings);
+		using reader = open(overlay.at("a"));
+		const page = Buffer.alloc(4096);
+		const costs: number[] = [];
+		for (let index = 0; index < 512 && (costs.at(-1) ?? 32) > 16; index += 32) {
+			const before = await requests(overlay);
+			for (let next = index; next < index + 32; next++) {
+				readSync(reader.fd, page, 0, 4096, ((next * 149) % 512) * 4096);
+				await Bun.sleep(1);
+			}
+			costs.push((await requests(overlay)) - before);
+		}
+		// All others have been read by then: the last batch would cost as much as the first.
+		expect(costs.length).toBeLessThan(16);
+	});
+
+	test("shows what is written while it is read at random", async () => {
+		for (let turn = 0; turn < 20; turn++) {
+			await using overlay = await mountLayers([{ a: old }], settings);
+			using reader = open(overlay.at("a"));
+			readSync(reader.fd, Buffer.alloc(4096), 0, 4096, 4096 * turn);
+			for (let index = 1; index < 10 + turn; index++)
+				readSync(reader.fd, Buffer.alloc(4096), 0, 4096, (index * 40_960 + turn * 131_072) % large);
+			using writer = open(overlay.at("a"), "r+");
+			const changed = Buffer.alloc(large, "new ");
+			writeSync(writer.fd, changed);
+			expect(readAtRandom(reader.fd).equals(changed)).toBeTrue();
+			expect(readFileSync(overlay.at("a")).equals(changed)).toBeTrue();
+		}
+	});
+
+	test("is seen changed, and locked, by those who had it open before its copy-up", async () => {
+		await using overlay = await mountLayers([{ a: old }], settings);
+		using reader = open(overlay.at("a"));
+		flock(reader.fd, LOCK_SH);
+		expect(read(reader.fd, 4)).toBe("old ");
+		using writer = open(overlay.at("a"), "r+");
+		writeSync(writer.fd, "NEW", 0);
+		expect(read(reader.fd, 4)).toBe("NEW ");
+		expect(codeOf(() => flock(writer.fd, LOCK_EX | LOCK_NB))).toBe("EAGAIN");
 	});
 });
 

@@ -1,7 +1,7 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { AT_FDCWD, FICLONE, O_CLOEXEC, openHow, SYS_openat2 } from "../layout.ts";
+import { AT_FDCWD, FICLONE, iovec, O_CLOEXEC, openHow, RWF_NOWAIT, SYS_openat2 } from "../layout.ts";
 import { base, type Name, type Offset, reserve, setNumber, writeString } from "../memory.ts";
 import { outcome } from "./errno.ts";
 
@@ -20,6 +20,7 @@ const libc = dlopen("libc.so.6", {
 	read: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
 	write: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
 	pread: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
+	preadv2: { args: ["i32", "usize", "i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
 	pwrite: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
 	ftruncate: { args: ["i32", FFIType.i64_fast], returns: "i32" },
 	fsync: { args: ["i32"], returns: "i32" },
@@ -91,6 +92,15 @@ export function writeFrom(fd: Fd, address: number, size: number): number {
 
 export function pread(fd: Fd, target: Offset, size: number, position: number): number {
 	return outcome(libc.pread(fd, base + target, size, position));
+}
+
+const VECTOR = reserve(iovec.sizeof);
+
+/** As {@link pread}, of what is in memory: -EAGAIN where the disk would have to be waited for. */
+export function preadCached(fd: Fd, target: Offset, size: number, position: number): number {
+	setNumber(VECTOR + iovec.iovBase, base + target);
+	setNumber(VECTOR + iovec.iovLen, size);
+	return outcome(libc.preadv2(fd, base + VECTOR, 1, position, RWF_NOWAIT));
 }
 
 export function pwrite(fd: Fd, source: Offset, size: number, position: number): number {

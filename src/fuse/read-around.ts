@@ -1,0 +1,76 @@
+/**
+ * Reading at random: the kernel asks for page after page of a file, as it reads ahead only where reading goes on in
+ * order. Here it is given what lies around them, where that costs no waiting for the disk.
+ *
+ * Only lower files, and only without write cache: what the kernel has of them is never newer than what it is given.
+ */
+
+import { BUSY, type NodeId } from "../overlay/node.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import { LARGEST_STORE, type Notifications } from "./notify.ts";
+import { kernelId } from "./request.ts";
+
+/** A READ of at most so many bytes comes from reading at random. */
+const LARGEST_RANDOM = 16 << 10;
+/** After so many of one file. */
+const PATIENCE = 8;
+/** In larger files places are rarely met again. */
+const LARGEST_FILE = 2 ** 30;
+/** Files to keep in mind. */
+const LARGEST_COUNT = 16;
+
+interface Pattern {
+	reads: number;
+	/** A bit for each stretch of LARGEST_STORE bytes: the kernel was given it. */
+	readonly given: Uint32Array;
+}
+
+export class ReadAround {
+	private readonly overlay: Overlay;
+	private readonly notifications: Notifications;
+	private readonly patterns = new Map<number, Pattern>();
+
+	constructor(overlay: Overlay, notifications: Notifications) {
+		this.overlay = overlay;
+		this.notifications = notifications;
+	}
+
+	/** Told of every READ that was answered. */
+	note(node: NodeId, offset: number, size: number): void {
+		if (size > LARGEST_RANDOM || offset >= LARGEST_FILE || this.overlay.isUpper(node)) return;
+		const id = kernelId(this.overlay, node);
+		const pattern = this.patternOf(id);
+		if (++pattern.reads <= PATIENCE) return;
+		const stretch = Math.floor(offset / LARGEST_STORE);
+		const bit = 1 << (stretch & 31);
+		if ((pattern.given[stretch >>> 5]! & bit) !== 0) {
+			// The kernel has let go of it since then.
+			pattern.given[stretch >>> 5]! &= ~bit;
+			return;
+		}
+		if (this.give(node, id, stretch * LARGEST_STORE)) pattern.given[stretch >>> 5]! |= bit;
+	}
+
+	private patternOf(id: number): Pattern {
+		let pattern = this.patterns.get(id);
+		if (pattern !== undefined) return pattern;
+		pattern = { reads: 0, given: new Uint32Array(LARGEST_FILE / LARGEST_STORE / 32) };
+		if (this.patterns.size === LARGEST_COUNT) {
+			const [oldest] = this.patterns.keys();
+			this.patterns.delete(oldest!);
+		}
+		this.patterns.set(id, pattern);
+		return pattern;
+	}
+
+	/** Copy-up, and whatever else changes the file, waits until the kernel has it. */
+	private give(node: NodeId, id: number, offset: number): boolean {
+		const { overlay, notifications } = this;
+		if (overlay.nodes.flag(node, BUSY)) return false;
+		const given = notifications.storeLater(id, overlay.files.readable(node), offset, () =>
+			overlay.markIdle(node),
+		);
+		if (given) overlay.nodes.setFlag(node, BUSY, true);
+		return given;
+	}
+}
