@@ -96,7 +96,8 @@ function archive(): string {
 /** One of git's packages at a small scale. */
 const packageOf = (scale: Scale) => (scale.factor < 0.5 ? "git-man" : packageToInstall);
 
-/** The mounts that programs in the tree need end with the namespace. */
+/** The mounts that programs in the tree need end with the namespaces, and so do all processes when the benchmark is ended. */
+const namespaces = ["--mount", "--pid", "--fork", "--kill-child"];
 const inTree = `mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"`;
 
 export const packagesWorkloads: readonly Workload[] = [
@@ -120,7 +121,7 @@ export const packagesWorkloads: readonly Workload[] = [
 		run: ({ merged, scale }) => [
 			"run",
 			merged,
-			...["unshare", "--mount", "sh", "-c", inTree, merged],
+			...["unshare", ...namespaces, "sh", "-c", inTree, merged],
 			...["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"],
 			...["apt-get", "-qq", "-y", "--no-install-recommends", "--no-download", "install", packageOf(scale)],
 		],

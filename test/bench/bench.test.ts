@@ -39,6 +39,7 @@ describe("workloads", () => {
 
 	for (const workload of workloads) {
 		test.skipIf(missingPrograms(workload).length > 0)(workload.name, () => {
+			expect(all.skipped[workload.name]).toBeUndefined();
 			const result = all.workloads.find(({ name }) => name === workload.name)!;
 			expect(result.failures).toEqual({});
 			const [sample] = result.samples.ours!;
