@@ -60,8 +60,8 @@ function isSpecial(side: Side, path: string): boolean {
 }
 
 /** What open(2) of a name gives is kept, as "file" or "directory". */
-function hold(side: Side, slot: number, fd: number, isReader = false): string {
-	side.hold(slot, fd, isReader);
+function hold(side: Side, slot: number, fd: number): string {
+	side.hold(slot, fd);
 	return fstatSync(fd).isDirectory() ? "directory" : "file";
 }
 
@@ -93,9 +93,7 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 			mode: pick.mode(),
 		}),
 		(side, { slot, path, flags, mode }) =>
-			isSpecial(side, path)
-				? "special"
-				: hold(side, slot, openFile(side, path, flags, mode), (flags & (O_RDWR | O_WRONLY)) === 0),
+			isSpecial(side, path) ? "special" : hold(side, slot, openFile(side, path, flags, mode)),
 	),
 	/** As with O_TMPFILE, which needs a newer libfuse than the oldest one supported. */
 	openNameless: operation(
@@ -116,7 +114,6 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 		6,
 		(pick) => ({ slot: pick.slot(), offset: pick.offset(), length: pick.oneOf(10, 5000, 200_000) }),
 		(side, { slot, offset, length }) => {
-			if (side.mayReadOld(slot)) return "may be old";
 			const buffer = Buffer.alloc(length);
 			return digest(buffer.subarray(0, readSync(side.fd(slot), buffer, 0, length, offset)));
 		},

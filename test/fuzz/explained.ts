@@ -13,9 +13,7 @@
  *   that FUSE does not tell
  * - root writing to a file with set-id bits (side.ts): passthrough takes them away, see docs/decisions/passthrough.md
  * - copy_file_range between layers on different file systems (descriptor-operations.ts): EXDEV there, done here
- * - reading what was opened for reading before its copy-up, if 1 MiB or larger (side.ts): with passthrough it stays the
- *   lower content, see docs/decisions/passthrough.md; kernel overlayfs and a plain directory show the new one
- * - RENAME_WHITEOUT is not drawn: kernel overlayfs refuses it, we do it
+ * - RENAME_WHITEOUT is not drawn: as kernel overlayfs we refuse it
  * - O_TMPFILE is not drawn: it depends on the version of libfuse
  * - fallocate(2) modes that a layer's file system lacks are not drawn: the FUSE client changes the times before it asks
  */

@@ -4,8 +4,6 @@ import { closeSync, constants, fchmodSync, fstatSync, readFileSync } from "node:
 import { type Mapping, SystemCallError } from "../harness/native.ts";
 
 const EBADF = 9;
-/** Lower files of this size are passed through. */
-const smallestPassedThrough = 1 << 20;
 /** O_ACCMODE of open(2). */
 const accessModes = 3;
 const setIdBits = 0o6000;
@@ -15,7 +13,6 @@ export class Side {
 	root = "";
 	/** One side is a mount with passthrough: what it cannot do is left out on all. */
 	passesThrough = false;
-	readonly #largeReaders = new Set<number>();
 	readonly #open = new Map<number, number>();
 	readonly mappings = new Map<number, Mapping>();
 
@@ -41,15 +38,9 @@ export class Side {
 		if ((mode & setIdBits) !== 0) fchmodSync(fd, mode & modeBits & ~setIdBits);
 	}
 
-	hold(slot: number, fd: number, isReader: boolean): void {
+	hold(slot: number, fd: number): void {
 		this.release(slot);
 		this.#open.set(slot, fd);
-		if (isReader && fstatSync(fd).size >= smallestPassedThrough) this.#largeReaders.add(slot);
-	}
-
-	/** With passthrough, who has a large lower file open for reading does not see what others write after that. */
-	mayReadOld(slot: number): boolean {
-		return this.passesThrough && this.#largeReaders.has(slot);
 	}
 
 	unmap(slot: number): void {
@@ -61,7 +52,6 @@ export class Side {
 		this.unmap(slot);
 		const fd = this.#open.get(slot);
 		this.#open.delete(slot);
-		this.#largeReaders.delete(slot);
 		if (fd !== undefined) closeSync(fd);
 	}
 
