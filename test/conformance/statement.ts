@@ -33,6 +33,8 @@ export function placeAt(path: string): Place {
 }
 
 export type Check = (place: Place) => void | Promise<void>;
+/** What the upper, the lower and the lowest layer hold. */
+export type ByLayer = readonly [Description, Description, Description];
 type Pairs = readonly (readonly [string, Entry])[];
 
 export interface Statement {
@@ -40,7 +42,7 @@ export interface Statement {
 	/** False: it only looks, so that it must hold in a read-only mount too, and copies nothing up. */
 	readonly changes: boolean;
 	/** One description, to be tried in every origin, or one for each layer: upper, lower, lowest. */
-	readonly content: Description | readonly [Description, Description, Description];
+	readonly content: Description | ByLayer;
 	/** Long ones run with the default options only, beside the oracle and kernel overlayfs. */
 	readonly isLong: boolean;
 }
@@ -82,9 +84,7 @@ export interface Cell {
 	readonly statement: Statement;
 }
 
-const isPerLayer = (
-	content: Statement["content"],
-): content is readonly [Description, Description, Description] =>
+const isPerLayer = (content: Statement["content"]): content is ByLayer =>
 	Array.isArray(content) && content.length === 3 && content.every((layer) => !Array.isArray(layer));
 
 export function cellsOf(subjects: Readonly<Record<string, Subject>>): Cell[] {

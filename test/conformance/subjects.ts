@@ -3,10 +3,13 @@
 import type { Subject } from "./statement.ts";
 import { acl } from "./subjects/acl.ts";
 import { callers } from "./subjects/callers.ts";
+import { concurrency } from "./subjects/concurrency.ts";
 import { creating } from "./subjects/creating.ts";
 import { data } from "./subjects/data.ts";
+import { identity } from "./subjects/identity.ts";
 import { linking } from "./subjects/linking.ts";
 import { listing } from "./subjects/listing.ts";
+import { locks } from "./subjects/locks.ts";
 import { names } from "./subjects/names.ts";
 import { removal } from "./subjects/removal.ts";
 import { renaming } from "./subjects/renaming.ts";
@@ -32,5 +35,8 @@ export const subjects: Readonly<Record<string, Subject>> = {
 	xattrs,
 	"special-files": specialFiles,
 	data,
+	locks,
+	identity,
+	concurrency,
 	unlinked,
 };

@@ -12,6 +12,7 @@ const libc = dlopen("libc.so.6", {
 	__errno_location: { returns: "ptr" },
 	copy_file_range: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
 	fallocate: { args: ["i32", "i32", "i64", "i64"], returns: "i32" },
+	fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" },
 	fgetxattr: { args: ["i32", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
 	flock: { args: ["i32", "i32"], returns: "i32" },
 	fremovexattr: { args: ["i32", "ptr"], returns: "i32" },
@@ -230,6 +231,43 @@ export function flock(fd: number, operation: number): void {
 	checked("flock", libc.flock(fd, operation));
 }
 
+/** Bytes from `start` on; a length of 0: to the end, wherever that is. */
+export interface ByteRange {
+	readonly start: number;
+	readonly length: number;
+}
+export type RecordLock = "read" | "write" | "none";
+/** In the order of F_RDLCK, F_WRLCK, F_UNLCK. */
+const recordLocks: readonly RecordLock[] = ["read", "write", "none"];
+const F_GETLK = 5;
+const F_SETLK = 6;
+const F_OFD_SETLK = 37;
+
+function recordLock(fd: number, command: number, kind: RecordLock, { start, length }: ByteRange): Buffer {
+	const flockStructure = stableBuffer(32);
+	flockStructure.writeInt16LE(recordLocks.indexOf(kind), 0);
+	flockStructure.writeBigInt64LE(BigInt(start), 8);
+	flockStructure.writeBigInt64LE(BigInt(length), 16);
+	checked("fcntl", libc.fcntl(fd, command, flockStructure));
+	return flockStructure;
+}
+
+/** A POSIX lock, which is the process's; it does not wait: EAGAIN. */
+export function lockRange(fd: number, kind: RecordLock, range: ByteRange): void {
+	recordLock(fd, F_SETLK, kind, range);
+}
+
+/** The same for the open description, whichever process has it. */
+export function lockRangeOfDescription(fd: number, kind: RecordLock, range: ByteRange): void {
+	recordLock(fd, F_OFD_SETLK, kind, range);
+}
+
+/** The process whose POSIX lock is in the way of such a one; undefined: none is. */
+export function holderOfRange(fd: number, kind: RecordLock, range: ByteRange): number | undefined {
+	const found = recordLock(fd, F_GETLK, kind, range);
+	return recordLocks[found.readInt16LE(0)] === "none" ? undefined : found.readInt32LE(24);
+}
+
 export interface DirectoryRecord {
 	/** Latin-1: one char code a byte. */
 	readonly name: string;
@@ -271,6 +309,7 @@ export function umount(target: string, flags = 0): void {
 	checked("umount", libc.umount2(cString(target), flags));
 }
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -281,10 +320,8 @@ export interface Mapping extends Disposable {
 	sync(): void;
 }
 
-/** A shared writable mapping of `length` bytes of a file; without `fd` page-aligned memory, as O_DIRECT needs. */
-export function mapMemory(length: number, fd?: number, offset = 0): Mapping {
-	const flags = fd === undefined ? MAP_PRIVATE_ANONYMOUS : MAP_SHARED;
-	const address = libc.mmap(null, length, PROT_READ_WRITE, flags, fd ?? -1, offset);
+function map(length: number, protection: number, flags: number, fd: number, offset: number): Mapping {
+	const address = libc.mmap(null, length, protection, flags, fd, offset);
 	// MAP_FAILED is -1, which arrives as a huge number.
 	if (address === null || address > 2 ** 52) throw new SystemCallError("mmap", read.i32(errnoLocation, 0));
 	return {
@@ -296,6 +333,17 @@ export function mapMemory(length: number, fd?: number, offset = 0): Mapping {
 			checked("munmap", libc.munmap(address, length));
 		},
 	};
+}
+
+/** A shared writable mapping of `length` bytes of a file; without `fd` page-aligned memory, as O_DIRECT needs. */
+export function mapMemory(length: number, fd?: number, offset = 0): Mapping {
+	const flags = fd === undefined ? MAP_PRIVATE_ANONYMOUS : MAP_SHARED;
+	return map(length, PROT_READ_WRITE, flags, fd ?? -1, offset);
+}
+
+/** A shared mapping that is only read; writing to its bytes would end the process. */
+export function mapToRead(length: number, fd: number): Mapping {
+	return map(length, PROT_READ, MAP_SHARED, fd, 0);
 }
 
 /** Reads or writes a mapping's memory: its address must not be copied, as Buffers of node:fs may be. */

@@ -1,6 +1,7 @@
 /**
  * `npm test`: all tests with the program run from source, those that mount once more with the compiled binary, and
- * as an ordinary user. The last line sums up all runs: `N passed, N failed, N skipped`.
+ * as an ordinary user. Tests that pass are not told of. The last line sums up all runs:
+ * `N passed, N failed, N skipped`.
  */
 
 import { mkdtempSync, rmSync } from "node:fs";
@@ -15,13 +16,23 @@ import { readReport, summary, type Totals } from "./report.ts";
 const programTests = ["./test/mount", "./test/conformance", "./test/clients", "./test/real-input"];
 /** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
 const timeoutMs = 60_000;
+/**
+ * Each run mounts where nobody else sees it: who copies the machine's table of mounts meanwhile, as containers do,
+ * would keep mounts of the tests alive after their unmount.
+ */
+const ownMounts = ["unshare", "--mount", "--propagation", "private", "--"];
 
 async function runTests(title: string, paths: readonly string[], environment = {}): Promise<Totals> {
 	console.log(`\n== ${title}`);
 	const scratch = mkdtempSync(join(tmpdir(), "fuse-overlayfs-report-"));
 	const report = join(scratch, "report.xml");
-	const options = [`--timeout=${timeoutMs}`, "--reporter=junit", `--reporter-outfile=${report}`];
-	const child = Bun.spawn([process.execPath, "test", ...options, ...paths], {
+	const options = [
+		`--timeout=${timeoutMs}`,
+		"--only-failures",
+		"--reporter=junit",
+		`--reporter-outfile=${report}`,
+	];
+	const child = Bun.spawn([...ownMounts, process.execPath, "test", ...options, ...paths], {
 		cwd: projectDirectory,
 		env: { ...process.env, ...environment },
 		stdio: ["ignore", "inherit", "inherit"],
@@ -29,6 +40,7 @@ async function runTests(title: string, paths: readonly string[], environment = {
 	const exitCode = await child.exited;
 	const totals = readReport(report, exitCode === 0);
 	rmSync(scratch, { recursive: true });
+	console.log(`${title}: ${summary([totals])}`);
 	return totals;
 }
 

@@ -95,7 +95,12 @@ function runSetting(setting: Rootless, project: string, tests: readonly string[]
 		chmodSync(scratch, 0o755);
 		for (const name of ["place", "home"]) mkdirSync(join(scratch, name));
 		chownSync(join(scratch, "home"), user, user);
-		const options = ["--timeout=60000", "--reporter=junit", `--reporter-outfile=${home}/report.xml`];
+		const options = [
+			"--timeout=60000",
+			"--only-failures",
+			"--reporter=junit",
+			`--reporter-outfile=${home}/report.xml`,
+		];
 		const command = [
 			...commands[setting],
 			join(project, "node_modules/.bin/bun"),

@@ -1,15 +1,16 @@
 /** POSIX ACLs: what they grant, how they and the mode go together, and what directories hand down. */
 
 import { expect } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, constants, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { open } from "../../harness/descriptor.ts";
 import { directory, file, symlink } from "../../harness/layers.ts";
 import { asUser, codeOf, getxattr, listxattr, removexattr } from "../../harness/native.ts";
 import { aclName, aclOf, encodeAcl, setAcl } from "../acl.ts";
-import { modeOf, namesIn, run, textOf, withUmask } from "../observe.ts";
+import { modeOf, namesIn, ownerOf, run, textOf, withUmask } from "../observe.ts";
 import { changing, looking, type Subject } from "../statement.ts";
 import { madeWithMode, makeEach } from "./creating.ts";
 
+const O_NEW = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;
 const user = 1000;
 const stranger = 2000;
 const access = (text: string) => ({ [aclName("access")]: encodeAcl(text) });
@@ -160,6 +161,33 @@ export const acl: Subject = {
 			expect(aclOf(at("d/e/f/g"))).toBe("user::rw-,user:1000:rwx,group::r-x,mask::rw-,other::r--");
 		},
 	),
+
+	"a default ACL and set-group-id are both handed down": changing(
+		{ d: directory({ mode: 0o2777, gid: 555, xattrs: handedDown(generous) }) },
+		({ at }) => {
+			asUser(user, user, () => {
+				withUmask(0o077, () => makeEach(at("d")));
+				mkdirSync(at("d/dir/below"));
+			});
+			for (const name of madeWithMode) {
+				const mode = name === "dir" ? 0o2775 : 0o775;
+				const seen = [modeOf(at("d", name)), ownerOf(at("d", name)), aclOf(at("d", name))];
+				expect({ name, seen }).toEqual({ name, seen: [mode, `${user}:555`, generous] });
+			}
+			const below = [modeOf(at("d/dir/below")), ownerOf(at("d/dir/below")), ownerOf(at("d/symlink"))];
+			expect(below).toEqual([0o2775, `${user}:555`, `${user}:555`]);
+			expect(aclOf(at("d/dir/below"), "default")).toBe(generous);
+		},
+	),
+
+	"under a default ACL a file keeps the set-group-id that its maker of the group asked for, no other's":
+		changing({ d: directory({ mode: 0o2777, gid: 555, xattrs: handedDown(generous) }) }, ({ at }) => {
+			const makeAs = (groups: readonly number[], name: string) =>
+				asUser(user, user, () => open(at("d", name), O_NEW, 0o2775).close(), groups);
+			makeAs([], "outsider's");
+			makeAs([555], "member's");
+			expect([modeOf(at("d/outsider's")), modeOf(at("d/member's"))]).toEqual([0o775, 0o2775]);
+		}),
 
 	"a default ACL does not grant anything by itself": changing(
 		{ d: directory({ mode: 0o700, xattrs: handedDown(generous) }) },

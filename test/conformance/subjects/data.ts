@@ -3,11 +3,13 @@
 import { expect } from "bun:test";
 import {
 	constants,
+	fdatasyncSync,
 	fsyncSync,
 	ftruncateSync,
 	openSync,
 	readFileSync,
 	readSync,
+	renameSync,
 	truncateSync,
 	writeFileSync,
 	writeSync,
@@ -22,12 +24,7 @@ import {
 	FALLOC_FL_PUNCH_HOLE,
 	FALLOC_FL_ZERO_RANGE,
 	fallocate,
-	flock,
 	ioctl,
-	LOCK_EX,
-	LOCK_NB,
-	LOCK_SH,
-	LOCK_UN,
 	lseek,
 	mapMemory,
 	preadInto,
@@ -41,8 +38,11 @@ import { changing, looking, type Subject } from "../statement.ts";
 
 const pages = "0123456789abcdef".repeat(1024);
 const content = { f: "content", big: pages };
+/** Of more than 1 MiB. */
+const large = { large: pages.repeat(65) };
 const sparse = () => sparseFile(3 << 20, { [1 << 20]: "x".repeat(4096) });
 const FS_IOC_FIEMAP = 0xc020660b;
+const FS_IOC_GETVERSION = 0x80087601;
 const FS_IOC_FSGETXATTR = 0x801c581f;
 
 export const data: Subject = {
@@ -70,6 +70,29 @@ export const data: Subject = {
 		truncateSync(at("f"), 3);
 		expect(reader.text()).toBe("wri");
 	}),
+
+	"a description of a large file opened before sees what is written after": changing(large, ({ at }) => {
+		using reader = open(at("large"));
+		expect(reader.text(7)).toBe("0123456");
+		using writer = open(at("large"), "r+");
+		writeSync(writer.fd, "written", 0);
+		expect(reader.text(7)).toBe("written");
+		truncateSync(at("large"), 3);
+		expect(reader.text(7)).toBe("wri");
+	}),
+
+	"a large file opened after it was written shows it, whoever has it open since before": changing(
+		large,
+		({ at }) => {
+			using before = open(at("large"));
+			expect(before.text(3)).toBe("012");
+			writeFileSync(at("large"), "written by another", { flag: "r+" });
+			using after = open(at("large"));
+			expect(after.text(18)).toBe("written by another");
+			expect(statOf(before.fd).ino).toBe(statOf(after.fd).ino);
+			expect(textOf(at("large")).length).toBe(pages.length * 65);
+		},
+	),
 
 	"O_APPEND writes at the end, whoever wrote before": changing(content, ({ at }) => {
 		using one = open(at("f"), constants.O_WRONLY | constants.O_APPEND);
@@ -219,6 +242,29 @@ export const data: Subject = {
 		expect(codeOf(() => ioctl(handle.fd, FS_IOC_FSGETXATTR, stableBuffer(28)))).toBeUndefined();
 	}),
 
+	"FS_IOC_GETVERSION answers": looking(content, ({ at }) => {
+		using handle = open(at("f"));
+		expect(codeOf(() => ioctl(handle.fd, FS_IOC_GETVERSION, stableBuffer(8)))).toBeUndefined();
+	}),
+
+	"what was not changed can be synced, directories too": looking({ f: "x", d: directory() }, ({ at }) => {
+		for (const name of ["f", "d"]) {
+			using handle = open(at(name));
+			fsyncSync(handle.fd);
+			fdatasyncSync(handle.fd);
+		}
+	}),
+
+	"what was made and moved is synced, with its directory": changing({ f: "x", d: directory() }, ({ at }) => {
+		writeFileSync(at("d/new"), "new");
+		renameSync(at("f"), at("d/f"));
+		for (const name of ["d", "d/f", "d/new"]) {
+			using handle = open(at(name));
+			fsyncSync(handle.fd);
+		}
+		expect(textOf(at("d/f"))).toBe("x");
+	}),
+
 	"unknown ioctls are ENOTTY": looking(content, ({ at }) => {
 		using handle = open(at("f"));
 		expect(codeOf(() => ioctl(handle.fd, 0x5401, stableBuffer(64)))).toBe("ENOTTY");
@@ -235,27 +281,6 @@ export const data: Subject = {
 		expect(() => run("chattr", "+i", at("f"))).toThrow(/not supported/i);
 		expect(() => run("chattr", "+a", at("f"))).toThrow(/not supported/i);
 		writeFileSync(at("f"), "changed");
-	}),
-
-	"flock: shared ones together, an exclusive one alone": looking(content, ({ at }) => {
-		using one = open(at("f"));
-		using other = open(at("f"));
-		flock(one.fd, LOCK_SH | LOCK_NB);
-		flock(other.fd, LOCK_SH | LOCK_NB);
-		expect(codeOf(() => flock(one.fd, LOCK_EX | LOCK_NB))).toBe("EAGAIN");
-		flock(other.fd, LOCK_UN);
-		flock(one.fd, LOCK_EX | LOCK_NB);
-		expect(codeOf(() => flock(other.fd, LOCK_SH | LOCK_NB))).toBe("EAGAIN");
-	}),
-
-	"a lock holds through the first write": changing(content, ({ at }) => {
-		using one = open(at("f"), "r+");
-		flock(one.fd, LOCK_EX);
-		writeSync(one.fd, "C");
-		using other = open(at("f"), "r+");
-		expect(codeOf(() => flock(other.fd, LOCK_EX | LOCK_NB))).toBe("EAGAIN");
-		one.close();
-		flock(other.fd, LOCK_EX | LOCK_NB);
 	}),
 
 	"a shared mapping is written, and a second opener sees it": changing(content, ({ at }) => {
