@@ -7,11 +7,13 @@ import { dataSync, type Fd } from "../native/libc/file.ts";
 
 /** The longest that others may be kept waiting without consequences, in nanoseconds. */
 const LONGEST_WAIT = 3e6;
-/** How many copies are then left to other threads before it is tried again. */
-const RESPITE = 64;
+/** How many copies are then left to other threads before it is tried again; twice as many each time it is slow again. */
+const SHORTEST_RESPITE = 64;
+const LONGEST_RESPITE = 1 << 16;
 
 export class DiskPace {
 	private respite = 0;
+	private nextRespite = SHORTEST_RESPITE;
 
 	/** Whether to sync here; each answer counts. */
 	isQuick(): boolean {
@@ -25,11 +27,13 @@ export class DiskPace {
 		const start = Bun.nanoseconds();
 		const result = dataSync(fd);
 		if (Bun.nanoseconds() - start > LONGEST_WAIT) this.isSlow();
+		else this.nextRespite = SHORTEST_RESPITE;
 		return result;
 	}
 
 	/** The disk keeps one waiting: others wait for it for some time. */
 	isSlow(): void {
-		this.respite = RESPITE;
+		this.respite = this.nextRespite;
+		this.nextRespite = Math.min(this.nextRespite * 2, LONGEST_RESPITE);
 	}
 }
