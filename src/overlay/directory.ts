@@ -100,7 +100,7 @@ export class DirectoryCache {
 	/** The root, whose descriptors belong to the layers. */
 	openRoot(): void {
 		const { layers } = this.overlay;
-		const marks = layers.map((layer) => readMarks(layer.root));
+		const marks = layers.map((layer) => readMarks(layer.root, layer !== layers.at(-1)));
 		const last = marks.findIndex((mark) => (mark & OPAQUE) !== 0);
 		const count = last === -1 ? layers.length : last + 1;
 		const fds = layers.slice(0, count).map((layer) => layer.root);
@@ -222,11 +222,11 @@ export class DirectoryCache {
 		const top = nodes.layer(node);
 		const stack = new Directory(node, [], [], []);
 		try {
-			for (const index of this.candidates(parent, name)) {
+			const candidates = this.candidates(parent, name);
+			const last = nodes.flag(node, PURE) ? top : candidates.at(-1);
+			for (const index of candidates) {
 				if (index < top) continue;
-				const isLast = nodes.flag(node, PURE) || index === parent.layers.at(-1);
-				if (!this.push(stack, layers[index]!, parent.fd(index), name, isLast)) break;
-				if (nodes.flag(node, PURE)) break;
+				if (!this.push(stack, layers[index]!, parent, name, index === last) || index === last) break;
 			}
 			if (stack.fds.length === 0) fail(ENOENT);
 		} catch (error) {
@@ -245,18 +245,21 @@ export class DirectoryCache {
 	}
 
 	/** Adds one layer's directory to `stack`; returns whether layers below it may still contribute. */
-	private push(stack: Directory, layer: Layer, parent: Fd, name: Name, isLast: boolean): boolean {
-		const fd = layer.openDirectory(parent, name);
-		if (fd < 0) {
-			if (fd === -ENOENT) return isLast || !hasWhiteoutFile(parent, name, measure(name).length);
+	private push(stack: Directory, layer: Layer, parent: Directory, name: Name, isLast: boolean): boolean {
+		const above = parent.fd(layer.index);
+		const fd = layer.openDirectory(above, name);
+		if (fd < 0 && fd !== -ENOENT) {
 			if (isNotDirectory(fd)) return false;
 			check(fd);
 		}
-		stack.fds.push(fd);
-		stack.layers.push(layer.index);
-		const marks = this.overlay.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd);
-		stack.marks.push(marks);
-		if (isLast || (marks & OPAQUE) !== 0) return false;
-		return !hasWhiteoutFile(parent, name, measure(name).length);
+		if (fd >= 0) {
+			stack.fds.push(fd);
+			stack.layers.push(layer.index);
+			const marks = this.overlay.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd, !isLast);
+			stack.marks.push(marks);
+			if ((marks & OPAQUE) !== 0) return false;
+		}
+		// A listing has heeded these already.
+		return isLast || parent.listing !== undefined || !hasWhiteoutFile(above, name, measure(name).length);
 	}
 }

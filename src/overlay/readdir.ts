@@ -145,7 +145,7 @@ function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot
 	if (!listing.isMerged(slot)) return readOrigin(overlay, upper, name, STAT);
 	const fd = overlay.layers[0]!.openDirectory(upper, name);
 	if (fd < 0) return NOWHERE;
-	const opaque = (readMarks(fd) & OPAQUE) !== 0;
+	const opaque = (readMarks(fd, true) & OPAQUE) !== 0;
 	close(fd);
 	const lower = listing.layersOf(slot)[1]!;
 	return !opaque && stat(directory.fd(lower), name, STAT) === 0 ? lower : NOWHERE;

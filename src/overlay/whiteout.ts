@@ -119,8 +119,11 @@ function whiteoutFileName(name: Name, length: number): Name {
 	return PREFIXED;
 }
 
-/** What a directory of a layer says of itself: OPAQUE, ATTRIBUTE_WHITEOUTS, IMPURE. */
-export function readMarks(directory: Fd): number {
+/**
+ * What a directory of a layer says of itself: OPAQUE, ATTRIBUTE_WHITEOUTS, IMPURE. Where it has nothing below that it
+ * could hide, OPAQUE may be missing.
+ */
+export function readMarks(directory: Fd, mayHide: boolean): number {
 	let marks = 0;
 	const length = listAttributesOf(directory, LIST, LIST_SIZE);
 	// Most directories have no attributes at all; a descriptor opened with O_PATH cannot list them.
@@ -131,7 +134,7 @@ export function readMarks(directory: Fd): number {
 	} else if (length < 0 && length !== -EOPNOTSUPP) {
 		marks |= readOpaque(directory);
 	}
-	if ((marks & OPAQUE) === 0 && stat(directory, OPAQUE_FILE, STAT) === 0) marks |= OPAQUE;
+	if (mayHide && (marks & OPAQUE) === 0 && stat(directory, OPAQUE_FILE, STAT) === 0) marks |= OPAQUE;
 	return marks;
 }
 
