@@ -60,6 +60,7 @@ import {
 	ARGUMENTS,
 	argument32,
 	argument64,
+	CALLER,
 	callerUid,
 	kernelId,
 	knownNode,
@@ -114,7 +115,10 @@ export function dataOperations({
 		write() {
 			const node = requestNode(overlay);
 			copyUp(overlay, node);
-			if ((argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_KILL_SUIDGID) !== 0) killPrivileges(overlay, node);
+			const flags = argument32(fuseWriteIn.writeFlags);
+			// The kernel goes on with the bits it knows, and would start the program with them.
+			if ((flags & FUSE_WRITE_KILL_SUIDGID) !== 0 && killPrivileges(overlay, node, CALLER))
+				notifications.invalidateAttributes(requestId());
 			const fd = overlay.files.writable(node);
 			const size = argument32(fuseWriteIn.size);
 			const position = argument64(fuseWriteIn.offset);
@@ -122,8 +126,7 @@ export function dataOperations({
 			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position);
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			// What was written to a mapping moves the times without the kernel's knowing.
-			else if ((argument32(fuseWriteIn.writeFlags) & FUSE_WRITE_CACHE) !== 0)
-				notifications.invalidateAttributes(requestId());
+			else if ((flags & FUSE_WRITE_CACHE) !== 0) notifications.invalidateAttributes(requestId());
 			replies.written(written);
 		},
 
@@ -174,6 +177,8 @@ export function dataOperations({
 			if (known.changes) copyUp(overlay, node);
 			const fd = descriptorFor(overlay, node, ENOTTY);
 			const result = check(control(fd, request, CONTROL));
+			// The kernel does not expect an ioctl to move ctime.
+			if (known.changes) notifications.invalidateAttributes(requestId());
 			bytes.fill(0, REPLY, REPLY + fuseIoctlOut.sizeof);
 			view.setInt32(REPLY + fuseIoctlOut.result, result, true);
 			copy(REPLY + fuseIoctlOut.sizeof, CONTROL, outSize);
@@ -238,7 +243,7 @@ export function dataOperations({
 
 	/** These requests do not say whether the caller may leave set-id bits; root may, as far as can be told. */
 	function killPrivilegesForCaller(node: NodeId): void {
-		if (callerUid() !== 0 && killPrivileges(overlay, node))
+		if (callerUid() !== 0 && killPrivileges(overlay, node, CALLER))
 			notifications.invalidateAttributes(kernelId(overlay, node));
 	}
 

@@ -8,7 +8,6 @@ import {
 	ENODEV,
 	ENOENT,
 	EPROTO,
-	FUSE_ASYNC_DIO,
 	FUSE_ASYNC_READ,
 	FUSE_ATOMIC_O_TRUNC,
 	FUSE_BIG_WRITES,
@@ -22,6 +21,7 @@ import {
 	FUSE_KERNEL_MINOR_VERSION,
 	FUSE_KERNEL_VERSION,
 	FUSE_MAX_PAGES,
+	FUSE_NO_EXPORT_SUPPORT,
 	FUSE_NO_OPEN_SUPPORT,
 	FUSE_NO_OPENDIR_SUPPORT,
 	FUSE_PARALLEL_DIROPS,
@@ -73,7 +73,11 @@ const ANSWER = reserve(fuseOutHeader.sizeof + fuseInitOut.sizeof);
 /** Without these the program would not work, or not be correct. */
 const REQUIRED = [FUSE_NO_OPEN_SUPPORT, FUSE_NO_OPENDIR_SUPPORT, FUSE_DONT_MASK];
 
-/** FUSE_ALLOW_IDMAP is not among them: with it most requests no longer say who the caller is. */
+/**
+ * FUSE_ALLOW_IDMAP is not among them: with it most requests no longer say who the caller is. Nor is FUSE_ASYNC_DIO:
+ * the kernel drops cached pages after a direct write only if it has waited for it, so that buffered readers would see
+ * what was there before. FUSE_NO_EXPORT_SUPPORT is: a file handle would be stale as soon as the kernel forgot the node.
+ */
 const WANTED = [
 	FUSE_ASYNC_READ,
 	FUSE_BIG_WRITES,
@@ -81,7 +85,6 @@ const WANTED = [
 	FUSE_HAS_IOCTL_DIR,
 	FUSE_DO_READDIRPLUS,
 	FUSE_READDIRPLUS_AUTO,
-	FUSE_ASYNC_DIO,
 	FUSE_NO_OPEN_SUPPORT,
 	FUSE_PARALLEL_DIROPS,
 	FUSE_MAX_PAGES,
@@ -90,6 +93,7 @@ const WANTED = [
 	FUSE_HANDLE_KILLPRIV_V2,
 	FUSE_SETXATTR_EXT,
 	FUSE_INIT_EXT,
+	FUSE_NO_EXPORT_SUPPORT,
 ];
 
 /** The message in the place of a request is not what a mount begins with. */

@@ -60,6 +60,7 @@ import {
 	argument32,
 	argument64,
 	behind,
+	CALLER,
 	callerGid,
 	callerUid,
 	kernelId,
@@ -88,7 +89,7 @@ const changes: Changes = {
 	times: undefined,
 	timesAreKernels: false,
 	kernelKeepsTimes: false,
-	killPrivileges: false,
+	killPrivileges: undefined,
 };
 
 /** Who asks, in a record that the next call overwrites. */
@@ -252,7 +253,7 @@ function requestedChanges(): Changes {
 	changes.uid = (valid & FATTR_UID) !== 0 ? argument32(fuseSetattrIn.uid) : undefined;
 	changes.gid = (valid & FATTR_GID) !== 0 ? argument32(fuseSetattrIn.gid) : undefined;
 	changes.size = (valid & FATTR_SIZE) !== 0 ? argument64(fuseSetattrIn.size) : undefined;
-	changes.killPrivileges = (valid & FATTR_KILL_SUIDGID) !== 0;
+	changes.killPrivileges = (valid & FATTR_KILL_SUIDGID) !== 0 ? CALLER : undefined;
 	changes.timesAreKernels = valid === KERNEL_TIMES;
 	const timed = valid & (FATTR_ATIME | FATTR_MTIME);
 	changes.times = timed === 0 ? undefined : TIMES;

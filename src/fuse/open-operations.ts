@@ -29,7 +29,7 @@ import { create, createNameless } from "../overlay/create.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Context } from "./dispatch.ts";
 import { blueprintOf, callerWith } from "./namespace-operations.ts";
-import { argument32, kernelId, nameAt, requestId, requestNode } from "./request.ts";
+import { argument32, CALLER, kernelId, nameAt, requestId, requestNode } from "./request.ts";
 
 export function openOperations({ overlay, replies, agreed, passthrough, notifications }: Context) {
 	return {
@@ -89,7 +89,8 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 		}
 		copyUpTruncated(overlay, node, 0);
 		check(truncate(overlay.files.writable(node), 0));
-		if ((argument32(fuseOpenIn.openFlags) & FUSE_OPEN_KILL_SUIDGID) !== 0) killPrivileges(overlay, node);
+		if ((argument32(fuseOpenIn.openFlags) & FUSE_OPEN_KILL_SUIDGID) !== 0)
+			killPrivileges(overlay, node, CALLER);
 	}
 
 	function answerCreated(node: NodeId): void {

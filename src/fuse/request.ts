@@ -3,9 +3,11 @@
  * Source: Linux include/uapi/linux/fuse.h.
  */
 
+import { readFileSync } from "node:fs";
 import { ESTALE, fuseInHeader } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
 import { getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import type { Writer } from "../overlay/attributes.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { nameOnDisk, reserveName } from "../overlay/user-name.ts";
@@ -59,6 +61,21 @@ export function callerUid(): number {
 
 export function callerGid(): number {
 	return view.getUint32(REQUEST + fuseInHeader.gid, true);
+}
+
+/** The process that asks, by whose groups set-group-id is kept or lost. Root keeps it: chown says nothing of CAP_FSETID. */
+export const CALLER: Writer = {
+	isInGroup: (gid) => callerUid() === 0 || gid === callerGid() || hasGroup(gid),
+};
+
+/** Whether the caller has this supplementary group. One that cannot be looked at, of another pid namespace, may have. */
+function hasGroup(gid: number): boolean {
+	try {
+		const status = readFileSync(`/proc/${view.getUint32(REQUEST + fuseInHeader.pid, true)}/status`, "latin1");
+		return /^Groups:.*$/m.exec(status)?.[0].split(/\s+/).includes(String(gid)) ?? true;
+	} catch {
+		return true;
+	}
 }
 
 /** A 32-bit argument at `offset` of the operation's arguments. */

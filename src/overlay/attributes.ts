@@ -37,6 +37,12 @@ export const STAT = reserve(statx.sizeof);
 
 const MODE_BITS = 0o7777;
 
+/** Who writes, as far as set-id bits depend on it. */
+export interface Writer {
+	/** Whether the process that writes is of this group, or is as free as its members. The id is one of the mount. */
+	isInGroup(gid: number): boolean;
+}
+
 /** What to change; fields that are undefined stay as they are. Ids are those of the mount. */
 export interface Changes {
 	mode: number | undefined;
@@ -49,8 +55,8 @@ export interface Changes {
 	timesAreKernels: boolean;
 	/** The kernel keeps the times by itself and changes none where the size stays as it is. */
 	kernelKeepsTimes: boolean;
-	/** Take the suid and sgid bits away, as a write by an unprivileged process does. */
-	killPrivileges: boolean;
+	/** For whom to take the suid and sgid bits away, as a write by an unprivileged process does. */
+	killPrivileges: Writer | undefined;
 }
 
 /** Reads a node's attributes, as users see them, into {@link STAT}. Throws what looking may. */
@@ -104,7 +110,7 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
 		changeOwners(overlay, node, changes.uid, changes.gid);
 	if (changes.size !== undefined) resize(overlay, node, changes.size, changes.kernelKeepsTimes);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
-	if (changes.killPrivileges) killPrivileges(overlay, node);
+	if (changes.killPrivileges !== undefined) killPrivileges(overlay, node, changes.killPrivileges);
 	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
 	readAttributes(overlay, node);
 }
@@ -187,17 +193,19 @@ function currentOverride(overlay: Overlay, place: Place): OverrideStat {
 }
 
 /**
- * Takes away the bits an unprivileged writer must not leave: suid, and sgid of a group-executable file. The kernel under
- * us does so only for writers without CAP_FSETID, which this process may have; file capabilities it takes from any.
- * Returns whether there were any.
+ * Takes away the bits an unprivileged writer must not leave: suid, and sgid of a file that its group may execute or
+ * that is of none of the writer's groups. The kernel under us does so only for writers without CAP_FSETID, which this
+ * process may have; file capabilities it takes from any. Returns whether there were any.
  * Source: Linux fs/attr.c, setattr_should_drop_suidgid.
  */
-export function killPrivileges(overlay: Overlay, node: NodeId): boolean {
+export function killPrivileges(overlay: Overlay, node: NodeId, writer: Writer): boolean {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
 	const mode = view.getUint16(STAT + statx.stxMode, true);
-	const remaining = withoutPrivileges(mode);
+	let remaining = withoutPrivileges(mode);
+	if ((remaining & S_ISGID) !== 0 && !writer.isInGroup(view.getUint32(STAT + statx.stxGid, true)))
+		remaining &= ~S_ISGID;
 	if (remaining === mode) return false;
 	changePermissions(overlay, node, remaining & MODE_BITS);
 	return true;

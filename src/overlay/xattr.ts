@@ -158,7 +158,7 @@ function changeMode(overlay: Overlay, node: NodeId, mode: number): void {
 		times: undefined,
 		timesAreKernels: false,
 		kernelKeepsTimes: false,
-		killPrivileges: false,
+		killPrivileges: undefined,
 		mode,
 	});
 }

@@ -31,6 +31,7 @@ const libc = dlopen("libc.so.6", {
 	mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
 	msync: { args: ["ptr", "u64", "i32"], returns: "i32" },
 	munmap: { args: ["ptr", "u64"], returns: "i32" },
+	name_to_handle_at: { args: ["i32", "ptr", "ptr", "ptr", "i32"], returns: "i32" },
 	pread: { args: ["i32", "ptr", "u64", "i64"], returns: FFIType.i64_fast },
 	pwrite: { args: ["i32", "ptr", "u64", "i64"], returns: FFIType.i64_fast },
 	renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
@@ -344,6 +345,14 @@ export function mapMemory(length: number, fd?: number, offset = 0): Mapping {
 /** A shared mapping that is only read; writing to its bytes would end the process. */
 export function mapToRead(length: number, fd: number): Mapping {
 	return map(length, PROT_READ, MAP_SHARED, fd, 0);
+}
+
+/** Asks for a handle to open the file by later, and drops it. */
+export function askForHandle(path: BytePath): void {
+	const MAX_HANDLE_SZ = 128;
+	const handle = stableBuffer(8 + MAX_HANDLE_SZ);
+	handle.writeUInt32LE(MAX_HANDLE_SZ, 0);
+	checked("name_to_handle_at", libc.name_to_handle_at(AT_FDCWD, cString(path), handle, stableBuffer(4), 0));
 }
 
 /** Reads or writes a mapping's memory: its address must not be copied, as Buffers of node:fs may be. */

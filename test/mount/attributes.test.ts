@@ -321,6 +321,43 @@ describe("attributes", () => {
 		expect(may("tool", constants.X_OK)).toBeUndefined();
 	});
 
+	test.skipIf(lacks("other ids"))(
+		"set-id bits that a write takes are not seen any more, either",
+		async () => {
+			await using overlay = await mountLayers([{}], { options: ["passthrough=off"] });
+			const as = [
+				"setpriv",
+				"--reuid=1000",
+				"--regid=1000",
+				"--clear-groups",
+				"dd",
+				"if=/dev/zero",
+				"bs=4096",
+			];
+			for (const flag of ["append", "direct"]) {
+				const path = overlay.at(flag);
+				writeFileSync(path, "made just now");
+				chmodSync(path, 0o6777);
+				// Which asks for the mode alone: the kernel asks us anew for what else a write changes.
+				const shown = () => Bun.spawnSync(["stat", "--format=%a", path]).stdout.toString().trim();
+				expect(shown()).toBe("6777");
+				const { stderr, exitCode } = Bun.spawnSync([
+					...as,
+					"count=1",
+					`oflag=${flag}`,
+					"conv=notrunc",
+					`of=${path}`,
+				]);
+				expect({ exitCode, stderr: exitCode === 0 ? "" : stderr.toString() }).toEqual({
+					exitCode: 0,
+					stderr: "",
+				});
+				expect(shown()).toBe("777");
+			}
+			await overlay.expectLasting();
+		},
+	);
+
 	test.skipIf(lacks("all ids"))("a size beyond 4 GiB and numbers beyond 16 bits arrive whole", async () => {
 		await using overlay = await mountLayers([{ a: file("x", { uid: 3_000_000_000, gid: 4_294_967_294 }) }]);
 		truncateSync(overlay.at("a"), 5_000_000_000);

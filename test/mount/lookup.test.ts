@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { release } from "node:os";
 import { directory, file, symlink, whiteout } from "../harness/layers.ts";
-import { asUser, codeOf } from "../harness/native.ts";
+import { askForHandle, asUser, codeOf } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
 
@@ -131,6 +132,15 @@ describe("lookup", () => {
 		}
 		expect(read(overlay.at("d/x"))).toBe("1");
 	});
+
+	const [major, minor] = release().split(".").map(Number) as [number, number];
+	test.skipIf(major < 6 || (major === 6 && minor < 9))(
+		"no file handle is given out, because it would go stale (from Linux 6.9)",
+		async () => {
+			await using overlay = await mountLayers([{ f: "f", d: directory() }]);
+			for (const name of ["f", "d"]) expect(codeOf(() => askForHandle(overlay.at(name)))).toBe("ENOTSUP");
+		},
+	);
 
 	test.skipIf(lacks("other ids"))("search permission is checked for the caller", async () => {
 		await using overlay = await mountLayers([

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { O_TMPFILE, open } from "../harness/descriptor.ts";
 import { directory, file, sparseFile } from "../harness/layers.ts";
-import { runProgram } from "../harness/mount.ts";
+import { runProgram, until } from "../harness/mount.ts";
 import {
 	asUser,
 	codeOf,
@@ -236,6 +236,20 @@ describe("ioctl", () => {
 		}
 		using lower = open(overlay.inLower("a"));
 		expect(flagsOf(lower.fd) & FS_NODUMP_FL).toBe(0);
+	});
+
+	test("changing the flags of chattr moves ctime", async () => {
+		await using overlay = await mountLayers([{ d: directory() }]);
+		using handle = open(overlay.at("d"));
+		const changed = () => statSync(overlay.at("d"), { bigint: true }).ctimeNs;
+		const before = changed();
+		const flags = stableBuffer(8);
+		// The clock of times may stand still for a few milliseconds.
+		await until(() => {
+			flags.writeUInt32LE(flagsOf(handle.fd) ^ FS_NODUMP_FL, 0);
+			ioctl(handle.fd, FS_IOC_SETFLAGS, flags);
+			return changed() > before;
+		}, "ctime stays");
 	});
 
 	test.skipIf(lacks("the machine's root"))(

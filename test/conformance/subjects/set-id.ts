@@ -75,6 +75,20 @@ function contentChanges(): Subject {
 				}),
 			],
 			[
+				`${what} by a member of the group, a supplementary one, leaves it too`,
+				changing(withBits(0o6767, 0), ({ at }) => {
+					asUser(user, user, () => change(at("f")), [0]);
+					expect(modeOf(at("f"))).toBe(0o2767);
+				}),
+			],
+			[
+				`${what} by a user outside the group takes set-group-id off in any case`,
+				changing(withBits(0o6767, 0), ({ at }) => {
+					asUser(user, user, () => change(at("f")), [77]);
+					expect(modeOf(at("f"))).toBe(0o767);
+				}),
+			],
+			[
 				`${what} by root leaves both bits`,
 				changing(withBits(0o6777), ({ at }) => {
 					change(at("f"));

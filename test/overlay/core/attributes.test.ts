@@ -55,15 +55,21 @@ describe.each(cacheModes)("with %s", (_, options) => {
 	});
 
 	test.each([
-		[0o6755, 0o755],
-		[0o4711, 0o711],
-		[0o2755, 0o755],
-		[0o2745, 0o2745],
-		[0o1777, 0o1777],
-	])("a write by somebody unprivileged makes %o %o", (before, after) => {
-		using core = openCore([{ f: file("f", { mode: before }) }], { options });
-		expect(core.change("f", { killPrivileges: true }).mode).toBe(after);
-	});
+		[0o6755, 0o755, 0o755],
+		[0o4711, 0o711, 0o711],
+		[0o2755, 0o755, 0o755],
+		[0o2745, 0o2745, 0o745],
+		[0o1777, 0o1777, 0o1777],
+	])(
+		"a write by somebody unprivileged makes %o %o, by one outside the group %o",
+		(before, after, outside) => {
+			using core = openCore([{ f: file("f", { mode: before }), g: file("g", { mode: before }) }], {
+				options,
+			});
+			expect(core.change("f", { killPrivileges: { isInGroup: () => true } }).mode).toBe(after);
+			expect(core.change("g", { killPrivileges: { isInGroup: () => false } }).mode).toBe(outside);
+		},
+	);
 
 	test("a directory's links are itself, its name and its subdirectories'", () => {
 		const lower = { "lower/a/x": "x", "lower/b/x": "x", "merged/a/x": "x", "merged/f": "f", "e/x/y/z": "z" };

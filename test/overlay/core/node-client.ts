@@ -207,7 +207,7 @@ export class NodeClient {
 			size: undefined,
 			timesAreKernels: false,
 			kernelKeepsTimes: false,
-			killPrivileges: false,
+			killPrivileges: undefined,
 			times: mtime === undefined ? undefined : timesWith(mtime),
 			...changes,
 		});
