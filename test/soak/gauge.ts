@@ -1,0 +1,50 @@
+/** What a daemon holds: read from /proc, and asked of it by SIGUSR1. */
+
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { type OverlayMount, until } from "../harness/mount.ts";
+
+export interface Held {
+	/** What the kernel can name: 1 is the root alone. */
+	readonly nodes: number;
+	readonly descriptors: number;
+	/** Workers among others. */
+	readonly threads: number;
+	/** Memory of its own, without what is mapped from files, in MiB. */
+	readonly memory: number;
+}
+
+/** What the daemon holds now. */
+export async function measure(mount: OverlayMount): Promise<Held> {
+	const [pid = 0] = mount.daemons;
+	return { nodes: await countNodes(mount, pid), ...measureProcess(pid) };
+}
+
+function measureProcess(pid: number): Omit<Held, "nodes"> {
+	const status = readFileSync(`/proc/${pid}/status`, "latin1");
+	const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
+	return {
+		descriptors: readdirSync(`/proc/${pid}/fd`).length,
+		threads: field("Threads"),
+		memory: Math.round(field("RssAnon") / 1024),
+	};
+}
+
+async function countNodes(mount: OverlayMount, pid: number): Promise<number> {
+	const answers = () => [...mount.log.matchAll(/# NODES: (\d+)\n(?:.*\n)*?.*# RESIDENT/g)];
+	const before = answers().length;
+	process.kill(pid, "SIGUSR1");
+	await until(() => answers().length > before, "no statistics in the log");
+	return Number(answers().at(-1)?.[1]);
+}
+
+/** Has the kernel forget all that nobody uses, and measures once only the root remains or patience ends. */
+export async function measureForgotten(mount: OverlayMount): Promise<Held> {
+	const attempts = 50;
+	for (let attempt = 1; ; attempt++) {
+		Bun.spawnSync(["sync", "-f", mount.path]);
+		writeFileSync("/proc/sys/vm/drop_caches", "3");
+		const held = await measure(mount);
+		if (held.nodes === 1 || attempt === attempts) return held;
+		await Bun.sleep(20);
+	}
+}
