@@ -491,14 +491,19 @@ struct rlimit {
 #define CAP_FSETID 4
 #define CAP_SETGID 6
 #define CAP_SETUID 7
+#define CAP_LINUX_IMMUTABLE 9
 #define CAP_SYS_ADMIN 21
 #define CAP_SYS_RESOURCE 24
 #define CAP_MKNOD 27
+#define CAP_SETFCAP 31
+#define CAP_MAC_OVERRIDE 32
+#define CAP_MAC_ADMIN 33
 
 /* prctl(2), unshare(2), close_range(2) */
 #define PR_SET_PDEATHSIG 1
 #define PR_SET_DUMPABLE 4
 #define PR_SET_NAME 15
+#define PR_CAPBSET_DROP 24
 #define PR_SET_NO_NEW_PRIVS 38
 #define PR_SET_IO_FLUSHER 57
 #define CLONE_FS 0x200

@@ -1,14 +1,31 @@
 /**
  * The program's second stage, which mounts and serves, and how the first starts it: in the background or in its own place,
- * with the signals a daemon minds blocked in all threads and a clean environment.
+ * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { SIGNALS } from "./fuse/session.ts";
 import { createLog } from "./log.ts";
 import { mount } from "./mount.ts";
+import {
+	CAP_CHOWN,
+	CAP_DAC_OVERRIDE,
+	CAP_DAC_READ_SEARCH,
+	CAP_FOWNER,
+	CAP_FSETID,
+	CAP_LINUX_IMMUTABLE,
+	CAP_MAC_ADMIN,
+	CAP_MAC_OVERRIDE,
+	CAP_MKNOD,
+	CAP_SETFCAP,
+	CAP_SETGID,
+	CAP_SETUID,
+	CAP_SYS_ADMIN,
+	CAP_SYS_RESOURCE,
+} from "./native/layout.ts";
+import { forbidNewPrivileges, keepCapabilities } from "./native/libc/capabilities.ts";
 import { describeErrno } from "./native/libc/errno.ts";
 import { duplicateTo, type Fd } from "./native/libc/file.ts";
-import { blockSignals, execute, openPipe, spawnDetached } from "./native/libc/process.ts";
+import { blockSignals, effectiveUid, execute, openPipe, spawnDetached } from "./native/libc/process.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
 /**
@@ -20,6 +37,30 @@ const FOREGROUND = "foreground";
 const STDERR = 2;
 /** Bounds the memory that Bun keeps for later use. */
 const RAM_SIZE = 256 << 20;
+/** Variables that would have Bun run or load something else. */
+const UNWANTED = /^(BUN_|NODE_|JSC_|LD_)/;
+
+/** The capabilities that a mount needs of those its starter may have. */
+const NEEDED_CAPABILITIES = [
+	// To do in the layers what the kernel has let a user do in the mount, and to leave it to them.
+	CAP_CHOWN,
+	CAP_DAC_OVERRIDE,
+	CAP_DAC_READ_SEARCH,
+	CAP_FOWNER,
+	CAP_FSETID,
+	CAP_LINUX_IMMUTABLE,
+	CAP_MKNOD,
+	CAP_SETGID,
+	CAP_SETUID,
+	// To copy attributes of the security namespace.
+	CAP_MAC_ADMIN,
+	CAP_MAC_OVERRIDE,
+	CAP_SETFCAP,
+	// To mount, to reach layers through clones, for trusted attributes and passthrough.
+	CAP_SYS_ADMIN,
+	// To write where root may still, when a disk is full or a quota used up.
+	CAP_SYS_RESOURCE,
+];
 
 export function isStartedAgain(): boolean {
 	return process.env[STAGE] !== undefined;
@@ -29,6 +70,7 @@ export function isStartedAgain(): boolean {
 export function startAgain(foreground: boolean): number {
 	// Threads inherit this, so that all of them leave the signals to the one that minds them.
 	blockSignals(SIGNALS);
+	dropPrivileges();
 	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
 	const args = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
 	if (foreground) {
@@ -42,10 +84,23 @@ export function startAgain(foreground: boolean): number {
 	return readSync(reading, Buffer.alloc(1)) === 1 ? 0 : 1;
 }
 
+/** Threads inherit this as well: hence here, before there are those that Bun starts by itself. */
+function dropPrivileges(): void {
+	keepCapabilities(NEEDED_CAPABILITIES);
+	// Others than root mount by fusermount3, which is set-user-ID.
+	if (effectiveUid() === 0) forbidNewPrivileges();
+}
+
 /** The second stage's environment: the user's, without what would have Bun run or load something else. */
 function environmentFor(stage: string): ByteString[] {
-	const kept = Object.entries(process.env).filter(([name]) => !/^(BUN_|NODE_|JSC_|LD_)/.test(name));
-	const all = [...kept, [STAGE, stage], ["BUN_JSC_forceRAMSize", String(RAM_SIZE)]];
+	const kept = Object.entries(process.env).filter(([name]) => !UNWANTED.test(name));
+	const own = {
+		[STAGE]: stage,
+		BUN_JSC_forceRAMSize: String(RAM_SIZE),
+		// Off: it lies in $HOME, which may be somebody else's than the user's who runs this.
+		BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
+	};
+	const all = [...kept, ...Object.entries(own)];
 	return all.map(([name, value]) => Buffer.from(`${name}=${value}`).toString("latin1") as ByteString);
 }
 

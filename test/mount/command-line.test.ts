@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { open } from "../harness/descriptor.ts";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
@@ -7,7 +7,7 @@ import { daemonsOf, layerOptions, runProgram, startProgram, until } from "../har
 import { findMount, unmount } from "../harness/mount-table.ts";
 import { MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
-import { isCompiled, program } from "../harness/program.ts";
+import { program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
@@ -217,27 +217,6 @@ describe("arguments", () => {
 });
 
 describe("environment", () => {
-	test(".env, bunfig.toml and BUN_OPTIONS of the caller have no effect", async () => {
-		using tree = temporaryTree();
-		const layers = someLayers(tree);
-		const trap = tree.join("trapped");
-		const hostile = tree.layer("cwd", {
-			"trap.ts": `require("node:fs").writeFileSync(${JSON.stringify(trap)}, "")`,
-			"bunfig.toml": 'preload = ["./trap.ts"]\n',
-			".env": "FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT=1\n",
-		});
-		const { exitCode, run } = await runProgram(["-o", layerOptions(layers), layers.mountpoint], {
-			cwd: hostile,
-			// Bun gives a compiled binary no way to refuse these; the daemon itself runs without them.
-			environment: isCompiled ? {} : { BUN_OPTIONS: `--preload ${hostile}/trap.ts` },
-		});
-		expect(exitCode).toBe(0);
-		expect(existsSync(trap)).toBeFalse();
-		Bun.spawnSync(["rm", `${layers.mountpoint}/a`]);
-		await expectUnmount(layers.mountpoint, run);
-		expect(readdirSync(layers.upper)).toEqual(["a"]);
-	});
-
 	test("SIGUSR1 adds statistics to the file that FUSE_OVERLAYFS_DEBUG_LOG names", async () => {
 		await using overlay = await mountLayers([{ a: "a", b: "b" }]);
 		readdirSync(overlay.path);

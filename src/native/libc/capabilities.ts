@@ -1,7 +1,9 @@
-/** This thread's capabilities: which it has, and laying one down for a while (capabilities(7)). */
+/** This thread's capabilities: which it has, and laying them down, for a while or for good (capabilities(7)). */
 import { dlopen, FFIType } from "bun:ffi";
 import {
 	_LINUX_CAPABILITY_VERSION_3,
+	PR_CAPBSET_DROP,
+	PR_SET_NO_NEW_PRIVS,
 	SYS_capget,
 	SYS_capset,
 	UserCapDataStruct,
@@ -13,8 +15,12 @@ import { check, outcome } from "./errno.ts";
 const { syscall } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "usize", "usize"], returns: FFIType.i64_fast },
 }).symbols;
+const { prctl } = dlopen("libc.so.6", {
+	prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+}).symbols;
 
 /** A set of 64 capabilities comes as two structs of 32 each; those this program asks for are in the first. */
+const SET_SIZE = 64;
 const DATA_SIZE = 2 * UserCapDataStruct.sizeof;
 const HEADER = reserve(UserCapHeaderStruct.sizeof);
 const CURRENT = reserve(DATA_SIZE);
@@ -51,4 +57,30 @@ export class Privilege {
 	takeUp(): void {
 		check(outcome(syscall(SYS_capset, base + HEADER, base + this.with)));
 	}
+}
+
+/**
+ * Lays all capabilities (`CAP_*`) but the `needed` ones down for good, as far as is permitted: this thread, and what it
+ * starts from now on, cannot get them back by any program of root's.
+ */
+export function keepCapabilities(needed: readonly number[]): void {
+	for (let capability = 0; capability < SET_SIZE; capability++) {
+		if (!needed.includes(capability)) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+	}
+	readCurrent();
+	const { effective, permitted, inheritable, sizeof } = UserCapDataStruct;
+	for (let word = 0; word < DATA_SIZE / sizeof; word++) {
+		const first = word * 32;
+		const mask = needed.reduce((bits, one) => (one >> 5 === word ? bits | (1 << (one - first)) : bits), 0);
+		for (const set of [effective, permitted, inheritable]) {
+			const at = CURRENT + word * sizeof + set;
+			view.setUint32(at, view.getUint32(at, true) & mask, true);
+		}
+	}
+	check(outcome(syscall(SYS_capset, base + HEADER, base + CURRENT)));
+}
+
+/** From now on no program gives this thread more privileges than it has: no set-user-ID bit, no root's uid. */
+export function forbidNewPrivileges(): void {
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
