@@ -88,6 +88,7 @@ function tagOf(entry: Offset): number {
 	return view.getUint16(entry + posixAclXattrEntry.eTag, true);
 }
 
+/** A layer's file system may hold anything in the other bits. */
 function permissionsOf(entry: Offset): number {
-	return view.getUint16(entry + posixAclXattrEntry.ePerm, true);
+	return view.getUint16(entry + posixAclXattrEntry.ePerm, true) & 7;
 }
