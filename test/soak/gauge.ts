@@ -7,8 +7,8 @@ export interface Held {
 	/** What the kernel can name: 1 is the root alone. */
 	readonly nodes: number;
 	readonly descriptors: number;
-	/** Workers among others. */
-	readonly threads: number;
+	/** Threads for long tasks. */
+	readonly workers: number;
 	/** Memory of its own, without what is mapped from files, in MiB. */
 	readonly memory: number;
 }
@@ -24,9 +24,14 @@ function measureProcess(pid: number): Omit<Held, "nodes"> {
 	const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
 	return {
 		descriptors: readdirSync(`/proc/${pid}/fd`).length,
-		threads: field("Threads"),
+		workers: threadNames(pid).filter((name) => name === "Worker").length,
 		memory: Math.round(field("RssAnon") / 1024),
 	};
+}
+
+function threadNames(pid: number): string[] {
+	const threads = readdirSync(`/proc/${pid}/task`);
+	return threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, "latin1").trim());
 }
 
 async function countNodes(mount: OverlayMount, pid: number): Promise<number> {

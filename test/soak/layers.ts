@@ -1,7 +1,6 @@
 /** The lower layers that the load works on. */
 
-import { mkdirSync } from "node:fs";
-import { type Description, sparseFile, type TemporaryTree } from "../harness/layers.ts";
+import { type Description, sparseFile } from "../harness/layers.ts";
 
 export const processes = 8;
 export const directoryCount = 40;
@@ -21,21 +20,8 @@ export function describeLayers(): Description[] {
 	for (let process = 0; process < processes; process++) {
 		bottom[`gone${process}/below`] = "";
 		for (let file = 0; file < largeCount; file++) {
-			bottom[`large/${process}-${file}`] = sparseFile(4 << 20, { 0: "a", 3000000: "b" });
+			bottom[`large/${process}-${file}`] = sparseFile(4 << 20, { 0: "a", [3 << 20]: "b" });
 		}
 	}
 	return [top, bottom];
-}
-
-export interface SoakLayers {
-	readonly lower: readonly string[];
-	readonly upper: string;
-	readonly work: string;
-	readonly mountpoint: string;
-}
-
-export function makeLayers(tree: TemporaryTree): SoakLayers {
-	const layers = tree.layers(describeLayers());
-	mkdirSync(layers.mountpoint, { recursive: true });
-	return layers;
 }

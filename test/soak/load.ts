@@ -52,8 +52,10 @@ const shared = join(mountpoint, "shared");
 const block = Buffer.alloc(8192, index);
 let serial = 0;
 
-/** What may come of working on the same names as others do; EPERM: link(2) of a
- * directory; ENOTSUP: O_TMPFILE with an older libfuse. */
+/**
+ * What may come of working on the same names as others do; EPERM: link(2) of a directory, ENOTSUP: O_TMPFILE with an
+ * older libfuse.
+ */
 const expected = [
 	"ENOENT",
 	"EEXIST",

@@ -25,9 +25,9 @@ const wrong = await soak({
 	options: values.option,
 	onRound(round, held, actions) {
 		total += actions;
-		const { nodes, descriptors, threads, memory } = held;
+		const { nodes, descriptors, workers, memory } = held;
 		console.log(
-			`round ${round}: ${actions} actions; ${nodes} nodes, ${descriptors} descriptors, ${threads} threads, ${memory} MiB`,
+			`round ${round}: ${actions} actions; ${nodes} nodes, ${descriptors} descriptors, ${workers} Workers, ${memory} MiB`,
 		);
 	},
 });
