@@ -25,12 +25,11 @@ const noReason = "the failure to bind a socket does not say why";
 const hardLinksPart =
 	"the layer below keeps both names; as in kernel overlayfs without index, links of lower files are not followed up";
 const readersKeepLower =
-	"the kernel reads the lower file for whoever opened it before its copy-up; with passthrough=off they see the copy";
-
-/** What holds for a file from a lower layer where passthrough does not. */
-function whereNotPassedThrough(why: string): Reasons {
-	return { "passing large files through, lower": why, "passing large files through, merged": why };
-}
+	"told to, the kernel reads a large lower file for who opened it before its copy-up; else they see the copy";
+const notWhenPassedThrough: Reasons = {
+	"passthrough=on, lower": readersKeepLower,
+	"passthrough=on, merged": readersKeepLower,
+};
 
 /** What holds for neither kernel overlayfs nor the program where the object comes from a lower layer. */
 function inLower(why: string): Reasons {
@@ -73,10 +72,8 @@ const reasons: Readonly<Record<string, Reasons>> = {
 			"a plain file system makes a device 0:0; overlays keep these to themselves, as kernel overlayfs does",
 	},
 	"linking: writing to one name shows under the other": inLower(hardLinksPart),
-	"data: a description of a large file opened before sees what is written after":
-		whereNotPassedThrough(readersKeepLower),
-	"locks: a reader's lock of a large file holds against who writes first":
-		whereNotPassedThrough(readersKeepLower),
+	"data: a description of a large file opened before sees what is written after": notWhenPassedThrough,
+	"locks: a reader's lock of a large file holds against who writes first": notWhenPassedThrough,
 	"data: FICLONE shares blocks": {
 		"on the machine's disk": cannotShare,
 		"on ext4": cannotShare,

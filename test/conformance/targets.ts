@@ -23,7 +23,6 @@ export type Trait =
 	| "on xfs"
 	| "on btrfs"
 	| "libfuse before 3.17"
-	| "passing large files through"
 	| VariantName;
 
 interface Variant {
@@ -186,26 +185,12 @@ function libfuseTraits(): Trait[] {
 }
 const traitsOfLibfuse = isKernel ? [] : libfuseTraits();
 
-/** Where the kernel reads and writes the real file, one lower layer's or the upper one's, by itself. */
-function passesThrough({ options = [], isReadOnly = false }: Variant): boolean {
-	const isDefault = process.env.FUSE_OVERLAYFS_NO_PASSTHROUGH === undefined;
-	return (
-		!isReadOnly && !options.includes("passthrough=off") && (isDefault || options.includes("passthrough=on"))
-	);
-}
-
 function mounted(name: VariantName): Target {
 	const variant: Variant = variants[name];
 	const { options = [], environment = {}, isReadOnly = false, hasNoUpper = false } = variant;
 	return {
 		name: `the program, ${name}`,
-		traits: [
-			"program",
-			name,
-			onDisk(variant.upperOn),
-			...traitsOfLibfuse,
-			...(passesThrough(variant) ? ["passing large files through" as const] : []),
-		],
+		traits: ["program", name, onDisk(variant.upperOn), ...traitsOfLibfuse],
 		isReadOnly,
 		isForeignToKernel: variant.isForeignToKernel ?? false,
 		origins: variant.isThorough ? allOrigins : ["lower", "layers"],

@@ -48,7 +48,8 @@ function describeXattrs(path: Buffer, { ignoreAttributes }: SnapshotOptions): st
 
 function describeContent(path: Buffer, kind: string | undefined, stats: BigIntStats): string[] {
 	if (kind === "file") {
-		const hash = createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
+		const content = stats.size === 0n ? "" : readFileSync(path);
+		const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
 		return [`size ${stats.size}`, `sha256 ${hash}`];
 	}
 	if (kind === "symlink") return [`-> ${printable(readlinkSync(path, { encoding: "buffer" }))}`];

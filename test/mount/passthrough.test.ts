@@ -14,23 +14,14 @@ import {
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { directory, file } from "../harness/layers.ts";
-import { until } from "../harness/mount.ts";
 import { asUser, codeOf, flock, LOCK_EX, LOCK_NB, LOCK_SH, mapMemory } from "../harness/native.ts";
 import { mountLayers, type Overlay, type OverlaySettings } from "../harness/overlay.ts";
+import { requestsServed } from "../harness/requests.ts";
 import { lacks } from "../harness/setting.ts";
 
 const large = 2 << 20;
 const passedThrough: OverlaySettings = { options: ["passthrough=on"] };
 const old = Buffer.alloc(large, "old ");
-
-/** Requests the daemon has served. */
-async function requests({ mount }: Overlay): Promise<number> {
-	const counts = () => [...mount.log.matchAll(/^.*# REQUESTS: (\d+)$/gm)].map(([, count]) => Number(count));
-	const before = counts().length;
-	for (const pid of mount.daemons) process.kill(pid, "SIGUSR1");
-	await until(() => counts().length > before, "SIGUSR1 is not answered");
-	return counts().at(-1) ?? 0;
-}
 
 /** Reads a file of 2 MiB in random order, page by page; returns its content. */
 function readAtRandom(fd: number): Buffer {
@@ -49,9 +40,9 @@ async function requestsToRead(
 ): Promise<number> {
 	await using overlay = await mountLayers([{ lower: old }], { ...settings, upper: { upper: old } });
 	using reader = open(overlay.at(layer));
-	const before = await requests(overlay);
+	const before = await requestsServed(overlay);
 	expect(readAtRandom(reader.fd).equals(old)).toBeTrue();
-	return (await requests(overlay)) - before;
+	return (await requestsServed(overlay)) - before;
 }
 
 const read = (fd: number, length: number) => {
@@ -136,12 +127,12 @@ describe.skipIf(lacks("the machine's root"))("a lower file that this program rea
 		const page = Buffer.alloc(4096);
 		const costs: number[] = [];
 		for (let index = 0; index < 512 && (costs.at(-1) ?? 32) > 16; index += 32) {
-			const before = await requests(overlay);
+			const before = await requestsServed(overlay);
 			for (let next = index; next < index + 32; next++) {
 				readSync(reader.fd, page, 0, 4096, ((next * 149) % 512) * 4096);
 				await Bun.sleep(1);
 			}
-			costs.push((await requests(overlay)) - before);
+			costs.push((await requestsServed(overlay)) - before);
 		}
 		// All others have been read by then: the last batch would cost as much as the first.
 		expect(costs.length).toBeLessThan(16);
@@ -237,9 +228,9 @@ describe.skipIf(lacks("the machine's root"))("a lower file that is open while it
 			readOnly: true,
 		});
 		using reader = open(overlay.at("a"));
-		const before = await requests(overlay);
+		const before = await requestsServed(overlay);
 		for (let turn = 0; turn < 20; turn++) expect(read(reader.fd, 10)).toBe("small");
-		expect((await requests(overlay)) - before).toBeLessThan(5);
+		expect((await requestsServed(overlay)) - before).toBeLessThan(5);
 	});
 });
 

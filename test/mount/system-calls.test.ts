@@ -7,6 +7,7 @@ import { expect, test } from "bun:test";
 import {
 	appendFileSync,
 	chmodSync,
+	chownSync,
 	closeSync,
 	lstatSync,
 	mkdirSync,
@@ -101,6 +102,15 @@ const cases: Readonly<Record<string, Case>> = {
 		most: 4,
 		before: (overlay, index) => mkdirSync(made(overlay, index)),
 		operation: (overlay, index) => rmdirSync(made(overlay, index)),
+	},
+	// Its own attributes, and those of the directory it is in, whose links are not counted anew.
+	"changing the owner of a directory among many": {
+		most: 6,
+		before: (overlay, index) => mkdirSync(made(overlay, index)),
+		operation: (overlay, index) => {
+			chownSync(made(overlay, index), 5, 6);
+			expect(lstatSync(overlay.at("d")).nlink).toBe(count + 3);
+		},
 	},
 	"copy-up by a change of mode": {
 		most: 20,
