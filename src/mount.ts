@@ -13,6 +13,7 @@ import {
 	PROC_SUPER_MAGIC,
 } from "./native/layout.ts";
 import { hasCapability } from "./native/libc/capabilities.ts";
+import { describeErrno, Errno } from "./native/libc/errno.ts";
 import {
 	blockSignals,
 	captureStandardError,
@@ -98,7 +99,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	process.chdir("/");
 	try {
 		// Not before: a mount that fails leaves its layers untouched.
-		overlay.work?.prepare(overlay.layers[0]!.root);
+		prepareWorkdir(overlay, options);
 		overlay.identity?.markRoot(overlay.layers);
 		if (options.xino === "on") checkNumbersLast(overlay);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
@@ -134,6 +135,19 @@ function mountSession(options: MountOptions, log: Log, attempt: (argument: ByteS
 		log.warn(`mounted without ${name}: the kernel does not take it here`);
 	}
 	return session;
+}
+
+/** Throws LayerUnusable. */
+function prepareWorkdir({ work, layers }: Overlay, { workDirectory }: MountOptions): void {
+	try {
+		work?.prepare(layers[0]!.root);
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		const name = display(workDirectory ?? ("" as ByteString));
+		throw new LayerUnusable(
+			`cannot use workdir ${name}: ${describeErrno(error.code)}: it must be a writable directory, and \`work\` in it, if it exists, one that can be emptied`,
+		);
+	}
 }
 
 /** `xino=on` promises numbers that stay: those of copied-up files are kept in attributes. Throws LayerUnusable. */

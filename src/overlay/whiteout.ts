@@ -16,22 +16,21 @@ import {
 	EEXIST,
 	EINVAL,
 	EIO,
+	EISDIR,
 	EMLINK,
 	ENOENT,
 	EOPNOTSUPP,
 	EPERM,
 	EXDEV,
-	O_CREAT,
-	O_NOFOLLOW,
-	O_WRONLY,
 	RENAME_EXCHANGE,
 	S_IFCHR,
 	S_IFMT,
+	S_IFREG,
 	statx,
 } from "../native/layout.ts";
 import { makeLink, makeNode, moveName, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
-import { close, type Fd, openAt } from "../native/libc/file.ts";
+import type { Fd } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { getAttribute, getAttributeOf, listAttributesOf, setAttributeOf } from "../native/libc/xattr.ts";
 import {
@@ -159,8 +158,13 @@ export function makeOpaque(work: Workdir, directory: Fd): void {
 	const kernel = setAttributeOf(directory, USER_OPAQUE, YES, 1, 0);
 	const fuse = setAttributeOf(directory, FUSE_OPAQUE, YES, 1, 0);
 	if (kernel === 0 && fuse === 0) return;
-	const fd = check(openAt(directory, OPAQUE_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600));
-	close(fd);
+	makeMarkFile(directory, OPAQUE_FILE);
+}
+
+/** Made without being opened: where something of that name is there already, be it a FIFO or a device, it serves as well. */
+function makeMarkFile(directory: Fd, name: Name): void {
+	const made = makeNode(directory, name, S_IFREG | 0o600, 0);
+	if (made < 0 && made !== -EEXIST) fail(-made);
 }
 
 /** Marks a directory of the upper layer as holding copied-up files. A hint: failure only costs inode constancy. */
@@ -182,7 +186,7 @@ export function placeWhiteout(work: Workdir, directory: Fd, name: Name, length: 
 function placeWhiteoutFile(directory: Fd, name: Name, length: number): void {
 	// A name that leaves no room for the prefix cannot be hidden by a file: the layer format has no way to.
 	if (length + PREFIX.length > NAME_MAX) fail(EIO);
-	close(check(openAt(directory, whiteoutFileName(name, length), O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600)));
+	makeMarkFile(directory, whiteoutFileName(name, length));
 }
 
 /**
@@ -251,7 +255,8 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 export function removeWhiteoutFile(directory: Fd, name: Name, length: number): void {
 	if (length + PREFIX.length > NAME_MAX) return;
 	const result = removeName(directory, whiteoutFileName(name, length), 0);
-	if (result < 0 && result !== -ENOENT) fail(-result);
+	// A directory of that name, which no overlay makes, stays: it hides only what is below.
+	if (result < 0 && result !== -ENOENT && result !== -EISDIR) fail(-result);
 }
 
 /** Whether the upper directory has a whiteout device under this name. */

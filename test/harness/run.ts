@@ -13,7 +13,13 @@ import { reachableProject } from "./reachable.ts";
 import { readReport, summary, type Totals } from "./report.ts";
 
 /** Where tests run the program as a whole. */
-const programTests = ["./test/mount", "./test/conformance", "./test/clients", "./test/real-input"];
+const programTests = [
+	"./test/mount",
+	"./test/hostile",
+	"./test/conformance",
+	"./test/clients",
+	"./test/real-input",
+];
 /** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
 const timeoutMs = 60_000;
 /**
