@@ -60,7 +60,7 @@ const AT_SYMLINK_FOLLOW = 0x400;
 const errnoLocation = libc.__errno_location() as Pointer;
 
 /** Throws for -1, else hands the result on. */
-function checked(call: string, result: number | bigint): number {
+export function checked(call: string, result: number | bigint): number {
 	if (result < 0) throw new SystemCallError(call, read.i32(errnoLocation, 0));
 	return Number(result);
 }

@@ -281,6 +281,36 @@ describe("O_DIRECT", () => {
 		}
 		await overlay.expectLasting();
 	});
+
+	test.each(["auto", "off"])(
+		"what is read while an asynchronous write is under way does not stay; passthrough=%s",
+		async (passthrough) => {
+			const [page, pages] = [4096, 2000];
+			const options = [`passthrough=${passthrough}`, `max_write=${page}`];
+			const upper = { f: Buffer.alloc(pages * page, "old") };
+			await using overlay = await mountLayers([{}], { upper, options });
+			const path = overlay.at("f");
+			const native = (name: string) => JSON.stringify(join(import.meta.dir, `../harness/${name}.ts`));
+			const script = `
+				import { openSync } from "node:fs";
+				import { writeAsynchronously } from ${native("asynchronous-write")};
+				import { mapMemory } from ${native("native")};
+				const memory = mapMemory(${pages * page});
+				memory.bytes.fill("new");
+				const fd = openSync(${JSON.stringify(path)}, ${constants.O_RDWR | O_DIRECT});
+				process.exit(writeAsynchronously(fd, memory) === memory.bytes.length ? 0 : 1);
+			`;
+			const child = Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "ignore", "inherit"] });
+			while (child.exitCode === null) {
+				using reader = open(path);
+				reader.text(page, (pages - 1) * page);
+				await Bun.sleep(0);
+			}
+			expect(child.exitCode).toBe(0);
+			expect(readFileSync(path).equals(Buffer.alloc(pages * page, "new"))).toBeTrue();
+			await overlay.expectLasting();
+		},
+	);
 });
 
 describe("mmap", () => {

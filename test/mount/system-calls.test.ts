@@ -21,6 +21,7 @@ import {
 import { until } from "../harness/mount.ts";
 import { codeOf } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { lacks } from "../harness/setting.ts";
 
 const count = 100;
 /** Not counted: messages, waiting, and the engine's memory and threads. */
@@ -122,19 +123,25 @@ const cases: Readonly<Record<string, Case>> = {
 	},
 };
 
-test.each(Object.entries(cases))("%s", async (_, { most, operation, before }) => {
-	const files: Record<string, string> = {};
-	for (let index = 0; index < count; index++) files[`d/f${index}`] = "content";
-	await using overlay = await mountLayers([files, { "d/below": "merged" }], { options: ["passthrough=on"] });
-	// The directory is copied up and in memory, as it is after the first few requests.
-	mkdirSync(overlay.at("d/up"));
-	for (let index = 0; index < 5; index++) codeOf(() => lstatSync(overlay.at(`d/absent${index}`)));
-	for (let index = 0; index < count; index++) before?.(overlay, index);
-	const calls = await callsDuring(overlay, () => {
-		for (let index = 0; index < count; index++) operation(overlay, index);
-	});
-	const average = calls.length / count;
-	expect(average, `the last calls:\n${calls.slice(-Math.ceil(average) - 1).join("\n")}`).toBeLessThan(
-		most + 0.5,
-	);
-});
+// What is counted is what is left to do beside passthrough, for which root of the machine is needed.
+test.skipIf(lacks("the machine's root")).each(Object.entries(cases))(
+	"%s",
+	async (_, { most, operation, before }) => {
+		const files: Record<string, string> = {};
+		for (let index = 0; index < count; index++) files[`d/f${index}`] = "content";
+		await using overlay = await mountLayers([files, { "d/below": "merged" }], {
+			options: ["passthrough=on"],
+		});
+		// The directory is copied up and in memory, as it is after the first few requests.
+		mkdirSync(overlay.at("d/up"));
+		for (let index = 0; index < 5; index++) codeOf(() => lstatSync(overlay.at(`d/absent${index}`)));
+		for (let index = 0; index < count; index++) before?.(overlay, index);
+		const calls = await callsDuring(overlay, () => {
+			for (let index = 0; index < count; index++) operation(overlay, index);
+		});
+		const average = calls.length / count;
+		expect(average, `the last calls:\n${calls.slice(-Math.ceil(average) - 1).join("\n")}`).toBeLessThan(
+			most + 0.5,
+		);
+	},
+);
