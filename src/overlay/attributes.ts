@@ -87,7 +87,10 @@ function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
 	if (!nodes.isNamed(node)) return 0;
 	if (nodes.flag(node, PURE)) return undefined;
 	const directory = directories.get(node);
-	return directory.isMerged ? 2 + directories.list(directory).subdirectories : undefined;
+	if (!directory.isMerged) return undefined;
+	const listing = directories.listIfReadable(directory);
+	// As file systems do that do not count: whoever may enter must not be kept out by a layer that cannot be read.
+	return listing === undefined ? 1 : 2 + listing.subdirectories;
 }
 
 /** Changes attributes of a node and reads them anew into {@link STAT}. Copies up first. Throws what changing may. */

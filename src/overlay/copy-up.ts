@@ -11,6 +11,7 @@ import {
 	DT_LNK,
 	DT_REG,
 	ENOENT,
+	EPERM,
 	O_CREAT,
 	O_DIRECTORY,
 	O_EXCL,
@@ -66,6 +67,7 @@ import { measure } from "./name.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay, Place } from "./overlay.ts";
+import { isWhiteoutDevice } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 import { copyAttributes } from "./xattr.ts";
 
@@ -239,6 +241,8 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 		// The kind is kept in the attribute, because an unprivileged process may not make devices.
 		check(makeNode(work.fd, temporary, S_IFREG | 0o600, 0));
 	} else {
+		// Only an attribute can say that a lower object is such a device: its copy would hide its own name.
+		if (isWhiteoutDevice(SOURCE)) fail(EPERM);
 		check(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
 	}
 	try {

@@ -5,7 +5,7 @@
  */
 
 import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
-import { check, fail } from "../native/libc/errno.ts";
+import { check, Errno, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import type { Name } from "../native/memory.ts";
 import type { Layer } from "./layer.ts";
@@ -109,13 +109,36 @@ export class DirectoryCache {
 
 	/** The directory of a node; opens it where it is not open. Throws ENOTDIR, EACCES and what opening may. */
 	get(node: NodeId): Directory {
-		let directory = this.known.get(node);
-		if (directory === undefined) {
-			directory = this.open(node);
-			this.known.set(node, directory);
-			this.descriptors += directory.fds.length;
-		}
+		const directory = this.known.get(node) ?? this.openFromAbove(node);
 		directory.recent = true;
+		return directory;
+	}
+
+	/**
+	 * Opens a directory, and first those above it that are not open. By a loop, and keeping no more of these than may be
+	 * open: a path may be deeper than that.
+	 */
+	private openFromAbove(node: NodeId): Directory {
+		const { nodes } = this.overlay;
+		const above: NodeId[] = [];
+		for (let next = node; nodes.isNamed(next); ) {
+			next = nodes.parent(next);
+			if (this.known.has(next)) break;
+			above.push(next);
+		}
+		let last: NodeId | undefined;
+		for (let next = above.pop(); next !== undefined; next = above.pop()) {
+			this.openBelowParent(next);
+			if (last !== undefined && this.descriptors > this.largestDescriptors) this.drop(last);
+			last = next;
+		}
+		return this.openBelowParent(node);
+	}
+
+	private openBelowParent(node: NodeId): Directory {
+		const directory = this.open(node);
+		this.known.set(node, directory);
+		this.descriptors += directory.fds.length;
 		return directory;
 	}
 
@@ -173,7 +196,18 @@ export class DirectoryCache {
 	listIfWorthwhile(directory: Directory): Listing | undefined {
 		const { listing } = directory;
 		if (listing !== undefined || !directory.isMerged) return listing;
-		return ++directory.lookups > PATIENCE ? this.list(directory) : undefined;
+		return ++directory.lookups > PATIENCE ? this.listIfReadable(directory) : undefined;
+	}
+
+	/** As {@link list}; undefined where a layer cannot be read. Names may be found all the same, and those of others are. */
+	listIfReadable(directory: Directory): Listing | undefined {
+		try {
+			return this.list(directory);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+			directory.lookups = 0;
+			return undefined;
+		}
 	}
 
 	private dropListing(directory: Directory): void {
