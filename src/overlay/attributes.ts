@@ -109,7 +109,7 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
 		if (nodes.kind(node) !== DT_REG) fail(EINVAL);
 		copyUpTruncated(overlay, node, changes.size);
 	}
-	if (changes.uid !== undefined || changes.gid !== undefined)
+	if (changes.uid !== undefined || changes.gid !== undefined || isEmpty(changes))
 		changeOwners(overlay, node, changes.uid, changes.gid);
 	if (changes.size !== undefined) resize(overlay, node, changes.size, changes.kernelKeepsTimes);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
@@ -128,6 +128,11 @@ function resize(overlay: Overlay, node: NodeId, size: number, kernelKeepsTimes: 
 	if (!kernelKeepsTimes || getNumber(STAT + statx.stxSize) !== size) check(truncate(fd, size));
 }
 
+/** What the kernel makes of chown(2) with neither user nor group, which moves ctime and takes set-id bits, too. */
+function isEmpty({ mode, uid, gid, size, times, killPrivileges }: Changes): boolean {
+	return [mode, uid, gid, size, times, killPrivileges].every((change) => change === undefined);
+}
+
 function changeOwners(
 	overlay: Overlay,
 	node: NodeId,
@@ -142,7 +147,8 @@ function changeOwners(
 	}
 	const changesUid = uid !== undefined && identity.uid === undefined;
 	const changesGid = gid !== undefined && identity.gid === undefined;
-	if (!changesUid && !changesGid) return;
+	const isForNobody = uid === undefined && gid === undefined;
+	if (!changesUid && !changesGid && !isForNobody) return;
 	const onDiskUid = changesUid ? identity.uids.onDisk(uid) : NO_ID;
 	const onDiskGid = changesGid ? identity.gids.onDisk(gid) : NO_ID;
 	if ((changesUid && onDiskUid === NO_ID) || (changesGid && onDiskGid === NO_ID)) fail(EINVAL);

@@ -89,6 +89,18 @@ describe.skipIf(lacks("all ids"))("uidmapping and gidmapping", () => {
 		expect(ownerOf(overlay.inUpper("link"))).toBe("100009:200010");
 	});
 
+	test("chown to no other user or group takes set-id bits away", async () => {
+		await using overlay = await mountLayers(
+			[{ f: file("f", { uid: 101_000, gid: 201_000, mode: 0o6755 }) }],
+			{
+				options,
+			},
+		);
+		chownSync(overlay.at("f"), -1, -1);
+		expect(lstatSync(overlay.at("f")).mode & 0o7777).toBe(0o755);
+		expect(owners(overlay, ["f"])).toEqual(["1000:1000"]);
+	});
+
 	test("a caller of no range makes nothing, and changes what permissions let it change", async () => {
 		await using overlay = await mountLayers(
 			[{ open: directory({ mode: 0o777 }), "open/f": file("", { mode: 0o666 }) }],

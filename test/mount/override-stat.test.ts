@@ -165,7 +165,7 @@ describe.skipIf(lacks("all ids", "devices")).each([
 		for (const name of ["link", "new"]) expect(statOf(overlay.at(name))).toBe("120777 1000:1001 0");
 	});
 
-	test("writing takes suid bits away, and truncating, as from a plain file", async () => {
+	test("writing, truncating and any chown take set-id bits away, as from a plain file", async () => {
 		await using overlay = await mountLayers([{ "d/x": "" }], { options });
 		const path = overlay.at("d/f");
 		for (const write of [() => writeFileSync(path, "x", { flag: "a" }), () => truncateSync(path, 1)]) {
@@ -174,6 +174,8 @@ describe.skipIf(lacks("all ids", "devices")).each([
 			asUser(1000, 1000, write);
 			expect(lstatSync(path).mode & 0o7777).toBe(0o777);
 		}
+		chmodSync(path, 0o6777);
+		chownSync(path, -1, -1);
 		await overlay.remount();
 		expect(lstatSync(path).mode & 0o7777).toBe(0o777);
 	});

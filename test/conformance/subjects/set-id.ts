@@ -119,6 +119,11 @@ export const setId: Subject = {
 		expect(modeOf(at("f"))).toBe(0o777);
 	}),
 
+	"chown to no other user or group takes them off too": changing(withBits(0o6777), ({ at }) => {
+		chownSync(at("f"), -1, -1);
+		expect([modeOf(at("f")), ownerOf(at("f"))]).toEqual([0o777, `${user}:${user}`]);
+	}),
+
 	"fchown does as chown": changing(withBits(0o6755), ({ at }) => {
 		using handle = open(at("f"), "r");
 		fchownSync(handle.fd, 5, 6);

@@ -206,6 +206,7 @@ export const times: Subject = {
 		for (const change of [
 			(path: string) => chmodSync(path, 0o700),
 			(path: string) => chownSync(path, 5, 6),
+			(path: string) => chownSync(path, -1, -1),
 			(path: string) => setxattr(path, "user.b", "2"),
 			(path: string) => removexattr(path, "user.b"),
 		]) {
