@@ -18,14 +18,16 @@ import { codeOf } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
 
 /** What a command prints; it must succeed. */
-function output(command: readonly string[], cwd = "/"): string {
-	const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { cwd });
-	expect({ command: command.slice(0, 2), exitCode, stderr: stderr.toString().slice(0, 500) }).toEqual({
-		command: command.slice(0, 2),
-		exitCode: 0,
-		stderr: "",
-	});
-	return stdout.toString();
+async function output(command: readonly string[], cwd = "/"): Promise<string> {
+	const child = Bun.spawn([...command], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+	const [stdout, stderr] = await Promise.all([
+		new Response(child.stdout).text(),
+		new Response(child.stderr).text(),
+	]);
+	const [program] = command;
+	const exitCode = await child.exited;
+	expect({ program, exitCode, stderr: stderr.slice(0, 500) }).toEqual({ program, exitCode: 0, stderr: "" });
+	return stdout;
 }
 
 describe("a file of thousands of names in a lower layer", () => {
@@ -56,7 +58,7 @@ describe("a file of thousands of names in a lower layer", () => {
 		for (let index = 0; index < directories; index++) {
 			expect(readdirSync(overlay.at(`d${index}`))).toHaveLength(each + (index === 0 ? 1 : 0));
 		}
-		output(["rm", "-r", ...Array.from({ length: directories }, (_, index) => overlay.at(`d${index}`))]);
+		await output(["rm", "-r", ...Array.from({ length: directories }, (_, index) => overlay.at(`d${index}`))]);
 		await overlay.remount();
 		expect(readdirSync(overlay.path)).toEqual([]);
 		expect(lstatSync(overlay.inLower("d0/first")).nlink).toBe(names.length + 1);
@@ -76,42 +78,43 @@ describe("directories 2,000 deep, so that no path is short enough to name the la
 	const write = (text: string) =>
 		`open(my $f, ">>", "bottom") or die "open: $!"; print $f "${text}"; close($f) or die "close: $!";`;
 	const read = `open(my $f, "<", "bottom") or die "open: $!"; print <$f>;`;
-	const count = (root: string) => output(["find", ".", "-name", name], root).split("\n").length - 1;
+	const count = async (root: string) =>
+		(await output(["find", ".", "-name", name], root)).split("\n").length - 1;
 
 	test("in a lower layer are walked, listed, copied up from the bottom, and removed", async () => {
 		await using overlay = await mountLayers([{}]);
 		await overlay.unmount();
-		output(descend(write("lower")), overlay.inLower());
+		await output(descend(write("lower")), overlay.inLower());
 		await overlay.remount();
-		expect(output(descend(read), overlay.path)).toBe("lower");
-		expect(count(overlay.path)).toBe(depth);
-		output(
+		expect(await output(descend(read), overlay.path)).toBe("lower");
+		expect(await count(overlay.path)).toBe(depth);
+		await output(
 			descend(`${write("+")} chmod(0600, "bottom") or die; rename("bottom", "other") or die;`),
 			overlay.path,
 		);
-		expect(count(overlay.layers.upper)).toBe(depth);
-		expect(output(descend(read.replace("bottom", "other")), overlay.path)).toBe("lower+");
+		expect(await count(overlay.layers.upper)).toBe(depth);
+		expect(await output(descend(read.replace("bottom", "other")), overlay.path)).toBe("lower+");
 		await overlay.remount();
-		expect(output(descend(read.replace("bottom", "other")), overlay.path)).toBe("lower+");
-		output(["rm", "-rf", name], overlay.path);
+		expect(await output(descend(read.replace("bottom", "other")), overlay.path)).toBe("lower+");
+		await output(["rm", "-rf", name], overlay.path);
 		expect(readdirSync(overlay.path)).toEqual([]);
 		await overlay.remount();
 		expect(readdirSync(overlay.path)).toEqual([]);
 		expect(readdirSync(overlay.layers.upper)).toEqual([name]);
-		expect(output(descend(read), overlay.inLower())).toBe("lower");
-		output(["rm", "-rf", name], overlay.inLower());
+		expect(await output(descend(read), overlay.inLower())).toBe("lower");
+		await output(["rm", "-rf", name], overlay.inLower());
 	});
 
 	test("are made through the mount, moved, reached with few open files, and removed", async () => {
-		await using overlay = await mountLayers([{ kept: "" }], { openFiles: 512 });
-		output(descend(write("upper")), overlay.path);
-		expect(output(descend(read), overlay.path)).toBe("upper");
+		await using overlay = await mountLayers([{ kept: "" }], { openFiles: 1024 });
+		await output(descend(write("upper")), overlay.path);
+		expect(await output(descend(read), overlay.path)).toBe("upper");
 		mkdirSync(overlay.at("elsewhere"));
 		renameSync(overlay.at(name), overlay.at("elsewhere", name));
-		expect(output(descend(read), overlay.at("elsewhere"))).toBe("upper");
+		expect(await output(descend(read), overlay.at("elsewhere"))).toBe("upper");
 		await overlay.remount();
-		expect(output(descend(read), overlay.at("elsewhere"))).toBe("upper");
-		output(["rm", "-rf", "elsewhere"], overlay.path);
+		expect(await output(descend(read), overlay.at("elsewhere"))).toBe("upper");
+		await output(["rm", "-rf", "elsewhere"], overlay.path);
 		expect(readdirSync(overlay.path)).toEqual(["kept"]);
 		expect(readdirSync(overlay.layers.upper)).toEqual([]);
 	});
@@ -120,7 +123,7 @@ describe("directories 2,000 deep, so that no path is short enough to name the la
 		await using overlay = await mountLayers([{ a: "a" }]);
 		await overlay.unmount();
 		const work = join(overlay.layers.work, "work");
-		output(descend(write("rubbish")), work);
+		await output(descend(write("rubbish")), work);
 		await overlay.remount();
 		expect(readdirSync(work).filter((left) => left !== "#whiteout")).toEqual([]);
 	});
@@ -129,9 +132,9 @@ describe("directories 2,000 deep, so that no path is short enough to name the la
 		const hidden = ".wh..wh.deep";
 		await using overlay = await mountLayers([{ "d/below": "" }], { upper: { [`d/${hidden}/x`]: "x" } });
 		await overlay.unmount();
-		output(descend(write("hidden")), overlay.inUpper("d", hidden));
+		await output(descend(write("hidden")), overlay.inUpper("d", hidden));
 		await overlay.remount();
-		output(["rm", "-r", "d"], overlay.path);
+		await output(["rm", "-r", "d"], overlay.path);
 		expect(readdirSync(overlay.path)).toEqual([]);
 		expect(readdirSync(join(overlay.layers.work, "work")).filter((left) => left !== "#whiteout")).toEqual([]);
 	});
