@@ -97,7 +97,6 @@ export function dataOperations({
 	passthrough,
 	notifications,
 	resume,
-	log,
 }: Context) {
 	const directories = new DirectoryReply(overlay, replies);
 	const readAround = new ReadAround(overlay, notifications);
@@ -138,10 +137,8 @@ export function dataOperations({
 				replies.success();
 				return;
 			}
-			syncLater(
-				overlay.files.readable(node),
-				(argument32(fuseFsyncIn.fsyncFlags) & FUSE_FSYNC_FDATASYNC) !== 0,
-			);
+			const dataOnly = (argument32(fuseFsyncIn.fsyncFlags) & FUSE_FSYNC_FDATASYNC) !== 0;
+			syncLater("fsync", node, overlay.files.readable(node), dataOnly);
 		},
 
 		fsyncdir() {
@@ -151,7 +148,7 @@ export function dataOperations({
 				replies.success();
 				return;
 			}
-			syncLater(overlay.directories.get(node).fds[0]!, false);
+			syncLater("fsyncdir", node, overlay.directories.get(node).fds[0]!, false);
 		},
 
 		readdir() {
@@ -227,7 +224,7 @@ export function dataOperations({
 			// What the kernel has gathered and not written yet would pass for a hole.
 			const request = replies.takeRequest();
 			notifications.flushPages(kernelId(overlay, node), offset, () => {
-				resume("lseek", request, () => {
+				resume("lseek", node, request, () => {
 					const position = check(seek(overlay.files.readable(node), offset, whence));
 					setNumber(REPLY + fuseLseekOut.offset, position);
 					replies.bytes(REPLY, fuseLseekOut.sizeof);
@@ -248,14 +245,16 @@ export function dataOperations({
 	}
 
 	/** Answers once the data is on the disk; others are served meanwhile. */
-	function syncLater(fd: Fd, dataOnly: boolean): void {
+	function syncLater(name: string, node: NodeId, fd: Fd, dataOnly: boolean): void {
 		// The cache may close its descriptor before the job is done.
 		const own = check(duplicate(fd));
 		const request = replies.takeRequest();
 		overlay.jobs.run({ kind: dataOnly ? "dataSync" : "sync", fd: own }, (result) => {
 			close(own);
-			if (result < 0) log.warn(`fsync failed with errno ${-result}`);
-			replies.errorTo(request, -result);
+			resume(name, node, request, () => {
+				check(result);
+				replies.success();
+			});
 		});
 	}
 }

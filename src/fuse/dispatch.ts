@@ -3,17 +3,25 @@
  * once; whatever the overlay throws is answered here and nowhere else.
  */
 
-import { display } from "../display.ts";
 import type { Log } from "../log.ts";
-import { EIO, fuseBatchForgetIn, fuseForgetIn, fuseForgetOne, fuseInHeader } from "../native/layout.ts";
-import { Errno, errnoName } from "../native/libc/errno.ts";
+import {
+	EACCES,
+	EIO,
+	EROFS,
+	fuseBatchForgetIn,
+	fuseForgetIn,
+	fuseForgetOne,
+	fuseInHeader,
+} from "../native/layout.ts";
+import { describeErrno, Errno, errnoName, isFault } from "../native/libc/errno.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import type { Handler, Operation } from "../native/libfuse/operations.ts";
-import { bytes, getNumber, readString } from "../native/memory.ts";
+import { bytes, getNumber } from "../native/memory.ts";
 import { Deferred } from "../overlay/job.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { dataOperations } from "./data-operations.ts";
+import { describeNode, describeRequest } from "./describe.ts";
 import type { Agreement } from "./handshake.ts";
 import { namespaceOperations } from "./namespace-operations.ts";
 import { Notifications } from "./notify.ts";
@@ -41,10 +49,13 @@ export interface Context {
 	/** Used where `agreed.passthrough`. */
 	readonly passthrough: Passthrough;
 	readonly notifications: Notifications;
-	/** Goes on with a request that was taken out of `replies`, guarded as it was before. */
-	readonly resume: (name: string, request: FuseRequest, rest: () => void) => void;
+	/** Goes on with a request on `node` that was taken out of `replies`, guarded as it was before. */
+	readonly resume: (name: string, node: NodeId, request: FuseRequest, rest: () => void) => void;
 	readonly log: Log;
 }
+
+/** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
+const SILENCE = 1e9;
 
 /** A request to be handled again, once the node it waits for is idle. */
 type Waiting = Uint8Array;
@@ -60,11 +71,14 @@ export class Dispatcher {
 	private readonly waiting = new Map<NodeId, Waiting[]>();
 	/** Messages that may go on, oldest first. */
 	private readonly ready: Waiting[] = [];
+	/** By errno, when it was told last. */
+	private readonly told = new Map<number, number>();
 
 	constructor(libfuse: Libfuse, overlay: Overlay, options: DispatchOptions, log: Log) {
 		const replies = new Replies(libfuse, overlay, options.timeout);
 		this.notifications = new Notifications(overlay.jobs);
-		const resume: Context["resume"] = (name, request, rest) => this.run(name, request, rest);
+		const resume: Context["resume"] = (name, node, request, rest) =>
+			this.run(() => describeNode(overlay, name, node), request, rest);
 		const { agreed, notifications } = this;
 		const passthrough = new Passthrough(overlay, notifications, options.partsReaders);
 		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
@@ -96,26 +110,27 @@ export class Dispatcher {
 	}
 
 	private guarded(name: string, operation: () => void): Handler {
+		const describe = () => describeRequest(this.context.overlay, name);
 		return (request) => {
 			this.handled++;
-			this.run(name, request, operation);
+			this.run(describe, request, operation);
 		};
 	}
 
 	/** Sees to it that a request is answered once, whatever happens in its operation. */
-	private run(name: string, request: FuseRequest, operation: () => void): void {
+	private run(describe: () => string, request: FuseRequest, operation: () => void): void {
 		const { replies, log } = this.context;
 		replies.begin(request);
 		try {
 			operation();
 			if (!replies.isAnswered) throw new Error("the operation gave no answer");
-			log.debug?.(`${name} ${describeRequest()}: answered`);
+			log.debug?.(`${describe()}: answered`);
 		} catch (error) {
-			this.answerFailure(name, error);
+			this.answerFailure(describe, error);
 		}
 	}
 
-	private answerFailure(name: string, error: unknown): void {
+	private answerFailure(describe: () => string, error: unknown): void {
 		const { replies, log } = this.context;
 		try {
 			if (error instanceof Deferred) {
@@ -123,15 +138,34 @@ export class Dispatcher {
 				return;
 			}
 			if (error instanceof Errno) {
-				log.debug?.(`${name} ${describeRequest()}: ${errnoName(error.code)}`);
+				this.tell(describe, error.code);
 				if (!replies.isAnswered) replies.error(error.code);
 				return;
 			}
-			log.error(`${name} ${describeRequest()}: ${error instanceof Error ? error.stack : String(error)}`);
+			log.error(`${describe()}: ${error instanceof Error ? error.stack : String(error)}`);
 		} catch (nested) {
-			log.error(`${name}: ${String(nested)}`);
+			log.error(String(nested));
 		}
 		if (!replies.isAnswered) replies.error(EIO);
+	}
+
+	private tell(describe: () => string, code: number): void {
+		const { log } = this.context;
+		const isWorthIt = this.isWorthTelling(code);
+		if (log.debug === undefined && !isWorthIt) return;
+		const message = `${describe()}: ${errnoName(code)}`;
+		if (isWorthIt) log.warn(`${message}: ${describeErrno(code)}`);
+		else log.debug?.(message);
+	}
+
+	/** Whether an errno speaks of the layers' state or of this process's, not of what the caller asked. */
+	private isWorthTelling(code: number): boolean {
+		const isRefusal = code === EACCES || (code === EROFS && this.context.overlay.work !== undefined);
+		if (!isRefusal && !isFault(code)) return false;
+		const now = Bun.nanoseconds();
+		if (now - (this.told.get(code) ?? Number.NEGATIVE_INFINITY) < SILENCE) return false;
+		this.told.set(code, now);
+		return true;
 	}
 
 	/** Keeps the message until `node` is idle. Nothing has been changed by it yet. */
@@ -180,12 +214,4 @@ export class Dispatcher {
 		}
 		replies.none();
 	}
-}
-
-/** The node and, where the message ends in one, the name; for messages to people. */
-function describeRequest(): string {
-	const node = nodeOfId(REQUEST + fuseInHeader.nodeid);
-	const size = getNumber(REQUEST + fuseInHeader.len) % 2 ** 32;
-	const text = size > fuseInHeader.sizeof && size < 512 ? display(readString(ARGUMENTS)) : "";
-	return `node ${node}${text === "" ? "" : ` "${text}"`}`;
 }

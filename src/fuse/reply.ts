@@ -43,7 +43,7 @@ export class Replies {
 		return this.request === 0;
 	}
 
-	/** Takes the request out of here, to be answered later with {@link errorTo}. */
+	/** Takes the request out of here, to be answered after a later {@link begin}. */
 	takeRequest(): FuseRequest {
 		const { request } = this;
 		this.request = 0 as FuseRequest;
@@ -56,11 +56,6 @@ export class Replies {
 
 	success(): void {
 		this.error(0);
-	}
-
-	/** Answers a request that was taken out. */
-	errorTo(request: FuseRequest, errno: number): void {
-		this.libfuse.replyError(request, errno);
 	}
 
 	/** Ends the request without an answer, as FORGET wants it. */

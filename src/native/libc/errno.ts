@@ -51,6 +51,32 @@ export function check<Result extends number>(result: Result): Result {
 	return result;
 }
 
+/** Codes by which the system says that it could not do its work, nothing about what it was asked for. */
+const FAULTS: ReadonlySet<number> = new Set([
+	layout.EIO,
+	layout.ENOMEM,
+	layout.EMFILE,
+	layout.ENFILE,
+	layout.ENOSPC,
+	layout.EDQUOT,
+	layout.ENOTCONN,
+	layout.ECONNABORTED,
+	layout.ETIMEDOUT,
+	layout.EREMOTEIO,
+	layout.EUCLEAN,
+	layout.EBADMSG,
+]);
+
+export function isFault(code: number): boolean {
+	return FAULTS.has(code);
+}
+
+/** Whether a call succeeded: for questions to which other errors mean no. Throws for a fault, which is no answer. */
+export function succeeds(result: number): boolean {
+	if (result < 0 && FAULTS.has(-result)) throw Errno.of(-result);
+	return result >= 0;
+}
+
 /** What a positive errno means, in words. */
 export function describeErrno(code: number): string {
 	return String(strerror(code));
