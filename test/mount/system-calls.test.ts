@@ -18,39 +18,20 @@ import {
 	unlinkSync,
 	writeSync,
 } from "node:fs";
-import { until } from "../harness/mount.ts";
 import { codeOf } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
+import { traced } from "../harness/strace.ts";
 
 const count = 100;
 /** Not counted: messages, waiting, and the engine's memory and threads. */
 const others =
 	"read,writev,poll,restart_syscall,futex,sched_yield,madvise,mmap,munmap,mprotect,clone3,rseq,gettid,getpid," +
 	"rt_sigprocmask,set_robust_list,sched_getaffinity,prctl,getrandom,newfstatat,membarrier,tgkill,rt_sigreturn";
-/** Bun looks at its own memory now and then. */
-const enginesOwn = /"\/proc\/self\/statm"/;
 
 /** System calls the daemon's main thread makes while `action` runs. */
-async function callsDuring({ mount, tree }: Overlay, action: () => void): Promise<string[]> {
-	const log = tree.join("strace.log");
-	const [pid = 0] = mount.daemons;
-	const strace = Bun.spawn(["strace", "-qq", "-e", `trace=!${others}`, "-o", log, "-p", String(pid)], {
-		stdio: ["ignore", "ignore", "inherit"],
-	});
-	await until(
-		() => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1")),
-		"strace is not there",
-	);
-	try {
-		action();
-	} finally {
-		strace.kill("SIGINT");
-		await strace.exited;
-	}
-	return readFileSync(log, "latin1")
-		.split("\n")
-		.filter((line) => /^\w+\(/.test(line) && !enginesOwn.test(line));
+function callsDuring(overlay: Overlay, action: () => void): Promise<string[]> {
+	return traced(overlay, [`trace=!${others}`], action);
 }
 
 /** An operation on the file, or name, of a number; what it costs at most; and what has to be done before. */
