@@ -5,6 +5,7 @@ import {
 	DT_REG,
 	EINVAL,
 	EISDIR,
+	ESTALE,
 	S_IFMT,
 	S_ISGID,
 	S_ISUID,
@@ -64,6 +65,8 @@ export function readAttributes(overlay: Overlay, node: NodeId): void {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
+	// The name was given to something else behind our back. The kernel would take the node for broken, for good.
+	if (nodesKind(view.getUint16(STAT + statx.stxMode, true)) !== overlay.nodes.kind(node)) fail(ESTALE);
 	finishAttributes(overlay, node);
 }
 

@@ -145,8 +145,13 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 		return;
 	}
 	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
+	const source = duplicate(from);
+	if (source < 0) {
+		close(to);
+		removeName(work.fd, temporary, 0);
+		fail(-source);
+	}
 	const name = store(readString(temporary));
-	const source = check(duplicate(from));
 	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durable } as const;
 	overlay.runJob(node, task, (result) => {
 		close(source);

@@ -2,6 +2,7 @@
 
 import {
 	AT_EMPTY_PATH,
+	AT_REMOVEDIR,
 	DT_REG,
 	EACCES,
 	EEXIST,
@@ -30,7 +31,6 @@ import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt } from "../native/libc/file.ts";
 import { changeMode, changeModeOf, changeOwner, stat, statDescriptor } from "../native/libc/metadata.ts";
 import { actAs, setUmask } from "../native/libc/process.ts";
-import { getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
@@ -43,6 +43,7 @@ import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
+import { openStandIn } from "./stand-in.ts";
 import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
@@ -63,10 +64,7 @@ export interface Blueprint {
 	target: Offset;
 }
 
-const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 const SELF = store("." as ByteString);
-const ACL_SIZE = 65536;
-const ACL = reserve(ACL_SIZE);
 const PROBE = reserve(statx.sizeof);
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
@@ -94,7 +92,10 @@ export function create(
 	return enter(overlay, directory, name, fd);
 }
 
-/** Makes the object in the upper layer. Returns the descriptor of a new regular file that was made in place. */
+/**
+ * Makes the object in the upper layer; its attributes on disk are in STAT. Returns the descriptor of a new regular file
+ * that was made in place.
+ */
 function make(
 	overlay: Overlay,
 	work: Workdir,
@@ -112,8 +113,14 @@ function make(
 		const gid = overlay.identity?.gids.onDisk(caller.gid) ?? caller.gid;
 		const made = makeAs(overlay, upper, name, uid, gid, caller.umask, blueprint);
 		if (made >= 0) {
+			const fd = isRegular(blueprint) ? (made as Fd) : NO_FD;
+			const looked = fd === NO_FD ? stat(upper, name, STAT) : statDescriptor(fd, STAT);
+			if (looked < 0) {
+				unmake(upper, name, blueprint, fd);
+				fail(-looked);
+			}
 			directory.clearWhiteoutFile(name);
-			return isRegular(blueprint) ? (made as Fd) : NO_FD;
+			return fd;
 		}
 		if (made === -EEXIST) {
 			if (!isWhiteoutName(upper, name)) fail(EEXIST);
@@ -123,6 +130,12 @@ function make(
 	}
 	makeInWorkdir(overlay, work, directory, name, caller, blueprint, mustBeOpaque);
 	return NO_FD;
+}
+
+/** Takes back what was made in place and cannot be used. */
+function unmake(directory: Fd, name: Name, { mode }: Blueprint, fd: Fd): void {
+	if (fd !== NO_FD) close(fd);
+	removeName(directory, name, (mode & S_IFMT) === S_IFDIR ? AT_REMOVEDIR : 0);
 }
 
 /** Makes the object in place, as the caller: the kernel under us sees to owner, umask and ACLs. -errno on failure. */
@@ -146,7 +159,14 @@ function makeAs(
 	setUmask(0);
 	if (other) {
 		actAs(overlay.options.uid, overlay.options.gid);
-		if (made >= 0) restoreGroupId(directory, name, blueprint.mode);
+		if (made >= 0) {
+			try {
+				restoreGroupId(directory, name, blueprint.mode);
+			} catch (error) {
+				unmake(directory, name, blueprint, isRegular(blueprint) ? (made as Fd) : NO_FD);
+				throw error;
+			}
+		}
 	}
 	return made;
 }
@@ -199,15 +219,18 @@ function makeInWorkdir(
 				close(fd);
 			}
 		}
+		check(stat(place, temporary, STAT));
 		moveOver(place, temporary, upper, name);
+		// Moving it has changed its time; it is there, whether that can be seen or not.
+		stat(upper, name, STAT);
 		directory.clearWhiteoutFile(name);
 	} catch (error) {
-		if (standIn === undefined) work.removeTree(temporary);
+		if (standIn === undefined) work.discard(temporary);
 		throw error;
 	} finally {
 		if (standIn !== undefined) {
 			close(standIn.fd);
-			work.removeTree(standIn.name);
+			work.discard(standIn.name);
 		}
 	}
 }
@@ -289,28 +312,6 @@ function asFile(blueprint: Blueprint): Blueprint {
 	return { mode: S_IFREG | (blueprint.mode & MODE_BITS), device: 0, target: EMPTY_NAME };
 }
 
-/**
- * A directory in the workdir that hands down what `upper` would: its default ACL and, if setgid, its group. So the
- * kernel under us applies them to what is made in it. undefined where `upper` hands nothing down.
- */
-function openStandIn(work: Workdir, upper: Fd): { fd: Fd; name: Name; inheritsGroup: boolean } | undefined {
-	check(statDescriptor(upper, PROBE));
-	const mode = view.getUint16(PROBE + statx.stxMode, true);
-	const gid = view.getUint32(PROBE + statx.stxGid, true);
-	const inheritsGroup = (mode & S_ISGID) !== 0;
-	const acl = getAttributeOf(upper, DEFAULT_ACL, ACL, ACL_SIZE);
-	if (!inheritsGroup && acl <= 0) return undefined;
-	const name = work.temporaryName();
-	check(makeDirectory(work.fd, name, 0o700));
-	const fd = check(openAt(work.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-	if (acl > 0) check(setAttributeOf(fd, DEFAULT_ACL, ACL, acl, 0));
-	if (inheritsGroup) {
-		check(changeOwner(work.fd, name, NO_ID, gid));
-		check(changeMode(work.fd, name, 0o700 | S_ISGID));
-	}
-	return { fd, name, inheritsGroup };
-}
-
 /** Moves a finished object to a name that is free or has a whiteout. Throws EEXIST for any other. */
 export function moveOver(from: Fd, temporary: Name, upper: Fd, name: Name): void {
 	const moved = moveName(from, temporary, upper, name, RENAME_NOREPLACE);
@@ -321,14 +322,14 @@ export function moveOver(from: Fd, temporary: Name, upper: Fd, name: Name): void
 	if (!isWhiteoutName(upper, name)) fail(EEXIST);
 	// By exchange, because a directory cannot be renamed over the whiteout; which then goes.
 	check(moveName(from, temporary, upper, name, RENAME_EXCHANGE));
-	check(removeName(from, temporary, 0));
+	// What stays is left to the next mount.
+	removeName(from, temporary, 0);
 }
 
-/** The node of an object just made in the upper layer, with its attributes in STAT; takes over `fd`. */
-export function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): NodeId {
+/** The node of an object just made in the upper layer, whose attributes are in STAT; takes over `fd`. */
+function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): NodeId {
 	const { nodes, inodes } = overlay;
 	const upper = directory.fds[0]!;
-	check(fd === NO_FD ? stat(upper, name, STAT) : statDescriptor(fd, STAT));
 	const measured = measure(name);
 	directory.listing?.create(name, measured, kindOf(STAT), inodeLow(STAT), inodeHigh(STAT));
 	const stale = nodes.find(directory.node, name, measured);

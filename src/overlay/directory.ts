@@ -210,7 +210,8 @@ export class DirectoryCache {
 		}
 	}
 
-	private dropListing(directory: Directory): void {
+	/** The listing may be out of step: it will be read anew. */
+	dropListing(directory: Directory): void {
 		if (directory.listing === undefined) return;
 		this.listingBytes -= directory.listing.size;
 		this.garbage += directory.listing.size;

@@ -15,7 +15,7 @@ import {
 	S_IFMT,
 	statx,
 } from "../native/layout.ts";
-import { check, describeErrno } from "../native/libc/errno.ts";
+import { check, describeErrno, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { changeOwner, statDescriptor } from "../native/libc/metadata.ts";
 import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
@@ -181,7 +181,7 @@ export class Identity {
 			length = getAttribute(directory, name, LEGACY, VALUE, VALUE_SIZE);
 		}
 		if (length === -ENODATA || length === -EOPNOTSUPP) return undefined;
-		const value = length >= 0 ? readBytes(VALUE, length) : "";
+		const value = succeeds(length) ? readBytes(VALUE, length) : "";
 		const override = parseOverrideStat(value);
 		if (override === undefined)
 			this.warn(`ignored a broken override_stat attribute: ${JSON.stringify(value)}`);

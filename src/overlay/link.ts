@@ -73,7 +73,10 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 		check(result);
 		directory.clearWhiteoutFile(name);
 	}
-	check(stat(upper, name, STAT));
+	const looked = stat(upper, name, STAT);
+	// It was made all the same.
+	if (looked < 0) overlay.directories.dropListing(directory);
+	check(looked);
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
 	overlay.directories.markImpure(directory, work);
 	overlay.linkUpper(node, STAT);

@@ -1,7 +1,7 @@
 /** Finding a name in the layers, and making the node for what was found. */
 
 import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, S_IFMT, statx } from "../native/layout.ts";
-import { fail } from "../native/libc/errno.ts";
+import { fail, succeeds } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { type Name, type Offset, reserve, view } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
@@ -38,7 +38,7 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	if (known !== NO_NODE) {
 		const layer = nodes.layer(known);
 		const fd = directory.fd(layer);
-		if (overlay.layers[layer]!.stat(fd, name, STAT) === 0) {
+		if (succeeds(overlay.layers[layer]!.stat(fd, name, STAT))) {
 			overlay.identity?.show(layer, fd, name, STAT);
 			if (kindOf(STAT) === nodes.kind(known)) {
 				finishAttributes(overlay, known);

@@ -13,7 +13,7 @@ import {
 	statx,
 } from "../native/layout.ts";
 import { readEntries } from "../native/libc/directory.ts";
-import { check } from "../native/libc/errno.ts";
+import { check, succeeds } from "../native/libc/errno.ts";
 import { close, type Fd, seek } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { bytes, type Name, readString, reserve, store, view, writeString } from "../native/memory.ts";
@@ -97,7 +97,7 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 	const attributes = (marks & ATTRIBUTE_WHITEOUTS) !== 0;
 	if (type === DT_CHR || type === DT_UNKNOWN || (attributes && type === DT_REG)) {
 		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
-		if (layer.stat(fd, name, STAT) === 0) {
+		if (succeeds(layer.stat(fd, name, STAT))) {
 			type = (view.getUint16(STAT + statx.stxMode, true) & S_IFMT) >> 12;
 			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
 				listing.addWhiteout(layer.index, name, measure(name), false);
@@ -145,8 +145,12 @@ function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot
 	if (!listing.isMerged(slot)) return readOrigin(overlay, upper, name, STAT);
 	const fd = overlay.layers[0]!.openDirectory(upper, name);
 	if (fd < 0) return NOWHERE;
-	const opaque = (readMarks(fd, true) & OPAQUE) !== 0;
-	close(fd);
+	let opaque: boolean;
+	try {
+		opaque = (readMarks(fd, true) & OPAQUE) !== 0;
+	} finally {
+		close(fd);
+	}
 	const lower = listing.layersOf(slot)[1]!;
 	return !opaque && stat(directory.fd(lower), name, STAT) === 0 ? lower : NOWHERE;
 }

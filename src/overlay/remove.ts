@@ -105,7 +105,7 @@ function removeUpperDirectory(
 		return;
 	}
 	check(moved);
-	work.removeTree(temporary);
+	work.discard(temporary);
 }
 
 /** Keeps the parent's listing in step with a name that is gone. */

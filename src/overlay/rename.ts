@@ -176,7 +176,8 @@ function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void 
 	if (isDirectory && to.node === NO_NODE && isWhiteoutName(toFd, to.name)) {
 		// A directory cannot replace the whiteout: they change places, and it stays where it is needed.
 		check(moveName(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE));
-		if (!from.below) check(removeName(fromFd, from.name, 0));
+		// Where it stays it hides nothing.
+		if (!from.below) removeName(fromFd, from.name, 0);
 		return;
 	}
 	if (!from.below) {
@@ -255,6 +256,9 @@ function noteArrival(overlay: Overlay, work: Workdir, { node }: End, { directory
 	const kind = nodes.kind(node);
 	if (kind !== DT_DIR && !nodes.flag(node, PLAIN)) overlay.directories.markImpure(directory, work);
 	if (directory.listing === undefined) return;
-	check(stat(upper, name, PROBE));
+	if (stat(upper, name, PROBE) < 0) {
+		overlay.directories.dropListing(directory);
+		return;
+	}
 	directory.listing.create(name, measure(name), kind, inodeLow(PROBE), inodeHigh(PROBE));
 }

@@ -13,12 +13,13 @@
  */
 
 import {
+	EDQUOT,
 	EEXIST,
 	EINVAL,
 	EIO,
-	EISDIR,
 	EMLINK,
 	ENOENT,
+	ENOSPC,
 	EOPNOTSUPP,
 	EPERM,
 	EXDEV,
@@ -29,7 +30,7 @@ import {
 	statx,
 } from "../native/layout.ts";
 import { makeLink, makeNode, moveName, removeName } from "../native/libc/directory.ts";
-import { check, fail } from "../native/libc/errno.ts";
+import { check, fail, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { getAttribute, getAttributeOf, listAttributesOf, setAttributeOf } from "../native/libc/xattr.ts";
@@ -102,13 +103,15 @@ export function isWhiteoutDevice(stat: Offset): boolean {
 
 /** Whether the empty file is a whiteout by attribute; only for directories marked ATTRIBUTE_WHITEOUTS. */
 export function hasWhiteoutAttribute(directory: Fd, name: Name): boolean {
-	return WHITEOUT_ATTRIBUTES.some((attribute) => getAttribute(directory, name, attribute, VALUE, 0) >= 0);
+	return WHITEOUT_ATTRIBUTES.some((attribute) =>
+		succeeds(getAttribute(directory, name, attribute, VALUE, 0)),
+	);
 }
 
 /** Whether the directory has a file `.wh.NAME`. */
 export function hasWhiteoutFile(directory: Fd, name: Name, length: number): boolean {
 	if (length + PREFIX.length > NAME_MAX) return false;
-	return stat(directory, whiteoutFileName(name, length), STAT) === 0;
+	return succeeds(stat(directory, whiteoutFileName(name, length), STAT));
 }
 
 /** `.wh.NAME`, in memory that the next call overwrites. */
@@ -130,18 +133,18 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 		const list = readBytes(LIST, length);
 		if (list.includes("opaque\0")) marks |= readOpaque(directory);
 		if (list.includes(".overlay.impure\0") || list.includes("user.fuseoverlayfs.origin\0")) marks |= IMPURE;
-	} else if (length < 0 && length !== -EOPNOTSUPP) {
+	} else if (!succeeds(length) && length !== -EOPNOTSUPP) {
 		marks |= readOpaque(directory);
 	}
-	if (mayHide && (marks & OPAQUE) === 0 && stat(directory, OPAQUE_FILE, STAT) === 0) marks |= OPAQUE;
+	if (mayHide && (marks & OPAQUE) === 0 && succeeds(stat(directory, OPAQUE_FILE, STAT))) marks |= OPAQUE;
 	return marks;
 }
 
 function readOpaque(directory: Fd): number {
 	for (const attribute of OPAQUE_ATTRIBUTES) {
 		let length = getAttributeOf(directory, attribute, VALUE, 16);
-		if (length < 0) length = getAttribute(directory, EMPTY_NAME, attribute, VALUE, 16);
-		if (length !== 1) continue;
+		if (!succeeds(length)) length = getAttribute(directory, EMPTY_NAME, attribute, VALUE, 16);
+		if (!succeeds(length) || length !== 1) continue;
 		const value = bytes[VALUE];
 		if (value === 0x79) return OPAQUE;
 		if (value === 0x78) return ATTRIBUTE_WHITEOUTS;
@@ -240,7 +243,7 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 			const aside = work.temporaryName();
 			check(moveName(directory, name, work.fd, aside, 0));
 			check(moveName(work.fd, temporary, directory, name, 0));
-			work.removeTree(aside);
+			work.discard(aside);
 			return;
 		}
 		if (result < 0) {
@@ -248,25 +251,32 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 			fail(-result);
 		}
 	}
-	work.removeTree(temporary);
+	work.discard(temporary);
 }
 
-/** Takes away a `.wh.NAME`, if there is one, after NAME itself was made. */
+/**
+ * Takes away a `.wh.NAME`, if there is one, after NAME itself was made. Where it stays, as a directory does, it hides
+ * what NAME hides.
+ */
 export function removeWhiteoutFile(directory: Fd, name: Name, length: number): void {
 	if (length + PREFIX.length > NAME_MAX) return;
-	const result = removeName(directory, whiteoutFileName(name, length), 0);
-	// A directory of that name, which no overlay makes, stays: it hides only what is below.
-	if (result < 0 && result !== -ENOENT && result !== -EISDIR) fail(-result);
+	removeName(directory, whiteoutFileName(name, length), 0);
 }
 
 /** Whether the upper directory has a whiteout device under this name. */
 export function isWhiteoutName(directory: Fd, name: Name): boolean {
-	return stat(directory, name, STAT) === 0 && isWhiteoutDevice(STAT);
+	return succeeds(stat(directory, name, STAT)) && isWhiteoutDevice(STAT);
+}
+
+/** Whether a call was refused for no other reason than that the disk is full: the file system checks for it last. */
+export function isForLackOfSpace(result: number): boolean {
+	return result === -ENOSPC || result === -EDQUOT;
 }
 
 /** Tries out whether whiteout devices can be made in a directory and are seen as such. */
 export function canMakeWhiteoutDevice(directory: Fd, name: Name): boolean {
-	if (makeNode(directory, name, S_IFCHR, 0) < 0) return false;
+	const made = makeNode(directory, name, S_IFCHR, 0);
+	if (made < 0) return isForLackOfSpace(made);
 	const works = isWhiteoutName(directory, name);
 	removeName(directory, name, 0);
 	return works;
@@ -274,5 +284,6 @@ export function canMakeWhiteoutDevice(directory: Fd, name: Name): boolean {
 
 /** Tries out whether a directory's attributes of the `trusted` namespace can be set. */
 export function canSetTrustedAttributes(directory: Fd): boolean {
-	return setAttributeOf(directory, TRUSTED_OPAQUE, YES, 1, 0) === 0;
+	const result = setAttributeOf(directory, TRUSTED_OPAQUE, YES, 1, 0);
+	return result === 0 || isForLackOfSpace(result);
 }

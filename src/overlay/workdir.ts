@@ -26,7 +26,7 @@ import {
 	SEEK_SET,
 } from "../native/layout.ts";
 import { makeDirectory, makeNode, readEntries, removeName } from "../native/libc/directory.ts";
-import { check, fail } from "../native/libc/errno.ts";
+import { check, Errno, fail } from "../native/libc/errno.ts";
 import { close, type Fd, lock, NO_FD, openAt, seek } from "../native/libc/file.ts";
 import { changeMode } from "../native/libc/metadata.ts";
 import { getAttributeOf, removeAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
@@ -42,8 +42,9 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { canMakeWhiteoutDevice, canSetTrustedAttributes, markImpure } from "./whiteout.ts";
+import { canMakeWhiteoutDevice, canSetTrustedAttributes, isForLackOfSpace, markImpure } from "./whiteout.ts";
 
+const SELF = store("." as ByteString);
 const WORK = store("work" as ByteString);
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 /** On `WORKDIR/work`: whoever works here marks the directories into which files are copied up. */
@@ -95,15 +96,18 @@ export class Workdir {
 		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
 		this.fileWhiteouts ||= !canMakeWhiteoutDevice(this.fd, this.temporaryName());
 		const probe = this.temporaryName();
-		check(makeDirectory(this.fd, probe, 0o700));
-		const probeFd = check(openAt(this.fd, probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		const probed = makeDirectory(this.fd, probe, 0o700);
+		// On a full disk there must be mounts, too, so that it can be emptied.
+		const isFull = isForLackOfSpace(probed);
+		if (!isFull) check(probed);
+		const probeFd = check(openAt(this.fd, isFull ? SELF : probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 		this.trustedAttributes = canSetTrustedAttributes(probeFd);
-		this.keepsAttributes = markImpure(this, probeFd);
+		this.keepsAttributes = markImpure(this, probeFd) || isFull;
 		const isOurs = getAttributeOf(this.fd, MARKING, EMPTY_NAME, 0) >= 0;
 		const isNew = !isOurs && isEmpty(upper) && setAttributeOf(this.fd, MARKING, YES, 1, 0) === 0;
 		this.mayLackMarks = this.keepsAttributes && !isOurs && !isNew;
 		close(probeFd);
-		check(removeName(this.fd, probe, AT_REMOVEDIR));
+		if (!isFull) check(removeName(this.fd, probe, AT_REMOVEDIR));
 		if (!this.fileWhiteouts) this.shareNewWhiteout();
 	}
 
@@ -125,6 +129,15 @@ export class Workdir {
 	/** Removes a file or a whole directory from the workdir. */
 	removeTree(name: Name): void {
 		removeTreeAt(this.fd, name);
+	}
+
+	/** As {@link removeTree}, for what only tidies up: what cannot be removed is left to the next mount. */
+	discard(name: Name): void {
+		try {
+			removeTreeAt(this.fd, name);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+		}
 	}
 
 	close(): void {

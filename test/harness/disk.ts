@@ -13,17 +13,28 @@ function run(command: readonly string[]): void {
 	if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
 }
 
+export interface DiskOptions {
+	/** Bytes of the file system. Default: large enough for each of them; tmpfs: 256 MiB. */
+	readonly size?: number;
+	/** Further words for mkfs. */
+	readonly make?: readonly string[];
+	/** Options of mount(8). */
+	readonly options?: string;
+	/** Where its image is kept. Default: beside the directory. */
+	readonly image?: string;
+}
+
 /** Makes and mounts a file system on the directory `path`; unmounting it leaves nothing but its image. */
-export function mountDisk(kind: DiskKind, path: string): void {
+export function mountDisk(kind: DiskKind, path: string, disk: DiskOptions = {}): void {
 	mkdirSync(path);
 	if (kind === "tmpfs") {
-		mount("tmpfs", path, "tmpfs", 0, "size=256m");
+		mount("tmpfs", path, "tmpfs", 0, `size=${disk.size ?? 256 * 1024 * 1024}`);
 		return;
 	}
-	const image = `${path}.${kind}`;
+	const image = disk.image ?? `${path}.${kind}`;
 	const fd = openSync(image, "w");
-	ftruncateSync(fd, imageSize);
+	ftruncateSync(fd, disk.size ?? imageSize);
 	closeSync(fd);
-	run([`mkfs.${kind}`, "-q", image]);
-	run(["mount", "-o", "loop", image, path]);
+	run([`mkfs.${kind}`, "-q", ...(disk.make ?? []), image]);
+	run(["mount", "-o", ["loop", ...(disk.options ? [disk.options] : [])].join(","), image, path]);
 }

@@ -1,0 +1,35 @@
+/** What a fault must not leave behind: names in the workdir, open files that have none. */
+
+import { expect } from "bun:test";
+import { readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { until } from "../harness/mount.ts";
+import type { Overlay } from "../harness/overlay.ts";
+
+/** What the daemon has open, as /proc tells. */
+export function openFiles({ mount }: Overlay): string[] {
+	const [pid = 0] = mount.daemons;
+	return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+		try {
+			return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+		} catch {
+			return []; // Closed meanwhile.
+		}
+	});
+}
+
+/** The workdir holds no temporary, and the daemon nothing open that is gone. */
+export async function expectNothingLeft(overlay: Overlay): Promise<void> {
+	await expectNothingOpen(overlay);
+	const temporaries = readdirSync(join(overlay.layers.work, "work")).filter((name) => name !== "#whiteout");
+	expect(temporaries).toEqual([]);
+}
+
+/** The daemon has nothing open that is gone, as soon as the kernel has told it so. */
+export async function expectNothingOpen(overlay: Overlay): Promise<void> {
+	const gone = () => openFiles(overlay).filter((path) => path.endsWith(" (deleted)"));
+	await until(
+		() => gone().length === 0,
+		() => `the daemon keeps open: ${gone()}`,
+	);
+}

@@ -1,0 +1,161 @@
+/**
+ * Any system call may fail. Of every operation each call the daemon makes is made to fail in turn: the caller gets that
+ * errno or success, sees either what was there before or all of the change, can do it again, and nothing is left over.
+ */
+
+import { expect, test } from "bun:test";
+import {
+	appendFileSync,
+	chmodSync,
+	lchownSync,
+	linkSync,
+	mkdirSync,
+	renameSync,
+	rmdirSync,
+	symlinkSync,
+	unlinkSync,
+	writeFileSync,
+} from "node:fs";
+import { type Description, directory, fifo, file, symlink, whiteout } from "../harness/layers.ts";
+import { codeOf, RENAME_EXCHANGE, renameat2 } from "../harness/native.ts";
+import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { isKernel } from "../harness/program.ts";
+import { lacks } from "../harness/setting.ts";
+import { differences, snapshot } from "../harness/snapshot.ts";
+import { traced } from "../harness/strace.ts";
+import { expectNothingLeft, expectNothingOpen } from "./leftovers.ts";
+
+/** The calls with which the daemon uses layers. Those that only tidy up are not among them: close(2). */
+const calls = [
+	...["openat", "openat2", "statx", "getdents64", "lseek", "readlinkat", "pread64", "pwrite64"],
+	...["copy_file_range", "ftruncate", "fdatasync", "fsync", "ioctl", "dup", "fcntl"],
+	...["mkdirat", "mknodat", "symlinkat", "linkat", "unlinkat", "renameat2"],
+	...["fchmodat", "fchmod", "fchownat", "utimensat"],
+	...["getxattr", "lgetxattr", "fgetxattr", "setxattr", "lsetxattr", "fsetxattr"],
+	...["removexattr", "lremovexattr", "fremovexattr", "listxattr", "llistxattr", "flistxattr"],
+];
+const known = new Set(calls);
+
+/** What each trial has for itself, below a directory of its own. */
+const lower: Description = {
+	a: file("content of a", { mode: 0o640, xattrs: { "user.note": "kept" } }),
+	b: "content of b",
+	link: symlink("a"),
+	fifo: fifo(),
+	"d/x": "x",
+	"merged/low": "low",
+	both: "lower",
+	"empty/inner": "hidden",
+	"hidden/secret": "secret",
+	gone: "hidden",
+	"marked/file": "hidden",
+	"marked.file/file": "hidden",
+	"dir/inner": "hidden",
+};
+const upper: Description = {
+	"merged/up": "up",
+	both: "upper",
+	"empty/inner": whiteout(),
+	"up/file": "file",
+	u: "upper",
+	gone: whiteout(),
+	".wh.marked": "",
+	hidden: directory({ opaque: "user" }),
+	dir: whiteout(),
+};
+
+type Operation = (at: (...names: string[]) => string) => unknown;
+
+const operations: Readonly<Record<string, Operation>> = {
+	"a file is copied up and written": (at) => appendFileSync(at("a"), " and more"),
+	"a file is copied up with its parents": (at) => chmodSync(at("d/x"), 0o600),
+	"a symlink is copied up": (at) => lchownSync(at("link"), 1, 1),
+	"a FIFO is copied up": (at) => chmodSync(at("fifo"), 0o600),
+	"a file is made": (at) => writeFileSync(at("new"), ""),
+	"a directory is made over a whiteout": (at) => mkdirSync(at("dir")),
+	"a symlink is made over a whiteout": (at) => symlinkSync("target", at("gone")),
+	"a lower file is removed": (at) => unlinkSync(at("a")),
+	"an upper file with a lower one below is removed": (at) => unlinkSync(at("both")),
+	"a merged directory is removed": (at) => rmdirSync(at("empty")),
+	"a lower file is renamed over another": (at) => renameSync(at("a"), at("b")),
+	"an upper directory is renamed over a whiteout": (at) => renameSync(at("up"), at("dir")),
+	"two files change places": (at) => renameat2(at("a"), at("u"), RENAME_EXCHANGE),
+	"an upper file gets a second name, over a whiteout": (at) => linkSync(at("u"), at("gone")),
+};
+
+const mountTrials = (count: number) => {
+	const below = (description: Description): Description =>
+		Object.fromEntries(
+			Array.from({ length: count }, (_, trial) =>
+				Object.entries(description).map(([name, entry]) => [`${trial}/${name}`, entry]),
+			).flat(),
+		);
+	return mountLayers([below(lower)], { upper: below(upper), options: ["passthrough=on"] });
+};
+
+/** The tree of a trial as a user sees it. */
+const seen = (overlay: Overlay, trial: number) => snapshot(overlay.at(String(trial)), { ignoreTimes: true });
+
+/** Which call is to fail: the `index`th of its name, from 1. */
+interface Failure {
+	readonly call: string;
+	readonly index: number;
+}
+
+/** One for each call of a run. */
+function failuresOf(lines: readonly string[]): Failure[] {
+	const counts = new Map<string, number>();
+	return lines
+		.map((line) => /^\w+/.exec(line)?.[0] ?? "")
+		.filter((call) => known.has(call))
+		.map((call) => {
+			const index = (counts.get(call) ?? 0) + 1;
+			counts.set(call, index);
+			return { call, index };
+		});
+}
+
+const most = 48;
+
+test.skipIf(lacks("the machine's root") || isKernel).each(Object.entries(operations))(
+	"%s, or not at all",
+	async (_, operation) => {
+		await using overlay = await mountTrials(most);
+		const act = (trial: number) => operation((...names) => overlay.at(String(trial), ...names));
+		const before = seen(overlay, 0);
+		act(0);
+		const after = seen(overlay, 0);
+		const failures = failuresOf(await traced(overlay, ["trace=all"], () => act(1)));
+		expect(failures.length).toBeGreaterThan(0);
+		expect(failures.length).toBeLessThan(most - 2);
+		for (const [number, { call, index }] of failures.entries()) {
+			const trial = number + 2;
+			const errno = number % 2 === 0 ? "EIO" : "ENOMEM";
+			let code: string | undefined;
+			const inject = `inject=${call}:error=${errno}:when=${index}`;
+			const lines = await traced(overlay, [`trace=${calls.join(",")}`, inject], () => {
+				code = codeOf(() => act(trial));
+			});
+			const injected = lines.find((line) => line.includes("(INJECTED)"));
+			const isWhole = [before, after].some((tree) => differences(tree, seen(overlay, trial)).length === 0);
+			expect({ injected, code, isWhole }).toEqual({ injected, code: code && errno, isWhole: true });
+			const isDone = () => differences(after, seen(overlay, trial)).length === 0;
+			expect({ injected, code, isDone: code !== undefined || isDone() }).toEqual({
+				injected,
+				code,
+				isDone: true,
+			});
+			// What failed after it was done may be there already, and the kernel not know of it yet.
+			for (let attempt = 0; attempt < 3 && !isDone(); attempt++) codeOf(() => act(trial));
+			expect({ injected, differences: differences(after, seen(overlay, trial)) }).toEqual({
+				injected,
+				differences: [],
+			});
+		}
+		// Where removing a temporary was what failed, the next mount does it.
+		await expectNothingOpen(overlay);
+		await overlay.remount();
+		await expectNothingLeft(overlay);
+		await overlay.expectLasting({ ignoreTimes: true, kernel: false, debian: false });
+	},
+);
