@@ -42,6 +42,7 @@ const LEGACY = store("user.fuseoverlayfs.override_stat" as ByteString);
 const VALUE_SIZE = 128;
 const VALUE = reserve(VALUE_SIZE);
 const STAT = reserve(statx.sizeof);
+const LARGEST_COMPLAINTS = 100;
 
 export type IdentityOptions = Pick<
 	MountOptions,
@@ -61,6 +62,7 @@ export class Identity {
 	/** For each layer the attribute that overrides the inode; undefined: none does. */
 	private readonly attributes: (Name | undefined)[];
 	private readonly warn: (message: string) => void;
+	private complaints = 0;
 
 	/** undefined where the mount shows what the inodes say. */
 	static of(
@@ -183,9 +185,16 @@ export class Identity {
 		if (length === -ENODATA || length === -EOPNOTSUPP) return undefined;
 		const value = succeeds(length) ? readBytes(VALUE, length) : "";
 		const override = parseOverrideStat(value);
-		if (override === undefined)
-			this.warn(`ignored a broken override_stat attribute: ${JSON.stringify(value)}`);
+		if (override === undefined) this.complain(value);
 		return override;
+	}
+
+	/** Whoever looks at such a file again and again must not fill the disk with messages. */
+	private complain(value: string): void {
+		if (this.complaints === LARGEST_COMPLAINTS) return;
+		const isLast = ++this.complaints === LARGEST_COMPLAINTS;
+		const last = isLast ? "; further ones are not reported" : "";
+		this.warn(`ignored a broken override_stat attribute: ${JSON.stringify(value)}${last}`);
 	}
 }
 

@@ -255,6 +255,16 @@ describe("override_stat", () => {
 		},
 	);
 
+	test("that cannot be understood is reported, but not without end", async () => {
+		await using overlay = await mountLayers([{ a: file("x", named("broken")) }], { options: ["timeout=0"] });
+		setxattr(overlay.inLower(), "user.containers.override_stat", "0:0:0755:dir");
+		await overlay.remount();
+		for (let turn = 0; turn < 500; turn++) lstatSync(overlay.at("a"));
+		const complaints = overlay.mount.log.split("\n").filter((line) => line.includes("broken override_stat"));
+		expect(complaints).toHaveLength(100);
+		expect(complaints.at(-1)).toEndWith("further ones are not reported");
+	});
+
 	test.skipIf(lacks("other ids"))("as large as it may be is shown, and copied up", async () => {
 		const value = "4294967294:4294967294:7777:file";
 		await using overlay = await mountLayers([{ a: file("x", named(value)) }], {
