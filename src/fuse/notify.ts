@@ -17,10 +17,12 @@ const MESSAGE_SIZE = fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.sizeof;
 const ATTRIBUTES = reserve(MESSAGE_SIZE);
 /** As much as the kernel reads ahead in its first READ. */
 export const LARGEST_STORE = 128 << 10;
+/** What the kernel is given at once beside other requests. */
+export const LARGEST_STRETCH = 1 << 20;
 const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
 const STORED = reserve(STORE_HEADER + LARGEST_STORE);
 /** For what is sent by a job: one at a time. */
-const SENT = reserve(STORE_HEADER + LARGEST_STORE);
+const SENT = reserve(STORE_HEADER + LARGEST_STRETCH);
 
 export class Notifications {
 	/** The connection to the kernel; set once mounted. */
@@ -57,12 +59,12 @@ export class Notifications {
 	}
 
 	/**
-	 * Gives the kernel some of a file, at most {@link LARGEST_STORE} from `offset` on, as far as it is in memory, beside
+	 * Gives the kernel some of a file, at most {@link LARGEST_STRETCH} from `offset` on, as far as it is in memory, beside
 	 * other requests. The file must not be changed until `done` is called. False: not now.
 	 */
 	storeLater(id: number, fd: Fd, offset: number, done: () => void): boolean {
 		if (this.isSending) return false;
-		const size = preadCached(fd, SENT + STORE_HEADER, LARGEST_STORE, offset);
+		const size = preadCached(fd, SENT + STORE_HEADER, LARGEST_STRETCH, offset);
 		if (size <= 0) return false;
 		writeStore(SENT, id, offset, size);
 		this.isSending = true;

@@ -6,7 +6,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { ByteString } from "../options.ts";
 
-const KIBIBYTES = 512;
+/** As much as one READ can ask for. */
+const KIBIBYTES = 1024;
 
 /** Widens the window of the FUSE mount on top at `mountpoint`, an absolute path without symlinks, where that is permitted. */
 export function widenReadAhead(mountpoint: ByteString): void {

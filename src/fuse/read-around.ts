@@ -7,21 +7,24 @@
 
 import { BUSY, type NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import { LARGEST_STORE, type Notifications } from "./notify.ts";
+import { LARGEST_STRETCH, type Notifications } from "./notify.ts";
 import { kernelId } from "./request.ts";
 
 /** A READ of at most so many bytes comes from reading at random. */
 const LARGEST_RANDOM = 16 << 10;
-/** After so many of one file. */
+/** A stretch is given after so many of one file, */
 const PATIENCE = 8;
+/** and the next after so many more: what is given for nothing costs little more than they did. */
+const INTERVAL = 3;
 /** In larger files places are rarely met again. */
 const LARGEST_FILE = 2 ** 30;
 /** Files to keep in mind. */
 const LARGEST_COUNT = 16;
 
 interface Pattern {
+	/** Not counting those that earlier stretches were given for. */
 	reads: number;
-	/** A bit for each stretch of LARGEST_STORE bytes: the kernel was given it. */
+	/** A bit for each stretch of LARGEST_STRETCH bytes: the kernel was given it. */
 	readonly given: Uint32Array;
 }
 
@@ -40,21 +43,23 @@ export class ReadAround {
 		if (size > LARGEST_RANDOM || offset >= LARGEST_FILE || this.overlay.isUpper(node)) return;
 		const id = kernelId(this.overlay, node);
 		const pattern = this.patternOf(id);
-		if (++pattern.reads <= PATIENCE) return;
-		const stretch = Math.floor(offset / LARGEST_STORE);
+		if (++pattern.reads < PATIENCE) return;
+		const stretch = Math.floor(offset / LARGEST_STRETCH);
 		const bit = 1 << (stretch & 31);
 		if ((pattern.given[stretch >>> 5]! & bit) !== 0) {
 			// The kernel has let go of it since then.
 			pattern.given[stretch >>> 5]! &= ~bit;
 			return;
 		}
-		if (this.give(node, id, stretch * LARGEST_STORE)) pattern.given[stretch >>> 5]! |= bit;
+		if (!this.give(node, id, stretch * LARGEST_STRETCH)) return;
+		pattern.given[stretch >>> 5]! |= bit;
+		pattern.reads = PATIENCE - INTERVAL;
 	}
 
 	private patternOf(id: number): Pattern {
 		let pattern = this.patterns.get(id);
 		if (pattern !== undefined) return pattern;
-		pattern = { reads: 0, given: new Uint32Array(LARGEST_FILE / LARGEST_STORE / 32) };
+		pattern = { reads: 0, given: new Uint32Array(LARGEST_FILE / LARGEST_STRETCH / 32) };
 		if (this.patterns.size === LARGEST_COUNT) {
 			const [oldest] = this.patterns.keys();
 			this.patterns.delete(oldest!);
