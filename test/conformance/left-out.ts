@@ -3,7 +3,8 @@
  * directory and kernel overlayfs differ: the one that is not left out.
  */
 
-import type { Cell, Origin } from "./statement.ts";
+import { type Need, whyLacking } from "../harness/setting.ts";
+import { type Cell, needsOfContent, type Origin } from "./statement.ts";
 import type { Trait } from "./targets.ts";
 
 /** Which targets, or which origins on them, and why not. */
@@ -30,6 +31,9 @@ const notWhenPassedThrough: Reasons = {
 	"passthrough=on, lower": readersKeepLower,
 	"passthrough=on, merged": readersKeepLower,
 };
+
+const noOrigin =
+	"in a user namespace the kernel notes no origin of a copied-up file, whose number is then that of the copy";
 
 /** What holds for neither kernel overlayfs nor the program where the object comes from a lower layer. */
 function inLower(why: string): Reasons {
@@ -70,6 +74,14 @@ const reasons: Readonly<Record<string, Reasons>> = {
 	"renaming: RENAME_WHITEOUT is refused, and changes nothing": {
 		plain:
 			"a plain file system makes a device 0:0; overlays keep these to themselves, as kernel overlayfs does",
+	},
+	"linking: a new link is the same file": {
+		"kernel in a user namespace, lower": noOrigin,
+		"kernel in a user namespace, merged": noOrigin,
+	},
+	"linking: cp -a keeps links together": {
+		"kernel in a user namespace, lower": noOrigin,
+		"kernel in a user namespace, merged": noOrigin,
 	},
 	"linking: writing to one name shows under the other": inLower(hardLinksPart),
 	"data: a description of a large file opened before sees what is written after": notWhenPassedThrough,
@@ -116,6 +128,36 @@ const reasons: Readonly<Record<string, Reasons>> = {
 	"unlinked: one of two names gone, the other counts one": inLower(hardLinksPart),
 };
 
+/** What statements do that not every user may, by `subject: statement`, or by subject. */
+const needs: Readonly<Record<string, readonly Need[]>> = {
+	callers: ["other ids"],
+	sticky: ["other ids"],
+	"set-id": ["other ids"],
+	acl: ["other ids", "ids in ACLs"],
+	"creating: in a directory made just now, of any mode": ["other ids"],
+	"creating: the owner is the caller, for every kind": ["other ids"],
+	"listing: listing needs permission to read": ["other ids"],
+	"identity: number and device stay when owner, attributes and content change": ["other ids"],
+	"times: mode, owner and attributes move the time of change alone": ["other ids"],
+	"times: of a directory stay when only its attributes change": ["other ids"],
+	"special-files: chmod, chown and writing through a symlink change what it points to": ["other ids"],
+	"creating: O_TMPFILE makes a file without a name, which linkat can name": ["other ids"],
+	"creating: each kind has its kind, and device numbers": ["devices"],
+	"data: chattr +i and +a say that they cannot": ["the machine's root"],
+	"set-id: writing by root leaves both bits": ["the machine's root"],
+	"set-id: truncating by root leaves both bits": ["the machine's root"],
+	"set-id: truncating by descriptor by root leaves both bits": ["the machine's root"],
+	"set-id: opening with O_TRUNC by root leaves both bits": ["the machine's root"],
+	"set-id: reserving space by root leaves both bits": ["the machine's root"],
+	"set-id: copy_file_range by root leaves both bits": ["the machine's root"],
+};
+
+/** Why the cell is tried on no target as the user who runs the tests; undefined: it is. */
+export function whyRefused(cell: Cell): string | undefined {
+	const [subject = ""] = cell.key.split(": ");
+	return whyLacking([...needsOfContent(cell), ...(needs[subject] ?? []), ...(needs[cell.key] ?? [])]);
+}
+
 /** Why the cell is not tried on a target with these traits; undefined: it is tried. */
 export function whyLeftOut(cell: Cell, traits: readonly Trait[]): string | undefined {
 	const known = reasons[cell.key] ?? {};
@@ -124,5 +166,5 @@ export function whyLeftOut(cell: Cell, traits: readonly Trait[]): string | undef
 		.find((why) => why !== undefined);
 }
 
-/** Statements that are left out somewhere, to be checked against the table. */
-export const statementsLeftOut: readonly string[] = Object.keys(reasons);
+/** Statements, and subjects, that are left out somewhere, to be checked against the table. */
+export const statementsLeftOut: readonly string[] = [...Object.keys(reasons), ...Object.keys(needs)];

@@ -5,6 +5,7 @@
 
 import { type Description, directory, type Entry, file, fillLayer } from "../harness/layers.ts";
 import type { BytePath } from "../harness/native.ts";
+import type { Need } from "../harness/setting.ts";
 
 /** Where the content of a statement's directory lies before it is looked at. */
 export const origins = {
@@ -148,6 +149,23 @@ function mergedContent(layers: readonly Description[]): Description {
 		.filter(([, entry]) => entry.isDirectory)
 		.sort(([a], [b]) => (a < b ? -1 : 1));
 	return described([...directories, ...[...shown].filter(([, entry]) => !entry.isDirectory)]);
+}
+
+/** What making the content asks for that not every user has. */
+export function needsOfContent({ statement }: Cell): Need[] {
+	const layers = isPerLayer(statement.content) ? statement.content : [statement.content];
+	const needs = layers.flatMap(pairsOf).flatMap(([, { attributes, isDevice }]): Need[] => {
+		const { uid = 0, gid = 0, xattrs = {} } = attributes;
+		const ids: Need[] =
+			uid === 0 && gid === 0 ? [] : Math.max(uid, gid) < 65_536 ? ["other ids"] : ["all ids"];
+		const isPrivileged = Object.keys(xattrs).some((name) => /^(trusted|security)\./.test(name));
+		return [
+			...ids,
+			...(isPrivileged ? (["trusted attributes"] as const) : []),
+			...(isDevice ? (["devices"] as const) : []),
+		];
+	});
+	return [...new Set(needs)];
 }
 
 /** The content of a cell's directory in the upper, the lower and the lowest layer; undefined: not there at all. */

@@ -10,12 +10,14 @@ import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layer
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isCompiled, isKernel, program } from "../harness/program.ts";
+import { lacks, setting } from "../harness/setting.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
 
 /** A kind of target that a cell may be left out of: see left-out.ts. */
 export type Trait =
 	| "plain"
 	| "kernel"
+	| "kernel in a user namespace"
 	| "program"
 	| "on the machine's disk"
 	| "on ext4"
@@ -164,7 +166,7 @@ function makeLayers(
 
 const kernelOverlayfs: Target = {
 	name: "kernel overlayfs",
-	traits: ["kernel", onDisk()],
+	traits: ["kernel", onDisk(), ...(setting === "root" ? [] : (["kernel in a user namespace"] as const))],
 	isReadOnly: false,
 	isForeignToKernel: false,
 	origins: allOrigins,
@@ -218,6 +220,16 @@ const variantsTried: readonly VariantName[] = isCompiled
 	? ["default"]
 	: (Object.keys(variants) as VariantName[]);
 
-export const targets: readonly Target[] = isCompiled
-	? variantsTried.map(mounted)
-	: [...yardsticks, ...(isKernel ? [] : variantsTried.map(mounted))];
+/** What ordinary users get; the other variants, and the long statements, are tried as root. */
+const rootless = [
+	plainDirectory(),
+	...(lacks("mounting") ? [] : [kernelOverlayfs]),
+	...(["default", ".wh. whiteouts"] as const).map(mounted).map((target) => ({ ...target, getsLong: false })),
+];
+
+export const targets: readonly Target[] =
+	setting !== "root"
+		? rootless
+		: isCompiled
+			? variantsTried.map(mounted)
+			: [...yardsticks, ...(isKernel ? [] : variantsTried.map(mounted))];

@@ -46,6 +46,7 @@ export interface Entry {
 	readonly isDirectory: boolean;
 	/** What of the layers below does not show: the name itself, or what the directory of that name holds. */
 	readonly hides?: "name" | "content";
+	readonly isDevice?: boolean;
 }
 
 /** Names as text, or, for names that are no text, pairs with the name in bytes. */
@@ -114,7 +115,8 @@ export function device(
 	attributes: Attributes = {},
 ): Entry {
 	const type = kind === "char" ? 0o020600 : 0o060600;
-	return entry((path) => mknod(path, type, major, minor), { mode: 0o600, ...attributes });
+	const made = entry((path) => mknod(path, type, major, minor), { mode: 0o600, ...attributes });
+	return { ...made, isDevice: true };
 }
 
 /** A further name of a file that the description made before. */

@@ -50,6 +50,13 @@ export function lacks(...needs: readonly Need[]): boolean {
 	return needs.some((need) => setting in refusals[need]);
 }
 
+/** Why this setting refuses the first of these that it refuses; undefined: it refuses none. */
+export function whyLacking(needs: readonly Need[]): string | undefined {
+	return needs
+		.map((need) => (refusals[need] as Partial<Record<Setting, string>>)[setting])
+		.find((why) => why !== undefined);
+}
+
 /** A line for each thing that a setting refuses. */
 export function reasonsToSkip(of: Setting): string[] {
 	return Object.entries(refusals).flatMap(([need, reasons]) => {

@@ -22,10 +22,13 @@ const commands: Record<Exclude<Setting, "root">, readonly string[]> = {
 type Rootless = keyof typeof commands;
 const allSettings = Object.keys(commands) as Rootless[];
 
-/** Callers of the program are tried as the user who calls them: podman and buildah make namespaces of their own. */
+/**
+ * Callers of the program are tried as the user who calls them: podman and buildah make namespaces of their own. The
+ * conformance table looks into files of any mode, also of mode 0, which an ordinary user cannot.
+ */
 const defaultTests: Record<Rootless, readonly string[]> = {
-	"one id": ["./test/mount"],
-	"id ranges": ["./test/mount"],
+	"one id": ["./test/mount", "./test/conformance"],
+	"id ranges": ["./test/mount", "./test/conformance"],
 	fusermount: ["./test/mount", "./test/clients"],
 };
 /** What the tests are made of. */

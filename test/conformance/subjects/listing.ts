@@ -12,7 +12,17 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { open } from "../../harness/descriptor.ts";
-import { device, directory, fifo, file, hardLink, socket, symlink, whiteout } from "../../harness/layers.ts";
+import {
+	device,
+	directory,
+	fifo,
+	file,
+	hardLink,
+	kernelsOpaque,
+	socket,
+	symlink,
+	whiteout,
+} from "../../harness/layers.ts";
 import {
 	asUser,
 	codeOf,
@@ -219,7 +229,7 @@ export const listing: Subject = {
 				"d/upper": "",
 				"d/both": "",
 				"d/gone": whiteout(),
-				opaque: directory({ opaque: "trusted" }),
+				opaque: directory({ opaque: kernelsOpaque }),
 				"opaque/u": "",
 			},
 			{ "d/lower": "", "d/both": "", "d/gone": "", "d/gone2": whiteout(), "opaque/l": "" },

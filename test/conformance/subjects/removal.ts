@@ -15,7 +15,17 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { open } from "../../harness/descriptor.ts";
-import { device, directory, fifo, file, hardLink, socket, symlink, whiteout } from "../../harness/layers.ts";
+import {
+	device,
+	directory,
+	fifo,
+	file,
+	hardLink,
+	kernelsOpaque,
+	socket,
+	symlink,
+	whiteout,
+} from "../../harness/layers.ts";
 import { codeOf } from "../../harness/native.ts";
 import { namesIn, run, statOf, textOf } from "../observe.ts";
 import { changing, type Subject } from "../statement.ts";
@@ -45,7 +55,7 @@ const mixed = [
 		"d/both": "",
 		"d/gone": whiteout(),
 		"d/sub/u": "",
-		"d/opaque": directory({ opaque: "trusted" }),
+		"d/opaque": directory({ opaque: kernelsOpaque }),
 		"d/opaque/u": "",
 	},
 	{
