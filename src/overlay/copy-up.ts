@@ -135,12 +135,12 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 	const temporary = work.temporaryName();
 	const to = check(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const layer = overlay.layers[nodes.layer(node)]!;
-	const durable = options.fsync && nodes.isNamed(node);
+	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
 	const cloned = length === size && length > 0 && clone(layer, from, to);
 	const isSmall = cloned || length <= LARGEST_INLINE_COPY;
-	if (isSmall && (!durable || overlay.diskPace.isQuick())) {
+	if (isSmall && (durability === "none" || overlay.diskPace.isQuick())) {
 		let result = cloned ? 0 : copyContent(from, to, length);
-		if (durable && result === 0) result = overlay.diskPace.sync(to);
+		if (result === 0) result = overlay.diskPace.makeDurable(to, durability);
 		finishFile(overlay, work, node, temporary, to, length < size, result);
 		return;
 	}
@@ -152,7 +152,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 		fail(-source);
 	}
 	const name = store(readString(temporary));
-	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durable } as const;
+	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durability } as const;
 	overlay.runJob(node, task, (result) => {
 		close(source);
 		try {

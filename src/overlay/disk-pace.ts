@@ -3,7 +3,8 @@
  * having another thread wait, which must be woken and must wake; where it does not, others would be kept waiting.
  */
 
-import { dataSync, type Fd } from "../native/libc/file.ts";
+import type { Fd } from "../native/libc/file.ts";
+import { type Durability, makeDurable } from "./durability.ts";
 
 /** The longest that others may be kept waiting without consequences, in nanoseconds. */
 const LONGEST_WAIT = 3e6;
@@ -15,17 +16,17 @@ export class DiskPace {
 	private respite = 0;
 	private nextRespite = SHORTEST_RESPITE;
 
-	/** Whether to sync here; each answer counts. */
+	/** Whether to wait here; each answer counts. */
 	isQuick(): boolean {
 		if (this.respite === 0) return true;
 		this.respite--;
 		return false;
 	}
 
-	/** Syncs a file's data; 0 or -errno. */
-	sync(fd: Fd): number {
+	/** As {@link makeDurable}. */
+	makeDurable(fd: Fd, durability: Durability): number {
 		const start = Bun.nanoseconds();
-		const result = dataSync(fd);
+		const result = makeDurable(fd, durability);
 		if (Bun.nanoseconds() - start > LONGEST_WAIT) this.isSlow();
 		else this.nextRespite = SHORTEST_RESPITE;
 		return result;

@@ -5,16 +5,17 @@
 import type { Fd } from "../native/libc/file.ts";
 import { dataSync, sync, writeFrom } from "../native/libc/file.ts";
 import { copyContent } from "./copy-content.ts";
+import { type Durability, makeDurable } from "./durability.ts";
 import type { NodeId } from "./node.ts";
 
 export type Task =
-	/** Copies `length` bytes and, with `durable`, waits until they are on the disk. */
+	/** Copies `length` bytes and makes them durable. */
 	| {
 			readonly kind: "copy";
 			readonly from: Fd;
 			readonly to: Fd;
 			readonly length: number;
-			readonly durable: boolean;
+			readonly durability: Durability;
 	  }
 	| { readonly kind: "sync" | "dataSync"; readonly fd: Fd }
 	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
@@ -30,7 +31,7 @@ export function perform(task: Task): number {
 	switch (task.kind) {
 		case "copy": {
 			const copied = copyContent(task.from, task.to, task.length);
-			return copied === 0 && task.durable ? dataSync(task.to) : copied;
+			return copied === 0 ? makeDurable(task.to, task.durability) : copied;
 		}
 		case "sync":
 			return sync(task.fd);

@@ -42,6 +42,7 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import { type Durability, neededDurability } from "./durability.ts";
 import { canMakeWhiteoutDevice, canSetTrustedAttributes, isForLackOfSpace, markImpure } from "./whiteout.ts";
 
 const SELF = store("." as ByteString);
@@ -67,6 +68,8 @@ export class Workdir {
 	keepsAttributes = false;
 	/** Files may have been copied up by a program that does not mark their directories, as C fuse-overlayfs does not. */
 	mayLackMarks = false;
+	/** How a copy is made durable before it gets its name in the upper layer. */
+	durability: Durability = "synced";
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
 	private readonly directory: Fd;
@@ -90,6 +93,7 @@ export class Workdir {
 		// What is made here gets its attributes from us, and inherits none from the user's directory.
 		check(changeMode(this.directory, WORK, 0o700));
 		removeAttributeOf(this.fd, DEFAULT_ACL);
+		this.durability = neededDurability(this.fd);
 		this.isShared = lock(this.fd, LOCK_EX | LOCK_NB) < 0;
 		if (!this.isShared) emptyDirectory(this.fd);
 		// A start value of its own keeps two mounts that share a workdir from meeting on a name.

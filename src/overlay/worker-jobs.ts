@@ -8,13 +8,14 @@ import { check, Errno } from "../native/libc/errno.ts";
 import { close, type Fd, read, write } from "../native/libc/file.ts";
 import { openPipe } from "../native/libc/process.ts";
 import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
+import { DURABILITIES } from "./durability.ts";
 import type { Jobs, Task } from "./job.ts";
 
 const LARGEST_WORKERS = 2;
 const KINDS = ["copy", "sync", "dataSync", "send"] as const;
 
 /** A task in a pipe. */
-const TASK = { sizeof: 40, id: 0, kind: 4, from: 8, to: 12, length: 16, durable: 24, address: 32 };
+const TASK = { sizeof: 40, id: 0, kind: 4, from: 8, to: 12, length: 16, durability: 24, address: 32 };
 /** A result in a pipe. */
 const RESULT = { sizeof: 8, id: 0, result: 4 };
 
@@ -98,7 +99,7 @@ function writeTask(id: number, task: Task): void {
 		view.setInt32(BUFFER + TASK.from, task.from, true);
 		view.setInt32(BUFFER + TASK.to, task.to, true);
 		setNumber(BUFFER + TASK.length, task.length);
-		view.setUint32(BUFFER + TASK.durable, task.durable ? 1 : 0, true);
+		view.setUint32(BUFFER + TASK.durability, DURABILITIES.indexOf(task.durability), true);
 		return;
 	}
 	view.setInt32(BUFFER + TASK.from, task.fd, true);
@@ -115,7 +116,8 @@ function readTask(): Task {
 	if (kind === "send") return { kind, fd: from, address: getNumber(BUFFER + TASK.address), length };
 	if (kind !== "copy") return { kind, fd: from };
 	const to = view.getInt32(BUFFER + TASK.to, true) as Fd;
-	return { kind, from, to, length, durable: view.getUint32(BUFFER + TASK.durable, true) === 1 };
+	const durability = DURABILITIES[view.getUint32(BUFFER + TASK.durability, true)] ?? "synced";
+	return { kind, from, to, length, durability };
 }
 
 /** A Worker's life: does one task after the other until the pipe is closed. */

@@ -1,7 +1,18 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { AT_FDCWD, FICLONE, iovec, O_CLOEXEC, openHow, RWF_NOWAIT, SYS_openat2 } from "../layout.ts";
+import {
+	AT_FDCWD,
+	FICLONE,
+	iovec,
+	O_CLOEXEC,
+	openHow,
+	RWF_NOWAIT,
+	SYNC_FILE_RANGE_WAIT_AFTER,
+	SYNC_FILE_RANGE_WAIT_BEFORE,
+	SYNC_FILE_RANGE_WRITE,
+	SYS_openat2,
+} from "../layout.ts";
 import { base, type Name, type Offset, reserve, setNumber, writeString } from "../memory.ts";
 import { outcome } from "./errno.ts";
 
@@ -24,6 +35,7 @@ const libc = dlopen("libc.so.6", {
 	pwrite: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
 	ftruncate: { args: ["i32", FFIType.i64_fast], returns: "i32" },
 	fsync: { args: ["i32"], returns: "i32" },
+	sync_file_range: { args: ["i32", FFIType.i64_fast, FFIType.i64_fast, "u32"], returns: "i32" },
 	fdatasync: { args: ["i32"], returns: "i32" },
 	fallocate: { args: ["i32", "i32", FFIType.i64_fast, FFIType.i64_fast], returns: "i32" },
 	lseek: { args: ["i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
@@ -117,6 +129,13 @@ export function sync(fd: Fd): number {
 
 export function dataSync(fd: Fd): number {
 	return outcome(libc.fdatasync(fd));
+}
+
+const WRITE_BACK = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+/** Writes a file's data to the disk and waits for that, but not for what describes it: it is not durable yet. */
+export function writeBack(fd: Fd): number {
+	return outcome(libc.sync_file_range(fd, 0, 0, WRITE_BACK));
 }
 
 export function allocateRange(fd: Fd, mode: number, start: number, length: number): number {

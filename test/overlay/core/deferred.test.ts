@@ -150,7 +150,9 @@ describe("with fsync", () => {
 		core.overlay.diskPace.isSlow();
 		const node = core.node("small");
 		expect(waitsFor(() => core.writeTo(node, "S"))).toBe(node);
-		expect(jobs.tasks.map(({ task }) => task)).toMatchObject([{ kind: "copy", length: 5, durable: true }]);
+		expect(jobs.tasks.map(({ task }) => task)).toMatchObject([
+			{ kind: "copy", length: 5, durability: "synced" },
+		]);
 		expect(core.upperNames()).toEqual([]);
 		jobs.finish();
 		core.writeTo(node, "S");
