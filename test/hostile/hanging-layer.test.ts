@@ -111,25 +111,25 @@ describe.skipIf(lacks("mounting"))("a lower layer that hangs", () => {
 			unmount(path, MNT_DETACH);
 		},
 	};
-	test.each(Object.keys(endings))(
-		"does not keep the mount: %s, and nothing is left once it answers",
-		async (ending) => {
-			await using stage = await set();
-			const { overlay } = stage;
-			stage.stop();
-			const asking = await askLayer(stage);
-			const daemons = overlay.mount.daemons;
-			endings[ending]?.(overlay);
-			stage.goOn();
-			await asking.child.exited;
-			await until(
-				() => overlay.mount.daemons.length === 0,
-				() => `daemons left: ${daemons}\n${overlay.mount.log}`,
-			);
-			await until(() => findMount(overlay.path) === undefined, "the mount is left");
-			await overlay.mount.forget();
-		},
+	const permitted = Object.keys(endings).filter(
+		(ending) => ending !== "its connection aborted" || !lacks("the machine's root"),
 	);
+	test.each(permitted)("does not keep the mount: %s, and nothing is left once it answers", async (ending) => {
+		await using stage = await set();
+		const { overlay } = stage;
+		stage.stop();
+		const asking = await askLayer(stage);
+		const daemons = overlay.mount.daemons;
+		endings[ending]?.(overlay);
+		stage.goOn();
+		await asking.child.exited;
+		await until(
+			() => overlay.mount.daemons.length === 0,
+			() => `daemons left: ${daemons}\n${overlay.mount.log}`,
+		);
+		await until(() => findMount(overlay.path) === undefined, "the mount is left");
+		await overlay.mount.forget();
+	});
 
 	test("does not keep the mount: umount -l, and nothing is left once its daemon has died", async () => {
 		await using stage = await set();

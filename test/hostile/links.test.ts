@@ -110,7 +110,7 @@ describe("a symlink in place of a directory", () => {
 describe.skipIf(lacks("mounting"))(
 	"files and directories of the layers, swapped for symlinks while used",
 	() => {
-		const enough = 150;
+		const enough = 100;
 
 		test.each([["timeout=0"], ["timeout=0,passthrough=off"], ["timeout=0,xattr_permissions=2"]])(
 			"let nobody see or touch anything outside of them, with %s",

@@ -11,37 +11,24 @@ import {
 	lstatSync,
 	mkdirSync,
 	openSync,
-	readFileSync,
 	renameSync,
 	symlinkSync,
 	truncateSync,
 	writeFileSync,
 } from "node:fs";
 import { device, directory, file, symlink, temporaryTree, whiteout } from "../harness/layers.ts";
-import { mountOverlay, until } from "../harness/mount.ts";
+import { mountOverlay } from "../harness/mount.ts";
 import { asUser, mknod } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
+import { traced } from "../harness/strace.ts";
 
 /** Left out: messages, waiting, and the engine's memory. All others, because strace may not know fchmodat2 by its name. */
 const others = "read,writev,poll,futex,sched_yield,madvise,mmap,munmap,mprotect,rseq,getpid,gettid";
 
-/** The daemon's system calls on names and owners while `action` runs, in their order. */
-async function callsDuring({ mount, tree }: Overlay, action: () => void): Promise<string[]> {
-	const log = tree.join("strace.log");
-	const [pid = 0] = mount.daemons;
-	const strace = Bun.spawn(["strace", "-qq", "-y", "-e", `trace=!${others}`, "-o", log, "-p", String(pid)], {
-		stdio: ["ignore", "ignore", "inherit"],
-	});
-	const isThere = () => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
-	await until(isThere, "strace is not there");
-	try {
-		action();
-	} finally {
-		strace.kill("SIGINT");
-		await strace.exited;
-	}
-	return named(readFileSync(log, "latin1").split("\n"));
+/** The daemon's system calls while `action` runs, in their order, with the paths of descriptors. */
+async function callsDuring(overlay: Overlay, action: () => void): Promise<string[]> {
+	return named(await traced(overlay, [`trace=!${others}`, "decode-fds=path"], action));
 }
 
 /** The same, where strace knows fchmodat2 by its number only: then the name that it changes is not known, and is `*`. */
