@@ -3,9 +3,6 @@
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { SIGNALS } from "./fuse/session.ts";
-import { createLog } from "./log.ts";
-import { mount } from "./mount.ts";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -25,7 +22,14 @@ import {
 import { forbidNewPrivileges, keepCapabilities } from "./native/libc/capabilities.ts";
 import { describeErrno } from "./native/libc/errno.ts";
 import { duplicateTo, type Fd } from "./native/libc/file.ts";
-import { blockSignals, effectiveUid, execute, openPipe, spawnDetached } from "./native/libc/process.ts";
+import {
+	blockSignals,
+	effectiveUid,
+	execute,
+	openPipe,
+	SIGNALS,
+	spawnDetached,
+} from "./native/libc/process.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
 /**
@@ -105,7 +109,9 @@ function environmentFor(stage: string): ByteString[] {
 }
 
 /** The second stage: mounts, says so, and serves until the end. */
-export function serve(options: MountOptions): void {
+export async function serve(options: MountOptions): Promise<void> {
+	// Not before: the first stage needs none of it, and starts the faster.
+	const [{ mount }, { createLog }] = await Promise.all([import("./mount.ts"), import("./log.ts")]);
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
 	const mounted = mount(options, createLog(options.logFile, options.debug));

@@ -37,7 +37,7 @@ async function main(): Promise<number> {
 		case "mount": {
 			const { isStartedAgain, serve, startAgain } = await import("./daemon.ts");
 			if (isStartedAgain()) {
-				serve(commandLine.options);
+				await serve(commandLine.options);
 				return 0;
 			}
 			for (const warning of commandLine.warnings) writeSync(STDERR, `${warning}\n`);

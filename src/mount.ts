@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
-import { MountFailed, Session, SIGNALS } from "./fuse/session.ts";
+import { MountFailed, Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import type { Log } from "./log.ts";
 import {
@@ -20,6 +20,7 @@ import {
 	effectiveGid,
 	effectiveUid,
 	raiseDescriptorLimit,
+	SIGNALS,
 	setUmask,
 } from "./native/libc/process.ts";
 import { Libfuse } from "./native/libfuse/library.ts";

@@ -14,7 +14,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 	"main.ts": ["cli", "daemon.ts", "mount.ts"],
 	"index.ts": ["mount.ts"],
 	// Where things are put together and started: of native what concerns this process.
-	"daemon.ts": ["fuse", "mount.ts", "native"],
+	"daemon.ts": ["mount.ts", "native"],
 	"mount.ts": ["fuse", "overlay", "native"],
 	cli: [],
 	fuse: ["overlay", "native"],

@@ -11,15 +11,12 @@ import {
 	O_NONBLOCK,
 	POLLIN,
 	pollfd,
-	SIGHUP,
-	SIGINT,
-	SIGTERM,
 	SIGUSR1,
 	signalfdSiginfo,
 } from "../native/layout.ts";
 import { check, Errno, errnoName } from "../native/libc/errno.ts";
 import { type Fd, read } from "../native/libc/file.ts";
-import { descriptorControl, openSignals, poll, yieldProcessor } from "../native/libc/process.ts";
+import { descriptorControl, openSignals, poll, SIGNALS, yieldProcessor } from "../native/libc/process.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
 import { reserve, store, view } from "../native/memory.ts";
@@ -29,9 +26,6 @@ import type { WorkerJobs } from "../overlay/worker-jobs.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
 import { REQUEST, REQUEST_SIZE } from "./request.ts";
-
-/** The signals a daemon minds. They must be blocked in every thread of the process. */
-export const SIGNALS = [SIGHUP, SIGINT, SIGTERM, SIGUSR1];
 
 /**
  * How long to ask again after the last request before sleeping, in nanoseconds: most requests come right after another,

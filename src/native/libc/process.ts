@@ -18,6 +18,10 @@ import {
 	SFD_CLOEXEC,
 	SFD_NONBLOCK,
 	SIG_BLOCK,
+	SIGHUP,
+	SIGINT,
+	SIGTERM,
+	SIGUSR1,
 	SYS_mount_setattr,
 	SYS_open_tree,
 	SYS_setfsgid,
@@ -112,16 +116,19 @@ export function raiseDescriptorLimit(): number {
 	return hard;
 }
 
+/** The signals a daemon minds. They must be blocked in every thread of the process. */
+export const SIGNALS = [SIGHUP, SIGINT, SIGTERM, SIGUSR1];
+
 const SIGNAL_SET_SIZE = 128;
-const SIGNALS = reserve(SIGNAL_SET_SIZE);
+const SIGNAL_SET = reserve(SIGNAL_SET_SIZE);
 
 function signalSet(signals: readonly number[]): number {
-	for (let at = 0; at < SIGNAL_SET_SIZE; at += 4) view.setUint32(SIGNALS + at, 0, true);
+	for (let at = 0; at < SIGNAL_SET_SIZE; at += 4) view.setUint32(SIGNAL_SET + at, 0, true);
 	for (const signal of signals) {
-		const at = SIGNALS + ((signal - 1) >> 5) * 4;
+		const at = SIGNAL_SET + ((signal - 1) >> 5) * 4;
 		view.setUint32(at, view.getUint32(at, true) | (1 << ((signal - 1) & 31)), true);
 	}
-	return base + SIGNALS;
+	return base + SIGNAL_SET;
 }
 
 /** Blocks signals on this thread; programs started from here inherit it. */
