@@ -115,15 +115,24 @@ export async function serve(options: MountOptions): Promise<void> {
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
 	const mounted = mount(options, createLog(options.logFile, options.debug));
-	if (stage !== FOREGROUND) sayReady(Number(stage));
-	mounted.serve();
+	if (stage === FOREGROUND || sayReady(Number(stage))) mounted.serve();
+	else mounted.end();
 }
 
-/** Lets go of stderr, whose end the caller may wait for, and tells the first stage that the mount answers. */
-function sayReady(pipe: number): void {
+/**
+ * Lets go of stderr, whose end the caller may wait for, and tells the first stage that the mount answers. False if that
+ * has ended meanwhile: whoever started it does not know of the mount, and wanted none any more.
+ */
+function sayReady(pipe: number): boolean {
 	const nowhere = openSync("/dev/null", "r+");
 	duplicateTo(nowhere as Fd, STDERR);
 	closeSync(nowhere);
-	writeSync(pipe, "1");
-	closeSync(pipe);
+	try {
+		writeSync(pipe, "1");
+		return true;
+	} catch {
+		return false;
+	} finally {
+		closeSync(pipe);
+	}
 }

@@ -51,6 +51,8 @@ export function libraryVersions(): { library: string; protocol: string } {
 export interface Mounted {
 	/** Serves requests until it is unmounted or a signal says so; then the mount is gone. Blocks the thread. */
 	serve(): void;
+	/** Unmounts at once what is not wanted any more. */
+	end(): void;
 }
 
 /**
@@ -117,6 +119,9 @@ export function mount(options: MountOptions, log: Log): Mounted {
 			} finally {
 				session.close();
 			}
+		},
+		end() {
+			session.close();
 		},
 	};
 }

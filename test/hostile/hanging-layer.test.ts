@@ -6,7 +6,8 @@
 
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { until } from "../harness/mount.ts";
+import { temporaryTree } from "../harness/layers.ts";
+import { daemonsOf, layerOptions, startProgram, until } from "../harness/mount.ts";
 import { findMount, unmount } from "../harness/mount-table.ts";
 import { codeOf, MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
@@ -50,13 +51,15 @@ function reader(path: string) {
 	return { child, result: new Response(child.stdout).text() };
 }
 
+/** Whether a process is where the kernel lets whoever asks a FUSE mount wait for its answer. */
+function waitsForLayer(pid: number): boolean {
+	return /^(request_wait_answer|fuse|__fuse)/.test(readFileSync(`/proc/${pid}/wchan`, "latin1"));
+}
+
 /** Has somebody ask the layer, and waits until the daemon waits for it. */
 async function askLayer({ overlay }: Stage) {
 	const asking = reader(overlay.at("d/slow"));
-	const [pid] = overlay.mount.daemons;
-	// Where the kernel lets whoever reads from a FUSE mount wait for its answer.
-	const waits = () => /^(request_wait_answer|fuse|__fuse)/.test(readFileSync(`/proc/${pid}/wchan`, "latin1"));
-	await until(waits, () => `the daemon does not wait: ${readFileSync(`/proc/${pid}/wchan`, "latin1")}`);
+	await until(() => overlay.mount.daemons.some(waitsForLayer), "the daemon does not wait for the layer");
 	expect(asking.child.exitCode).toBeNull();
 	return asking;
 }
@@ -144,4 +147,26 @@ describe.skipIf(lacks("mounting"))("a lower layer that hangs", () => {
 		await overlay.mount.forget();
 		await layer.mount.forget();
 	});
+
+	test.each(["SIGTERM", "SIGKILL"] as const)(
+		"while the mount is made: who ends the program by %s finds nothing mounted later",
+		async (signal) => {
+			await using layer = await mountLayers([{ slow: "slow" }], { options: ["passthrough=off,timeout=0"] });
+			using tree = temporaryTree();
+			const { mountpoint, ...layers } = tree.layers([{ a: "a" }]);
+			const lower = [...layers.lower, layer.path];
+			const [pid = 0] = layer.mount.daemons;
+			process.kill(pid, "SIGSTOP");
+			const { child, run } = startProgram(["-o", layerOptions({ ...layers, lower }), mountpoint]);
+			try {
+				await until(() => daemonsOf(run).some(waitsForLayer), "the program does not wait for the layer");
+				child.kill(signal);
+				await child.exited;
+			} finally {
+				process.kill(pid, "SIGCONT");
+			}
+			await until(() => daemonsOf(run).length === 0, "the daemon stays");
+			expect(findMount(mountpoint)).toBeUndefined();
+		},
+	);
 });
