@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { mountTable } from "../test/harness/mount-table.ts";
 
 export interface Machine {
@@ -44,7 +44,9 @@ function fileSystemOf(directory: string): string {
 	);
 	const mounted = mountTable().findLast(({ path }) => path.length === longest && holds(path));
 	if (mounted === undefined) return "unknown";
-	return `${mounted.type} on ${mounted.source} (${[...new Set(mounted.options)].join(",")})`;
+	const image = textOf(`/sys/block/${basename(mounted.source)}/loop/backing_file`).trim();
+	const on = image === "" ? mounted.source : `an image on ${fileSystemOf(dirname(image))}`;
+	return `${mounted.type} (${[...new Set(mounted.options)].join(",")}) on ${on}`;
 }
 
 function overlayfsParameters(): Record<string, string> {

@@ -30,7 +30,11 @@ const args = {
 		description: "Measure this program too, which may be followed by arguments; may be repeated",
 	},
 	without: { type: "string", valueHint: "NAMES", description: "Leave out these of kernel, C and ours" },
-	base: { type: "string", valueHint: "DIR", default: "/var/tmp", description: "Where the layers lie" },
+	base: {
+		type: "string",
+		valueHint: "DIR",
+		description: "Where the layers lie, instead of on a new ext4 file system in an image",
+	},
 	json: { type: "string", valueHint: "FILE", description: "Write the result to this file too" },
 	chart: { type: "string", valueHint: "FILE", description: "And an SVG picture of it to this one" },
 	record: {
@@ -74,7 +78,7 @@ async function bench(
 	more: readonly Peer[],
 	rounds: number,
 	scale: number,
-	base: string,
+	base: string | undefined,
 ): Promise<Result> {
 	const interruption = new AbortController();
 	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {

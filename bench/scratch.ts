@@ -1,17 +1,30 @@
-/** Everything a benchmark leaves on disk lies in one directory, which goes away with it, mounts included. */
+/**
+ * Everything a benchmark leaves on disk lies in one directory, which goes away with it, mounts included. Unless told
+ * otherwise it is on a file system of its own: what was written and removed on another before can cost more than what
+ * is measured, as when ext4 without a journal looks for inodes that were not in use lately.
+ */
 
 import { mkdirSync, mkdtempSync, realpathSync } from "node:fs";
 import { join } from "node:path";
+import { mountDisk } from "../test/harness/disk.ts";
 import { detachMountsUnder } from "../test/harness/mount-table.ts";
 import { daemonsOf, endProcesses } from "./daemon.ts";
+
+const IMAGES = "/var/tmp";
+/** The image is sparse. */
+const DISK = { size: 32 * 2 ** 30, make: ["-E", "lazy_itable_init=0,lazy_journal_init=0"] };
 
 export class Scratch implements AsyncDisposable {
 	/** Also what marks the daemons of this benchmark, see daemon.ts. */
 	readonly path: string;
+	private readonly outermost: string;
 
-	constructor(base: string) {
-		mkdirSync(base, { recursive: true });
-		this.path = mkdtempSync(join(realpathSync(base), "fuse-overlayfs-bench-"));
+	/** In the directory `base`, or on a new ext4 file system. */
+	constructor(base: string | undefined) {
+		mkdirSync(base ?? IMAGES, { recursive: true });
+		this.outermost = mkdtempSync(join(realpathSync(base ?? IMAGES), "fuse-overlayfs-bench-"));
+		this.path = base === undefined ? join(this.outermost, "disk") : this.outermost;
+		if (base === undefined) mountDisk("ext4", this.path, DISK);
 	}
 
 	/** A directory in it, made if need be. */
@@ -24,8 +37,8 @@ export class Scratch implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		// First the daemons: of a mount whose daemon hangs, nothing can be asked.
 		await endProcesses(daemonsOf(this.path));
-		detachMountsUnder(this.path);
-		await removeTree(this.path);
+		detachMountsUnder(this.outermost);
+		await removeTree(this.outermost);
 	}
 }
 
