@@ -70,7 +70,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 	const mountpoint = checkMountpoint(options.mountpoint);
 	const limit = raiseDescriptorLimit();
 	checkProc(log);
-	const jobs = new WorkerJobs((error) => log.error(`a background thread failed: ${String(error)}`));
+	const jobs = new WorkerJobs(SIGNALS, (error) => log.error(`a background thread failed: ${String(error)}`));
 	const overlay = openOverlay(options, jobs, limit, log);
 	const dispatcher = new Dispatcher(
 		libfuse,

@@ -6,7 +6,7 @@
 import { EAGAIN, EINTR } from "../native/layout.ts";
 import { check, Errno } from "../native/libc/errno.ts";
 import { close, type Fd, read, write } from "../native/libc/file.ts";
-import { openPipe } from "../native/libc/process.ts";
+import { handSignalsBack, openPipe } from "../native/libc/process.ts";
 import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
 import { DURABILITIES } from "./durability.ts";
 import type { Jobs, Task } from "./job.ts";
@@ -25,6 +25,8 @@ const BUFFER = reserve(TASK.sizeof);
 export interface WorkerPipes {
 	readonly tasks: Fd;
 	readonly results: Fd;
+	/** Signals that are for the thread that answers requests. */
+	readonly signals: readonly number[];
 }
 
 export class WorkerJobs implements Jobs {
@@ -36,10 +38,15 @@ export class WorkerJobs implements Jobs {
 	private readonly pending = new Map<number, (result: number) => void>();
 	private readonly workers: Worker[] = [];
 	private lastId = 0;
+	private readonly signals: readonly number[];
 	private readonly onBroken: (error: unknown) => void;
 
-	/** @param onBroken told of what goes wrong outside any request */
-	constructor(onBroken: (error: unknown) => void) {
+	/**
+	 * @param signals blocked by the thread that answers requests, which is to have them
+	 * @param onBroken told of what goes wrong outside any request
+	 */
+	constructor(signals: readonly number[], onBroken: (error: unknown) => void) {
+		this.signals = signals;
 		[this.tasksEnd, this.tasks] = openPipe(false);
 		[this.results, this.resultsEnd] = openPipe(true);
 		this.onBroken = onBroken;
@@ -59,7 +66,7 @@ export class WorkerJobs implements Jobs {
 	}
 
 	private startWorker(): void {
-		const pipes: WorkerPipes = { tasks: this.tasksEnd, results: this.resultsEnd };
+		const pipes: WorkerPipes = { tasks: this.tasksEnd, results: this.resultsEnd, signals: this.signals };
 		const worker = new Worker(new URL("./copy-worker.ts", import.meta.url), {
 			workerData: pipes,
 		} as WorkerOptions);
@@ -121,7 +128,8 @@ function readTask(): Task {
 }
 
 /** A Worker's life: does one task after the other until the pipe is closed. */
-export function serveTasks({ tasks, results }: WorkerPipes, perform: (task: Task) => number): void {
+export function serveTasks({ tasks, results, signals }: WorkerPipes, perform: (task: Task) => number): void {
+	handSignalsBack(signals);
 	for (;;) {
 		const length = read(tasks, BUFFER, TASK.sizeof);
 		if (length === -EINTR) continue;

@@ -28,7 +28,8 @@ const narrow: Readonly<Record<string, number>> = {
 	i32: 4,
 	u32: 4,
 };
-const wideTypes = /^(unsigned long|long|s?size_t|off_t|dev_t|fuse_req_t|fuse_ino_t|fuse_log_func_t)$/;
+const wideTypes =
+	/^(unsigned long|long|s?size_t|off_t|dev_t|fuse_req_t|fuse_ino_t|fuse_log_func_t|__sighandler_t)$/;
 const wideFfiTypes = /^([iu]64(_fast)?|usize|ptr|pointer|function|buffer|cstring)$/;
 
 /** The width of a C type, or of a parameter with its name. */

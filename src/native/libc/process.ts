@@ -26,6 +26,7 @@ import {
 	SYS_open_tree,
 	SYS_setfsgid,
 	SYS_setfsuid,
+	signalfdSiginfo,
 } from "../layout.ts";
 import {
 	base,
@@ -48,6 +49,9 @@ const libc = dlopen("libc.so.6", {
 	getegid: { args: [], returns: "u32" },
 	getrlimit64: { args: ["i32", "usize"], returns: "i32" },
 	setrlimit64: { args: ["i32", "usize"], returns: "i32" },
+	kill: { args: ["i32", "i32"], returns: "i32" },
+	raise: { args: ["i32"], returns: "i32" },
+	signal: { args: ["i32", "usize"], returns: "usize" },
 	pthread_sigmask: { args: ["i32", "usize", "usize"], returns: "i32" },
 	signalfd: { args: ["i32", "usize", "i32"], returns: "i32" },
 	sched_yield: { args: [], returns: "i32" },
@@ -131,9 +135,29 @@ function signalSet(signals: readonly number[]): number {
 	return base + SIGNAL_SET;
 }
 
-/** Blocks signals on this thread; programs started from here inherit it. */
+/** The address of raise(3), which as a handler keeps a signal pending for its thread. */
+const RAISE = Number((libc.raise as unknown as { readonly ptr: number }).ptr);
+
+/**
+ * Blocks signals on this thread; threads and programs started from here inherit it. A Worker that starts does not block
+ * them while Bun has it wait (epoll_pwait2 with an empty mask): of a signal that comes to it then it only takes note, for
+ * {@link handSignalsBack}.
+ */
 export function blockSignals(signals: readonly number[]): void {
+	for (const signal of signals) libc.signal(signal, RAISE);
 	libc.pthread_sigmask(SIG_BLOCK, signalSet(signals), 0);
+}
+
+const SIGNAL = reserve(signalfdSiginfo.sizeof);
+
+/** Sends the process those of the signals that are pending for this thread alone. */
+export function handSignalsBack(signals: readonly number[]): void {
+	const pending = openSignals(signals);
+	const taken: number[] = [];
+	while (read(pending, SIGNAL, signalfdSiginfo.sizeof) > 0)
+		taken.push(view.getUint32(SIGNAL + signalfdSiginfo.ssiSigno, true));
+	close(pending);
+	for (const signal of taken) check(outcome(libc.kill(process.pid, signal)));
 }
 
 /** A non-blocking descriptor to read the signals from, which must be blocked in every thread. */

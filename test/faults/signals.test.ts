@@ -1,0 +1,90 @@
+/** Signals that come while many work on the mount. */
+
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { until } from "../harness/mount.ts";
+import { findMount } from "../harness/mount-table.ts";
+import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { isKernel } from "../harness/program.ts";
+import { expectNothingLeft } from "./leftovers.ts";
+
+const workers = 3;
+const rounds = 40;
+const content = "0123456789".repeat(2000);
+
+/** Copies up, writes, renames over, links and removes; ends with the first failure, or after so many rounds. */
+const work = `n=0
+while [ $n -lt "$2" ]; do
+	n=$((n + 1))
+	cat text >"new$1" && mv "new$1" "w$1" && cat "w$1" >/dev/null && chmod 600 "low$1-$((n % 20))" &&
+		ln "w$1" "link$1" && rm "link$1" && mkdir "dir$1" && rmdir "dir$1" || exit 1
+done`;
+
+const lower = Object.fromEntries([
+	["text", content],
+	...Array.from({ length: workers * 20 }, (_, index) => [`low${index % workers}-${index % 20}`, content]),
+]);
+
+const startWork = (overlay: Overlay, most: number) =>
+	Array.from({ length: workers }, (_, index) =>
+		Bun.spawn(["sh", "-c", work, "sh", String(index), String(most)], {
+			cwd: overlay.path,
+			stdio: ["ignore", "ignore", "pipe"],
+		}),
+	);
+
+/** Every worker has been through at least one round. */
+const untilBusy = (overlay: Overlay) =>
+	until(
+		() => readdirSync(overlay.layers.upper).filter((name) => /^w\d$/.test(name)).length === workers,
+		"no work is done",
+	);
+
+describe.skipIf(isKernel)("under load", () => {
+	test("SIGUSR1 tells statistics; it and signals that mean nothing to the daemon disturb nobody", async () => {
+		await using overlay = await mountLayers([lower]);
+		const working = startWork(overlay, rounds);
+		await untilBusy(overlay);
+		const [pid = 0] = overlay.mount.daemons;
+		const signals = ["SIGUSR1", "SIGPIPE", "SIGCHLD", "SIGWINCH", "SIGCONT", "SIGURG"] as const;
+		while (working.some(({ exitCode }) => exitCode === null)) {
+			for (const signal of signals) process.kill(pid, signal);
+			await Bun.sleep(1);
+		}
+		for (const worker of working) {
+			expect(await new Response(worker.stderr).text()).toBe("");
+			expect(worker.exitCode).toBe(0);
+		}
+		expect(overlay.mount.log).toMatch(/^fuse-overlayfs: # NODES: \d+$/m);
+		expect(overlay.mount.daemons).toEqual([pid]);
+		await expectNothingLeft(overlay);
+		await overlay.expectLasting();
+	});
+
+	test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
+		"%s ends the mount, in use as it is; what was done is whole, and nothing is left over",
+		async (signal) => {
+			await using overlay = await mountLayers([lower]);
+			const working = startWork(overlay, 100_000);
+			await untilBusy(overlay);
+			const [pid = 0] = overlay.mount.daemons;
+			process.kill(pid, signal);
+			await until(() => overlay.mount.daemons.length === 0, `the daemon stays after ${signal}`);
+			expect(findMount(overlay.path)).toBeUndefined();
+			for (const worker of working) expect(await worker.exited).not.toBe(0);
+			expect(readdirSync(join(overlay.layers.work, "work"))).toEqual([]);
+			for (const name of readdirSync(overlay.layers.upper)) {
+				if (!/^(w|link|low)/.test(name)) continue;
+				expect({ name, isWhole: readFileSync(overlay.inUpper(name), "utf8") === content }).toEqual({
+					name,
+					isWhole: true,
+				});
+			}
+			await overlay.mount.forget();
+			await overlay.mount.start();
+			// Debian's counts no links of files that are hard-linked in the upper layer.
+			await overlay.expectLasting({ debian: false });
+		},
+	);
+});
