@@ -1,5 +1,5 @@
 /** Messages to people: one line each, on stderr or in the log file, after the program's name. */
-import { appendFileSync, writeSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { createConsola, LogLevels } from "consola/core";
 import type { ByteString } from "./options.ts";
 
@@ -15,12 +15,13 @@ const STDERR = 2;
 
 /** @param file append to it instead of stderr */
 export function createLog(file: ByteString | undefined, debug: boolean): Log {
-	const path = file === undefined ? undefined : Buffer.from(file, "latin1");
+	// Open from the start: a process with too many open files must be able to say so.
+	const target = openTarget(file);
 	const consola = createConsola({
 		level: debug ? LogLevels.debug : LogLevels.info,
 		// Each message counts: none is held back because it repeats another.
 		throttle: 0,
-		reporters: [{ log: ({ args }) => write(path, `fuse-overlayfs: ${args.join(" ")}\n`) }],
+		reporters: [{ log: ({ args }) => write(target, `fuse-overlayfs: ${args.join(" ")}\n`) }],
 	});
 	return {
 		error: (message) => consola.error(message),
@@ -29,10 +30,18 @@ export function createLog(file: ByteString | undefined, debug: boolean): Log {
 	};
 }
 
-function write(path: Buffer | undefined, line: string): void {
+/** A file that cannot be written to does not keep anybody from mounting. */
+function openTarget(file: ByteString | undefined): number {
 	try {
-		if (path === undefined) writeSync(STDERR, line);
-		else appendFileSync(path, line);
+		return file === undefined ? STDERR : openSync(Buffer.from(file, "latin1"), "a");
+	} catch {
+		return STDERR;
+	}
+}
+
+function write(target: number, line: string): void {
+	try {
+		writeSync(target, line);
 	} catch {
 		// Nobody reads the messages, or the disk is full: requests must be served all the same.
 	}

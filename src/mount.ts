@@ -180,7 +180,8 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		gid: readNumber("/proc/sys/kernel/overflowgid"),
 	};
 	const identity = Identity.of(options, layers, work !== undefined, overflow, (message) => log.warn(message));
-	const forCaches = Math.min(limit - RESERVED_DESCRIPTORS - layers.length, LARGEST_DESCRIPTORS);
+	const spare = limit - RESERVED_DESCRIPTORS - layers.length;
+	const largestDescriptors = Math.max(Math.min(spare, LARGEST_DESCRIPTORS), SMALLEST_DESCRIPTORS);
 	return new Overlay(layers, work, identity, jobs, {
 		fsync: options.fsync,
 		staticLinkCount: options.staticLinkCount,
@@ -190,7 +191,8 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		acl: options.acl && options.xattrs && layers.every(supportsAcl),
 		uid: effectiveUid(),
 		gid: effectiveGid(),
-		largestDescriptors: Math.max(forCaches, SMALLEST_DESCRIPTORS),
+		largestDescriptors,
+		mostFiles: Math.max(spare, SMALLEST_DESCRIPTORS) - largestDescriptors / 2,
 		largestListings: LARGEST_LISTINGS,
 	});
 }

@@ -99,6 +99,8 @@ export class Passthrough {
 			nodes.renew(node);
 			fail(ESTALE);
 		}
+		// What refuses to be written to says so here: of its own opening the kernel tells EIO, whatever the reason.
+		if (writing) this.overlay.files.writable(node);
 		if (file === undefined) {
 			check(statDescriptor(this.overlay.files.readable(node), ATTRIBUTES));
 			const backing = this.acquire(node, ATTRIBUTES, writing);

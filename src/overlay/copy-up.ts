@@ -68,7 +68,7 @@ import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay, Place } from "./overlay.ts";
 import { isWhiteoutDevice } from "./whiteout.ts";
-import type { Workdir } from "./workdir.ts";
+import { checkMade, type Workdir } from "./workdir.ts";
 import { copyAttributes } from "./xattr.ts";
 
 /** Up to this many bytes are copied at once, by the thread that answers requests. */
@@ -133,7 +133,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 		view.getUint32(SOURCE + statx.stxSize, true) + view.getUint32(SOURCE + statx.stxSize + 4, true) * 2 ** 32;
 	const length = Math.min(size, limit);
 	const temporary = work.temporaryName();
-	const to = check(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const layer = overlay.layers[nodes.layer(node)]!;
 	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
 	const cloned = length === size && length > 0 && clone(layer, from, to);
@@ -215,7 +215,7 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const directory = directories.get(node);
 	const source = sourceOf(overlay, node);
 	const temporary = work.temporaryName();
-	check(makeDirectory(work.fd, temporary, 0o700));
+	checkMade(makeDirectory(work.fd, temporary, 0o700));
 	let fd: Fd | undefined;
 	try {
 		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
@@ -241,14 +241,14 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	if (nodes.kind(node) === DT_LNK) {
 		const length = check(readLink(source.directory, source.name, TARGET, PATH_MAX));
 		bytes[TARGET + length] = 0;
-		check(makeSymlink(TARGET, work.fd, temporary));
+		checkMade(makeSymlink(TARGET, work.fd, temporary));
 	} else if (overlay.identity?.attribute !== undefined) {
 		// The kind is kept in the attribute, because an unprivileged process may not make devices.
-		check(makeNode(work.fd, temporary, S_IFREG | 0o600, 0));
+		checkMade(makeNode(work.fd, temporary, S_IFREG | 0o600, 0));
 	} else {
 		// Only an attribute can say that a lower object is such a device: its copy would hide its own name.
 		if (isWhiteoutDevice(SOURCE)) fail(EPERM);
-		check(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
+		checkMade(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
 	}
 	try {
 		copyMetadata(overlay, node, source, work.fd, temporary);

@@ -45,7 +45,7 @@ import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
 import { openStandIn } from "./stand-in.ts";
 import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
-import type { Workdir } from "./workdir.ts";
+import { checkMade, type Workdir } from "./workdir.ts";
 
 /** Who asks for a new object: it will be theirs. Ids are those of the mount. */
 export interface Caller {
@@ -251,7 +251,7 @@ function prepare(
 	const keepsKind = identity?.attribute === undefined || isDirectoryOrLink(blueprint);
 	const made = makeObject(place, temporary, keepsKind ? blueprint : asFile(blueprint));
 	setUmask(0);
-	check(made);
+	checkMade(made);
 	if (isRegular(blueprint) || !keepsKind) close(made as Fd);
 	const uid = identity?.uids.onDisk(caller.uid) ?? caller.uid;
 	const gid = identity?.gids.onDisk(caller.gid) ?? caller.gid;
@@ -388,6 +388,5 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 	overlay.files.replace(node, fd);
-	overlay.files.pin(node);
 	return overlay.show(node, fd, EMPTY_NAME);
 }

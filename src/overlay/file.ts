@@ -3,7 +3,16 @@
  * the limit allows, the longest unused closed first; for a node that has lost its name for as long as it lives.
  */
 
-import { ESTALE, O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR } from "../native/layout.ts";
+import {
+	EMFILE,
+	ESTALE,
+	O_NOATIME,
+	O_NOFOLLOW,
+	O_NONBLOCK,
+	O_PATH,
+	O_RDONLY,
+	O_RDWR,
+} from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, reopen } from "../native/libc/file.ts";
 import type { NodeId } from "./node.ts";
@@ -17,8 +26,6 @@ const WRITING = 2;
 interface OpenFile {
 	fd: Fd;
 	use: number;
-	/** The node's only way to its object. */
-	pinned: boolean;
 	recent: boolean;
 }
 
@@ -26,11 +33,16 @@ export class FileCache {
 	private readonly overlay: Overlay;
 	private readonly open = new Map<NodeId, OpenFile>();
 	private readonly largest: number;
+	private readonly most: number;
 
-	/** @param largest descriptors to keep open at most, between requests, pinned ones not counted */
-	constructor(overlay: Overlay, largest: number) {
+	/**
+	 * @param largest descriptors to keep open at most, between requests, pinned ones not counted
+	 * @param most with as many open no more are pinned
+	 */
+	constructor(overlay: Overlay, largest: number, most: number) {
 		this.overlay = overlay;
 		this.largest = largest;
+		this.most = most;
 	}
 
 	/** A descriptor to read a regular file's content with. Throws what opening it may. */
@@ -58,30 +70,24 @@ export class FileCache {
 		return this.open.get(node)?.fd ?? fail(ESTALE);
 	}
 
-	/** Makes the node's object reachable without its name. To be called before the name is removed. */
+	/**
+	 * Makes the node's object reachable without its name. To be called before the name is removed. Throws EMFILE where too
+	 * many are: other files need descriptors to go on with.
+	 */
 	pin(node: NodeId): void {
-		const file = this.open.get(node);
-		if (file !== undefined) {
-			file.pinned = true;
-			return;
-		}
+		if (this.open.has(node)) return;
+		if (this.open.size > this.most) fail(EMFILE);
 		const { overlay } = this;
 		const { directory, name } = overlay.locate(node);
 		const fd = check(openAt(directory, name, O_PATH | O_NOFOLLOW));
-		this.open.set(node, { fd, use: NAMING, pinned: true, recent: true });
-	}
-
-	/** The node has a name again: its descriptor may be closed like others. */
-	unpin(node: NodeId): void {
-		const file = this.open.get(node);
-		if (file !== undefined) file.pinned = false;
+		this.open.set(node, { fd, use: NAMING, recent: true });
 	}
 
 	/** Takes over a descriptor open for reading and writing: the node's object from now on. */
 	replace(node: NodeId, fd: Fd): void {
 		const file = this.open.get(node);
 		if (file === undefined) {
-			this.open.set(node, { fd, use: WRITING, pinned: false, recent: true });
+			this.open.set(node, { fd, use: WRITING, recent: true });
 			return;
 		}
 		close(file.fd);
@@ -92,7 +98,7 @@ export class FileCache {
 	/** Takes over a descriptor good for naming only: the object of a node without name from now on. */
 	replacePinned(node: NodeId, fd: Fd): void {
 		this.drop(node);
-		this.open.set(node, { fd, use: NAMING, pinned: true, recent: true });
+		this.open.set(node, { fd, use: NAMING, recent: true });
 	}
 
 	/** Closes the node's descriptor. */
@@ -107,9 +113,10 @@ export class FileCache {
 	trim(): void {
 		if (this.open.size <= this.largest) return;
 		let toClose = this.open.size - this.largest / 2;
-		for (const [node, file] of [...this.open]) {
+		// Whatever was used lately comes around once more.
+		for (const [node, file] of [...this.open, ...this.open]) {
 			if (toClose <= 0) return;
-			if (file.pinned) continue;
+			if (!this.overlay.nodes.isNamed(node) || !this.open.has(node)) continue;
 			if (file.recent) {
 				file.recent = false;
 				this.open.delete(node);
@@ -124,7 +131,7 @@ export class FileCache {
 	private acquire(node: NodeId, file: OpenFile | undefined, use: number, flags: number): Fd {
 		const { overlay } = this;
 		let fd: Fd;
-		if (file?.pinned) {
+		if (file !== undefined && !this.overlay.nodes.isNamed(node)) {
 			fd = check(reopen(file.fd, flags | O_NOATIME | O_NONBLOCK));
 		} else {
 			const { directory, name } = overlay.locate(node);
@@ -132,7 +139,7 @@ export class FileCache {
 			fd = check(layer.open(directory, name, flags | O_NONBLOCK));
 		}
 		if (file === undefined) {
-			this.open.set(node, { fd, use, pinned: false, recent: true });
+			this.open.set(node, { fd, use, recent: true });
 		} else {
 			close(file.fd);
 			file.fd = fd;

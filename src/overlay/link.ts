@@ -13,6 +13,7 @@ import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { isWhiteoutName } from "./whiteout.ts";
+import { checkMade } from "./workdir.ts";
 
 /** Nodes by the inode of their file in the upper layer, for files with several names. */
 export class UpperLinks {
@@ -49,7 +50,7 @@ function keyOf(stat: Offset): string {
  * Source: Linux fs/overlayfs/dir.c, ovl_link.
  */
 export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name): void {
-	const { nodes, files } = overlay;
+	const { nodes } = overlay;
 	const work = overlay.writable();
 	checkNewName(name);
 	if (nodes.kind(node) === DT_DIR) fail(EPERM);
@@ -63,7 +64,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (result === -EEXIST) {
 		if (!isWhiteoutName(upper, name)) fail(EEXIST);
 		const temporary = work.temporaryName();
-		check(makeLinkTo(overlay, node, work.fd, temporary));
+		checkMade(makeLinkTo(overlay, node, work.fd, temporary));
 		const moved = moveName(work.fd, temporary, upper, name, 0);
 		if (moved < 0) {
 			removeName(work.fd, temporary, 0);
@@ -80,10 +81,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
 	overlay.directories.markImpure(directory, work);
 	overlay.linkUpper(node, STAT);
-	if (!nodes.isNamed(node)) {
-		nodes.attach(node, parent, name, measure(name));
-		files.unpin(node);
-	}
+	if (!nodes.isNamed(node)) nodes.attach(node, parent, name, measure(name));
 	readAttributes(overlay, node);
 }
 

@@ -113,10 +113,7 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 	const known = inUpper ? overlay.upperLinks.find(STAT) : NO_NODE;
 	const node = known === NO_NODE ? nodes.add(kind, layer) : known;
 	try {
-		if (!nodes.isNamed(node)) {
-			nodes.attach(node, directory.node, name, measure(name));
-			overlay.files.unpin(node);
-		}
+		if (!nodes.isNamed(node)) nodes.attach(node, directory.node, name, measure(name));
 		if (known === NO_NODE) {
 			if (kind === DT_DIR) adoptDirectory(overlay, directory, node, layer);
 			else numberFile(overlay, directory, node, layer);

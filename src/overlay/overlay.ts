@@ -46,6 +46,8 @@ export interface OverlayOptions {
 	readonly gid: number;
 	/** Descriptors the caches may keep open. */
 	readonly largestDescriptors: number;
+	/** With more descriptors of files open than so many, none is removed that somebody may have open. */
+	readonly mostFiles: number;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -93,7 +95,7 @@ export class Overlay {
 		this.options = options;
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.directories = new DirectoryCache(this, options.largestDescriptors / 2, options.largestListings);
-		this.files = new FileCache(this, options.largestDescriptors / 2);
+		this.files = new FileCache(this, options.largestDescriptors / 2, options.mostFiles);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();

@@ -34,7 +34,7 @@ import { NO_NODE, type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { noteRemoval } from "./remove.ts";
 import { isWhiteoutName, makeOpaque, placeWhiteout } from "./whiteout.ts";
-import { emptyDirectory, type Workdir } from "./workdir.ts";
+import { checkMade, emptyDirectory, type Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
 
@@ -207,7 +207,7 @@ function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void 
 function clearUpper(overlay: Overlay, work: Workdir, end: End): void {
 	const upper = end.directory.fds[0]!;
 	const temporary = work.temporaryName();
-	check(makeDirectory(work.fd, temporary, 0o700));
+	checkMade(makeDirectory(work.fd, temporary, 0o700));
 	try {
 		const fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 		try {

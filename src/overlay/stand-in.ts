@@ -9,7 +9,7 @@ import { getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
 import { type Name, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { NO_ID } from "./id-map.ts";
-import type { Workdir } from "./workdir.ts";
+import { checkMade, type Workdir } from "./workdir.ts";
 
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 const ACL_SIZE = 65536;
@@ -32,7 +32,7 @@ export function openStandIn(
 	const hasAcl = succeeds(length) && length > 0;
 	if (!inheritsGroup && !hasAcl) return undefined;
 	const name = work.temporaryName();
-	check(makeDirectory(work.fd, name, 0o700));
+	checkMade(makeDirectory(work.fd, name, 0o700));
 	let fd = NO_FD;
 	try {
 		fd = check(openAt(work.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));

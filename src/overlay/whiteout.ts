@@ -48,7 +48,7 @@ import {
 import type { ByteString } from "../options.ts";
 import { NAME_MAX, startsWith } from "./name.ts";
 import { isKept } from "./user-name.ts";
-import { removeTreeAt, type Workdir } from "./workdir.ts";
+import { checkMade, removeTreeAt, type Workdir } from "./workdir.ts";
 
 const PREFIX = ".wh." as ByteString;
 const OPAQUE_FILE = store(".wh..wh..opq" as ByteString);
@@ -215,7 +215,7 @@ export function replaceByWhiteout(work: Workdir, directory: Fd, name: Name, leng
 		return;
 	}
 	const temporary = work.temporaryName();
-	check(linkWhiteout(work, work.fd, temporary));
+	checkMade(linkWhiteout(work, work.fd, temporary));
 	const result = moveName(work.fd, temporary, directory, name, 0);
 	if (result < 0) {
 		removeName(work.fd, temporary, 0);
@@ -236,7 +236,7 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 		}
 		check(moved);
 	} else {
-		check(linkWhiteout(work, work.fd, temporary));
+		checkMade(linkWhiteout(work, work.fd, temporary));
 		const result = moveName(work.fd, temporary, directory, name, RENAME_EXCHANGE);
 		if (result === -EINVAL) {
 			// No exchange on this file system: the lower directory may show for a moment.

@@ -10,6 +10,7 @@ import {
 	AT_REMOVEDIR,
 	DT_DIR,
 	EEXIST,
+	EIO,
 	EISDIR,
 	ELOOP,
 	EMLINK,
@@ -150,6 +151,12 @@ export class Workdir {
 		removeName(this.fd, SHARED_WHITEOUT, 0);
 		close(this.fd);
 	}
+}
+
+/** Checks that something was made in a workdir: of one that is gone the caller's names say nothing. Throws EIO then. */
+export function checkMade<Result extends number>(result: Result): Result {
+	if (result === -ENOENT) fail(EIO);
+	return check(result);
 }
 
 /** Removes a file or a whole directory. */

@@ -1,8 +1,11 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
+import { existsSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_FDCWD,
+	EIO,
+	ENOENT,
 	FICLONE,
 	iovec,
 	O_CLOEXEC,
@@ -63,6 +66,11 @@ export function openResolved(directory: Fd, path: Offset, flags: number, resolve
 }
 
 const PROC_PATH = reserve(64) as Name;
+
+/** The result of a call on a path in /proc: that this is gone says nothing of the file. */
+export function throughProc(result: number): number {
+	return result === -ENOENT && !existsSync("/proc/self/fd") ? -EIO : result;
+}
 
 /** `/proc/self/fd/FD`: names what the descriptor is open on, also after its name is gone. Scratch memory. */
 export function descriptorPath(fd: Fd): Name {

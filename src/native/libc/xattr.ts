@@ -7,7 +7,7 @@ import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
 import { base, copy, EMPTY_NAME, lengthOf, type Offset, reserve, writeString } from "../memory.ts";
 import { outcome } from "./errno.ts";
-import type { Fd } from "./file.ts";
+import { type Fd, throughProc } from "./file.ts";
 
 const libc = dlopen("libc.so.6", {
 	fgetxattr: { args: ["i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
@@ -72,7 +72,7 @@ export function getAttribute(
 	size: number,
 ): number {
 	const call = name === EMPTY_NAME ? libc.getxattr : libc.lgetxattr;
-	return outcome(call(pathOf(directory, name), base + attribute, base + target, size));
+	return throughProc(outcome(call(pathOf(directory, name), base + attribute, base + target, size)));
 }
 
 /** As {@link setAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
@@ -85,17 +85,17 @@ export function setAttribute(
 	flags: number,
 ): number {
 	const call = name === EMPTY_NAME ? libc.setxattr : libc.lsetxattr;
-	return outcome(call(pathOf(directory, name), base + attribute, base + value, size, flags));
+	return throughProc(outcome(call(pathOf(directory, name), base + attribute, base + value, size, flags)));
 }
 
 /** As {@link listAttributesOf}, of a name or, for EMPTY_NAME, of the descriptor. */
 export function listAttributes(directory: Fd, name: Offset, target: Offset, size: number): number {
 	const call = name === EMPTY_NAME ? libc.listxattr : libc.llistxattr;
-	return outcome(call(pathOf(directory, name), base + target, size));
+	return throughProc(outcome(call(pathOf(directory, name), base + target, size)));
 }
 
 /** As {@link removeAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
 export function removeAttribute(directory: Fd, name: Offset, attribute: Offset): number {
 	const call = name === EMPTY_NAME ? libc.removexattr : libc.lremovexattr;
-	return outcome(call(pathOf(directory, name), base + attribute));
+	return throughProc(outcome(call(pathOf(directory, name), base + attribute)));
 }
