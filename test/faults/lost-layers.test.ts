@@ -111,7 +111,7 @@ describe.skipIf(isKernel)("a workdir that is removed", () => {
 	});
 });
 
-describe.skipIf(lacks("mounting") || isKernel)("an upper layer that becomes read-only", () => {
+describe.skipIf(lacks("the machine's root") || isKernel)("an upper layer that becomes read-only", () => {
 	test.each(["on", "off"])(
 		"answers EROFS to changes, with passthrough=%s, until it can be written to again",
 		async (passthrough) => {

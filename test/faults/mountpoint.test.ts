@@ -103,7 +103,7 @@ describe.skipIf(lacks("mounting") || isKernel)(
 	},
 );
 
-describe.skipIf(lacks("mounting") || isKernel)("without /proc", () => {
+describe.skipIf(lacks("the machine's root") || isKernel)("without /proc", () => {
 	/** In a mount namespace of its own, so that only those started in it miss anything. */
 	const run = async (tree: { join(name: string): string }, script: string) =>
 		await runProgram(["-m", "--propagation", "private", "sh", "-c", script], {

@@ -16,6 +16,7 @@ import { readReport, summary, type Totals } from "./report.ts";
 const programTests = [
 	"./test/mount",
 	"./test/hostile",
+	"./test/faults",
 	"./test/conformance",
 	"./test/clients",
 	"./test/real-input",

@@ -27,7 +27,7 @@ const allSettings = Object.keys(commands) as Rootless[];
  * conformance table looks into files of any mode, also of mode 0, which an ordinary user cannot.
  */
 const defaultTests: Record<Rootless, readonly string[]> = {
-	"one id": ["./test/mount", "./test/hostile", "./test/conformance"],
+	"one id": ["./test/mount", "./test/hostile", "./test/faults", "./test/conformance"],
 	"id ranges": ["./test/mount", "./test/conformance"],
 	fusermount: ["./test/mount", "./test/clients"],
 };
