@@ -28,7 +28,7 @@ import {
 	setTimesOf,
 } from "../harness/native.ts";
 import { openFile } from "./open-file.ts";
-import { contentOf, digest, type Operation, operation, pastTime, timeOf } from "./operation.ts";
+import { contentOf, digest, type Operation, operation, pastTime } from "./operation.ts";
 import { describeStat, isSameFile } from "./path-operations.ts";
 import type { Side } from "./side.ts";
 
@@ -230,11 +230,12 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 		(side, { slot, offset, byte, isWritten }) => {
 			const bytes = mapped(side, slot, offset);
 			if (bytes === undefined) return "not mapped";
-			const isTimePast = timeOf(fstatSync(side.fd(slot), { bigint: true }).mtimeNs) !== "now";
+			// When a store through memory changes the time is not promised, nor whether a second one does. Set before it
+			// as well, so that only those store who may.
+			setTimesOf(side.fd(slot), "now", "now");
 			bytes[offset] = byte;
-			if (isWritten || isTimePast) side.mappings.get(slot)?.sync();
-			// When a store through memory changes the time is not promised.
-			return isTimePast ? setTimesOf(side.fd(slot), "now", "now") : undefined;
+			if (isWritten) side.mappings.get(slot)?.sync();
+			setTimesOf(side.fd(slot), "now", "now");
 		},
 	),
 	loadMapped: operation(

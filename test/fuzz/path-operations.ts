@@ -100,6 +100,13 @@ function listing(path: string): string[] {
 }
 
 const setgid = 0o2000;
+const groupExecution = 0o010;
+
+/** A mode whose setgid bit the mask would leave without group execution, without it: see explained.ts. */
+function withoutVainSetgid(mode: number, mask: number): number {
+	return (mask & groupExecution) === 0 ? mode : mode & ~setgid;
+}
+
 const renameFlags = [0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE];
 
 export const pathOperations: Readonly<Record<string, Operation>> = {
@@ -107,7 +114,9 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 		4,
 		(pick) => ({ path: pick.place(), content: pick.content(), mode: pick.mode(), mask: pick.mask() }),
 		(side, { path, content, mode, mask }) =>
-			masked(mask, () => writeFileSync(side.at(path), contentOf(content), { flag: "wx", mode })),
+			masked(mask, () =>
+				writeFileSync(side.at(path), contentOf(content), { flag: "wx", mode: withoutVainSetgid(mode, mask) }),
+			),
 	),
 	mkdir: operation(
 		4,
@@ -129,7 +138,9 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 			mask: pick.mask(),
 		}),
 		(side, { path, type, mode, minor, mask }) =>
-			masked(mask, () => mknod(side.at(path), type | mode, minor === 0 ? 0 : 1, minor)),
+			masked(mask, () =>
+				mknod(side.at(path), type | withoutVainSetgid(mode, mask), minor === 0 ? 0 : 1, minor),
+			),
 	),
 	unlink: operation(
 		6,
