@@ -17,7 +17,7 @@ export class Scale {
 
 	/** At least 1 MiB, and whole MiB. */
 	mebibytes(full: number): number {
-		return this.count(full) << 20;
+		return this.count(full) * 2 ** 20;
 	}
 }
 
