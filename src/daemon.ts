@@ -29,6 +29,7 @@ import {
 	openPipe,
 	SIGNALS,
 	spawnDetached,
+	unblockSignals,
 } from "./native/libc/process.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
@@ -84,6 +85,8 @@ export function startAgain(foreground: boolean): number {
 	const [reading, writing] = openPipe(false);
 	spawnDetached(program, args, environmentFor(String(writing)), writing);
 	closeSync(writing);
+	// Until the mount answers, whoever started this may still end it.
+	unblockSignals(SIGNALS);
 	// One byte once the mount answers; the end of the pipe if it never will, the reason then being on stderr.
 	return readSync(reading, Buffer.alloc(1)) === 1 ? 0 : 1;
 }

@@ -6,7 +6,7 @@
 import { EAGAIN, EINTR } from "../native/layout.ts";
 import { check, Errno } from "../native/libc/errno.ts";
 import { close, type Fd, read, write } from "../native/libc/file.ts";
-import { handSignalsBack, openPipe } from "../native/libc/process.ts";
+import { handSignalsBack, keepSignalsPending, openPipe } from "../native/libc/process.ts";
 import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
 import { DURABILITIES } from "./durability.ts";
 import type { Jobs, Task } from "./job.ts";
@@ -66,6 +66,7 @@ export class WorkerJobs implements Jobs {
 	}
 
 	private startWorker(): void {
+		keepSignalsPending(this.signals);
 		const pipes: WorkerPipes = { tasks: this.tasksEnd, results: this.resultsEnd, signals: this.signals };
 		const worker = new Worker(new URL("./copy-worker.ts", import.meta.url), {
 			workerData: pipes,

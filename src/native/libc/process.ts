@@ -18,6 +18,7 @@ import {
 	SFD_CLOEXEC,
 	SFD_NONBLOCK,
 	SIG_BLOCK,
+	SIG_UNBLOCK,
 	SIGHUP,
 	SIGINT,
 	SIGTERM,
@@ -135,17 +136,26 @@ function signalSet(signals: readonly number[]): number {
 	return base + SIGNAL_SET;
 }
 
+/** Blocks signals on this thread; threads and programs started from here inherit it. */
+export function blockSignals(signals: readonly number[]): void {
+	libc.pthread_sigmask(SIG_BLOCK, signalSet(signals), 0);
+}
+
+/** Lets signals come to this thread again, those that came meanwhile at once. */
+export function unblockSignals(signals: readonly number[]): void {
+	libc.pthread_sigmask(SIG_UNBLOCK, signalSet(signals), 0);
+}
+
 /** The address of raise(3), which as a handler keeps a signal pending for its thread. */
 const RAISE = Number((libc.raise as unknown as { readonly ptr: number }).ptr);
 
 /**
- * Blocks signals on this thread; threads and programs started from here inherit it. A Worker that starts does not block
- * them while Bun has it wait (epoll_pwait2 with an empty mask): of a signal that comes to it then it only takes note, for
- * {@link handSignalsBack}.
+ * Has a thread that does not block the signals only take note of one that comes to it, for {@link handSignalsBack}: a
+ * Worker that starts does not block them while Bun has it wait (epoll_pwait2 with an empty mask). Such a thread is busy
+ * with the signal until it blocks it: all others must block them.
  */
-export function blockSignals(signals: readonly number[]): void {
+export function keepSignalsPending(signals: readonly number[]): void {
 	for (const signal of signals) libc.signal(signal, RAISE);
-	libc.pthread_sigmask(SIG_BLOCK, signalSet(signals), 0);
 }
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
