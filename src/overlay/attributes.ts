@@ -197,11 +197,9 @@ export function changeTimesAt(place: Place, times: Offset): void {
 
 /** The override attribute of an upper object, or what its inode says where it has none. */
 function currentOverride(overlay: Overlay, place: Place): OverrideStat {
-	const override = overlay.identity?.readOwn(place.directory, place.name);
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
-	if (override === undefined) return overrideOf(STAT);
-	if ((override.mode & S_IFMT) === 0) override.mode |= view.getUint16(STAT + statx.stxMode, true) & S_IFMT;
-	return override;
+	overlay.identity?.applyOverride(0, place.directory, place.name, STAT);
+	return overrideOf(STAT);
 }
 
 /**

@@ -11,8 +11,13 @@ import {
 	ENODATA,
 	EOPNOTSUPP,
 	EPERM,
+	S_IFBLK,
+	S_IFCHR,
+	S_IFIFO,
 	S_IFLNK,
 	S_IFMT,
+	S_IFREG,
+	S_IFSOCK,
 	statx,
 } from "../native/layout.ts";
 import { check, describeErrno, succeeds } from "../native/libc/errno.ts";
@@ -221,14 +226,21 @@ export function overrideOf(stat: Offset): OverrideStat {
 	};
 }
 
+/** What a regular file can be shown as. */
+const STANDS_FOR = [S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK];
+
+/**
+ * Any other kind than these is the inode's own: nothing could be done with a symlink that has no target, or a directory
+ * that is none, as an attribute leaves them that was put on a wrong file.
+ */
 function apply(override: OverrideStat, stat: Offset): void {
+	const own = view.getUint16(stat + statx.stxMode, true) & S_IFMT;
 	const kind = override.mode & S_IFMT;
-	const mode =
-		kind === 0 ? (view.getUint16(stat + statx.stxMode, true) & S_IFMT) | override.mode : override.mode;
-	view.setUint16(stat + statx.stxMode, mode, true);
+	const shown = own === S_IFREG && STANDS_FOR.includes(kind) ? kind : own;
+	view.setUint16(stat + statx.stxMode, shown | (override.mode & ~S_IFMT), true);
 	view.setUint32(stat + statx.stxUid, override.uid, true);
 	view.setUint32(stat + statx.stxGid, override.gid, true);
-	if (override.major !== 0 || override.minor !== 0) {
+	if (kind === shown && (kind === S_IFBLK || kind === S_IFCHR)) {
 		view.setUint32(stat + statx.stxRdevMajor, override.major, true);
 		view.setUint32(stat + statx.stxRdevMinor, override.minor, true);
 	}

@@ -130,6 +130,31 @@ describe.skipIf(lacks("all ids", "devices")).each([
 		expect(valueIn(overlay, "null")).toBe("1000:70000:0751:char-1-3");
 	});
 
+	test("a kind that cannot be the object's is not shown, and not kept", async () => {
+		await using overlay = await mountLayers([{}], {
+			options,
+			upper: { file: "content", file2: "content", d: directory(), fifo: fifo() },
+		});
+		const put = (name: string, value: string) => setxattr(overlay.inUpper(name), attribute, value);
+		// Before the mount looks at any of them.
+		put("file", "3:4:0640:symlink");
+		put("file2", "3:4:0640:dir");
+		put("d", "3:4:0750:file");
+		if (mode === "1") put("fifo", "3:4:0600:char-1-3");
+		const at = (name: string) => overlay.at(name);
+		expect(["file", "file2", "d"].map((name) => statOf(at(name)))).toEqual([
+			"100640 3:4 0",
+			"100640 3:4 0",
+			"40750 3:4 0",
+		]);
+		if (mode === "1") expect(statOf(at("fifo"))).toBe("10600 3:4 0");
+		expect(readFileSync(at("file"), "utf8")).toBe("content");
+		chmodSync(at("file"), 0o600);
+		writeFileSync(at("d/new"), "");
+		await overlay.unmount();
+		expect(valueIn(overlay, "file")).toBe("3:4:0600:file");
+	});
+
 	test("copy-up keeps what is shown of every kind, renamed and linked as well", async () => {
 		const lower = {
 			file: file("x", { uid: 5, gid: 6, mode: 0o4750 }),
