@@ -22,7 +22,7 @@ const highlight = (text: string) =>
 
 const args = {
 	workload: { type: "string", valueHint: "NAMES", description: "Only these workloads or groups, see --list" },
-	rounds: { type: "string", valueHint: "N", default: "3", description: "How often each is run" },
+	rounds: { type: "string", valueHint: "N", default: "5", description: "How often each is run" },
 	scale: { type: "string", valueHint: "F", default: "1", description: "Size of the workloads" },
 	peer: {
 		type: "string",
