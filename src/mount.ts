@@ -35,7 +35,7 @@ import { supportsAcl } from "./overlay/xattr.ts";
 /** Descriptors used for other things than the caches: layers, the session, jobs. */
 const RESERVED_DESCRIPTORS = 64;
 const LARGEST_DESCRIPTORS = 32768;
-const SMALLEST_DESCRIPTORS = 32;
+const SMALLEST_DESCRIPTORS = 16;
 const LARGEST_LISTINGS = 32 << 20;
 const HEX = 16;
 
