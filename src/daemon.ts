@@ -104,6 +104,8 @@ function environmentFor(stage: string): ByteString[] {
 	const own = {
 		[STAGE]: stage,
 		BUN_JSC_forceRAMSize: String(RAM_SIZE),
+		// The heap is small, as what grows lies outside of it: more threads only cost their start.
+		BUN_JSC_numberOfGCMarkers: "1",
 		// Off: it lies in $HOME, which may be somebody else's than the user's who runs this.
 		BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
 	};

@@ -223,8 +223,9 @@ export function dataOperations({
 			}
 			// What the kernel has gathered and not written yet would pass for a hole.
 			const request = replies.takeRequest();
-			notifications.flushPages(kernelId(overlay, node), offset, () => {
+			notifications.flushPages(kernelId(overlay, node), offset, (flushed) => {
 				resume("lseek", node, request, () => {
+					check(flushed);
 					const position = check(seek(overlay.files.readable(node), offset, whence));
 					setNumber(REPLY + fuseLseekOut.offset, position);
 					replies.bytes(REPLY, fuseLseekOut.sizeof);

@@ -2,6 +2,7 @@
 
 import {
 	ENOENT,
+	ENOMEM,
 	FUSE_NOTIFY_INVAL_INODE,
 	FUSE_NOTIFY_STORE,
 	fuseNotifyInvalInodeOut,
@@ -34,16 +35,19 @@ export class Notifications {
 		this.jobs = jobs;
 	}
 
-	/** Has the kernel write out and drop what it caches of a file or directory from `offset` on, then calls `done`. */
-	flushPages(id: number, offset: number, done: () => void): void {
+	/**
+	 * Has the kernel write out and drop what it caches of a file or directory from `offset` on, then calls `done`, with
+	 * -ENOMEM where it could not be told.
+	 */
+	flushPages(id: number, offset: number, done: (result: number) => void): void {
 		const message = allocate(MESSAGE_SIZE);
 		writeInvalidation(message, id);
 		setNumber(message + fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.off, offset);
 		const task = { kind: "send", fd: this.fd, address: base + message, length: MESSAGE_SIZE } as const;
-		this.jobs.run(task, () => {
+		this.jobs.run(task, (result) => {
 			release(message, MESSAGE_SIZE);
 			// A kernel that has dropped the node already has nothing to write.
-			done();
+			done(result === -ENOMEM ? result : 0);
 		});
 	}
 

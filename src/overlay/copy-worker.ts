@@ -1,6 +1,5 @@
 /** The Worker that does long tasks: see worker-jobs.ts. */
 import { workerData } from "node:worker_threads";
-import { perform } from "./job.ts";
 import { serveTasks, type WorkerPipes } from "./worker-jobs.ts";
 
-serveTasks(workerData as WorkerPipes, perform);
+serveTasks(workerData as WorkerPipes);

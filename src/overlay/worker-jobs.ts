@@ -3,13 +3,13 @@
  * answers requests sees the other become readable. Workers start with the first task that needs them.
  */
 
-import { EAGAIN, EINTR } from "../native/layout.ts";
-import { check, Errno } from "../native/libc/errno.ts";
+import { EAGAIN, EINTR, ENOMEM } from "../native/layout.ts";
+import { check } from "../native/libc/errno.ts";
 import { close, type Fd, read, write } from "../native/libc/file.ts";
 import { handSignalsBack, keepSignalsPending, openPipe } from "../native/libc/process.ts";
 import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
 import { DURABILITIES } from "./durability.ts";
-import type { Jobs, Task } from "./job.ts";
+import { type Jobs, perform, type Task } from "./job.ts";
 
 const LARGEST_WORKERS = 2;
 const KINDS = ["copy", "sync", "dataSync", "send"] as const;
@@ -38,6 +38,8 @@ export class WorkerJobs implements Jobs {
 	private readonly pending = new Map<number, (result: number) => void>();
 	private readonly workers: Worker[] = [];
 	private lastId = 0;
+	/** The last attempt to start a Worker has failed. */
+	private isRefused = false;
 	private readonly signals: readonly number[];
 	private readonly onBroken: (error: unknown) => void;
 
@@ -61,6 +63,10 @@ export class WorkerJobs implements Jobs {
 		this.lastId = (this.lastId + 1) >>> 0;
 		this.pending.set(this.lastId, done);
 		if (this.workers.length < Math.min(this.pending.size, LARGEST_WORKERS)) this.startWorker();
+		if (this.workers.length === 0) {
+			this.performHere(this.lastId, task);
+			return;
+		}
 		writeTask(this.lastId, task);
 		check(write(this.tasks, BUFFER, TASK.sizeof));
 	}
@@ -68,11 +74,27 @@ export class WorkerJobs implements Jobs {
 	private startWorker(): void {
 		keepSignalsPending(this.signals);
 		const pipes: WorkerPipes = { tasks: this.tasksEnd, results: this.resultsEnd, signals: this.signals };
-		const worker = new Worker(new URL("./copy-worker.ts", import.meta.url), {
-			workerData: pipes,
-		} as WorkerOptions);
+		let worker: Worker;
+		try {
+			worker = new Worker(new URL("./copy-worker.ts", import.meta.url), {
+				workerData: pipes,
+			} as WorkerOptions);
+		} catch (error) {
+			// As where there may be no more processes. The next task is another attempt.
+			if (!this.isRefused) this.onBroken(`cannot be started, others wait for long work: ${String(error)}`);
+			this.isRefused = true;
+			return;
+		}
+		this.isRefused = false;
 		worker.addEventListener("error", (event) => this.onBroken(event.message));
 		this.workers.push(worker);
+	}
+
+	/** Without a Worker the task is done at once. */
+	private performHere(id: number, task: Task): void {
+		// To take a message, the kernel may wait for an answer of this thread.
+		const result = task.kind === "send" ? -ENOMEM : perform(task);
+		writeResult(this.resultsEnd, id, result);
 	}
 
 	/** Goes on with every task that is done. */
@@ -129,17 +151,19 @@ function readTask(): Task {
 }
 
 /** A Worker's life: does one task after the other until the pipe is closed. */
-export function serveTasks({ tasks, results, signals }: WorkerPipes, perform: (task: Task) => number): void {
+export function serveTasks({ tasks, results, signals }: WorkerPipes): void {
 	handSignalsBack(signals);
 	for (;;) {
 		const length = read(tasks, BUFFER, TASK.sizeof);
 		if (length === -EINTR) continue;
 		if (length !== TASK.sizeof) return;
 		const id = view.getUint32(BUFFER + TASK.id, true);
-		const result = perform(readTask());
-		view.setUint32(BUFFER + RESULT.id, id, true);
-		view.setInt32(BUFFER + RESULT.result, result, true);
-		const written = write(results, BUFFER, RESULT.sizeof);
-		if (written < 0) throw Errno.of(-written);
+		writeResult(results, id, perform(readTask()));
 	}
+}
+
+function writeResult(results: Fd, id: number, result: number): void {
+	view.setUint32(BUFFER + RESULT.id, id, true);
+	view.setInt32(BUFFER + RESULT.result, result, true);
+	check(write(results, BUFFER, RESULT.sizeof));
 }
