@@ -36,6 +36,8 @@ import { supportsAcl } from "./overlay/xattr.ts";
 const RESERVED_DESCRIPTORS = 64;
 const LARGEST_DESCRIPTORS = 32768;
 const SMALLEST_DESCRIPTORS = 16;
+/** Of files without a name, however few may be open. */
+const SMALLEST_PINNED = 24;
 const LARGEST_LISTINGS = 32 << 20;
 const HEX = 16;
 
@@ -192,7 +194,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors,
-		mostFiles: Math.max(spare, SMALLEST_DESCRIPTORS) - largestDescriptors / 2,
+		mostPinned: Math.max(spare - largestDescriptors / 2, SMALLEST_PINNED),
 		largestListings: LARGEST_LISTINGS,
 	});
 }

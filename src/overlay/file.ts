@@ -37,7 +37,7 @@ export class FileCache {
 
 	/**
 	 * @param largest descriptors to keep open at most, between requests, pinned ones not counted
-	 * @param most with as many open no more are pinned
+	 * @param most as many without a name are kept open
 	 */
 	constructor(overlay: Overlay, largest: number, most: number) {
 		this.overlay = overlay;
@@ -76,11 +76,17 @@ export class FileCache {
 	 */
 	pin(node: NodeId): void {
 		if (this.open.has(node)) return;
-		if (this.open.size > this.most) fail(EMFILE);
+		if (this.open.size >= this.most && this.countPinned() >= this.most) fail(EMFILE);
 		const { overlay } = this;
 		const { directory, name } = overlay.locate(node);
 		const fd = check(openAt(directory, name, O_PATH | O_NOFOLLOW));
 		this.open.set(node, { fd, use: NAMING, recent: true });
+	}
+
+	private countPinned(): number {
+		let count = 0;
+		for (const node of this.open.keys()) if (!this.overlay.nodes.isNamed(node)) count++;
+		return count;
 	}
 
 	/** Takes over a descriptor open for reading and writing: the node's object from now on. */

@@ -46,8 +46,8 @@ export interface OverlayOptions {
 	readonly gid: number;
 	/** Descriptors the caches may keep open. */
 	readonly largestDescriptors: number;
-	/** With more descriptors of files open than so many, none is removed that somebody may have open. */
-	readonly mostFiles: number;
+	/** As many files without a name are kept open; none is removed then that somebody may have open. */
+	readonly mostPinned: number;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -95,7 +95,7 @@ export class Overlay {
 		this.options = options;
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.directories = new DirectoryCache(this, options.largestDescriptors / 2, options.largestListings);
-		this.files = new FileCache(this, options.largestDescriptors / 2, options.mostFiles);
+		this.files = new FileCache(this, options.largestDescriptors / 2, options.mostPinned);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();

@@ -87,7 +87,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors: 1024,
-		mostFiles: Number.POSITIVE_INFINITY,
+		mostPinned: Number.POSITIVE_INFINITY,
 		largestListings: 1 << 20,
 		...settings.options,
 	});
