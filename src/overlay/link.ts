@@ -64,7 +64,10 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (result === -EEXIST) {
 		if (!isWhiteoutName(upper, name)) fail(EEXIST);
 		const temporary = work.temporaryName();
-		checkMade(makeLinkTo(overlay, node, work.fd, temporary));
+		const made = makeLinkTo(overlay, node, work.fd, temporary);
+		// A file whose names are all gone, unlike one that never had any, cannot be given one.
+		if (made === -ENOENT && !nodes.isNamed(node)) fail(ENOENT);
+		checkMade(made);
 		const moved = moveName(work.fd, temporary, upper, name, 0);
 		if (moved < 0) {
 			removeName(work.fd, temporary, 0);

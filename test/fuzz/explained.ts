@@ -40,13 +40,13 @@ const ofOpenFile = ["fchmod", "fchown", "futimens", "fsetxattr"];
 export const explanations: readonly Explanation[] = [
 	{
 		reason:
-			"kernel overlayfs cannot copy up a removed file that is still open; a plain directory can change it, and we can",
+			"kernel overlayfs cannot copy up a removed file or directory that is still open; a plain directory can change it, and we can",
 		parts: true,
 		holds: ({ step, ours, kernels }) =>
 			ofOpenFile.includes(step.operation) &&
 			"answer" in ours &&
 			"error" in kernels &&
-			["ENOENT", "EEXIST"].includes(kernels.error),
+			["ENOENT", "EEXIST", "ENOTDIR"].includes(kernels.error),
 	},
 	{
 		reason:

@@ -9,7 +9,7 @@ import { explain } from "./explained.ts";
 import type { Step } from "./operation.ts";
 import { pathOperations } from "./path-operations.ts";
 import { Picker } from "./picker.ts";
-import { passesThrough, variantOf } from "./variant.ts";
+import { gathersWrites, passesThrough, variantOf } from "./variant.ts";
 import { World } from "./world.ts";
 
 /** All that a run depends on. */
@@ -53,10 +53,7 @@ class Drawn {
 	readonly #count: number;
 
 	constructor(seed: number, count: number) {
-		this.#picker = new Picker(
-			randomNumbers(seed * 7919 + 1),
-			variantOf(seed).options.some((option) => option.includes("writeback=0")),
-		);
+		this.#picker = new Picker(randomNumbers(seed * 7919 + 1), !gathersWrites(variantOf(seed)));
 		this.#count = count;
 	}
 

@@ -37,3 +37,8 @@ export function variantOf(seed: number): Variant {
 export function passesThrough({ options }: Variant): boolean {
 	return !options.some((option) => option.includes("passthrough=off"));
 }
+
+/** Whether the kernel gathers all writes. With passthrough it does not, of files that it cannot pass through either. */
+export function gathersWrites(variant: Variant): boolean {
+	return !passesThrough(variant) && !variant.options.some((option) => option.includes("writeback=0"));
+}

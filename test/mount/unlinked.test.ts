@@ -15,7 +15,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
-import { directory, fifo, file } from "../harness/layers.ts";
+import { directory, fifo, file, hardLink } from "../harness/layers.ts";
 import { codeOf, fgetxattr, fsetxattr, linkDescriptor, setTimesOf } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
@@ -102,6 +102,24 @@ describe("a file that is unlinked but open", () => {
 		for (const { handle } of unlinkedFiles(overlay, "r+")) {
 			expect(codeOf(() => linkDescriptor(handle.fd, overlay.at("again")))).toBe("ENOENT");
 		}
+	});
+
+	test("cannot be linked again where its lower file has another name", async () => {
+		const names = { a: "content", "a-too": hardLink("a"), c: "content", "c-too": hardLink("c") };
+		await using overlay = await mountLayers([names]);
+		// Where the first name was there is a whiteout then.
+		for (const [name, other] of [
+			["a", "a"],
+			["c", "d"],
+		] as const) {
+			using handle = open(overlay.at(name));
+			unlinkSync(overlay.at(name));
+			expect(codeOf(() => linkDescriptor(handle.fd, overlay.at(other)))).toBe("ENOENT");
+			expect(handle.text()).toBe("content");
+		}
+		expect(readdirSync(overlay.path).sort()).toEqual(["a-too", "c-too"]);
+		// Debian's program counts the remaining name only.
+		await overlay.expectLasting({ debian: false });
 	});
 
 	test("is gone for good with the last close", async () => {
