@@ -153,6 +153,7 @@ describe("of the caller's surroundings", () => {
 		expect(names).toContain("TOLD");
 		expect(names.filter((name) => /^(BUN|NODE|JSC|LD)_/.test(name)).sort()).toEqual([
 			"BUN_JSC_forceRAMSize",
+			"BUN_JSC_numberOfGCMarkers",
 			"BUN_RUNTIME_TRANSPILER_CACHE_PATH",
 		]);
 	});
