@@ -161,7 +161,6 @@ int poll(struct pollfd *fds, unsigned long count, int timeout);
 /* Names */
 ssize_t getdents64(int fd, void *buffer, size_t size);
 int mkdirat(int fd, const char *path, mode_t mode);
-int mknodat(int fd, const char *path, mode_t mode, dev_t device);
 int symlinkat(const char *target, int fd, const char *path);
 int linkat(int old_fd, const char *old_path, int new_fd, const char *new_path, int flags);
 int unlinkat(int fd, const char *path, int flags);
@@ -226,7 +225,7 @@ int setrlimit64(int resource, const struct rlimit64 *limit);
 int kill(pid_t process, int number);
 int raise(int number);
 __sighandler_t signal(int number, __sighandler_t handler);
-int pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int execve(const char *path, char *const argv[], char *const envp[]);
 int posix_spawnattr_init(posix_spawnattr_t *attributes);
 int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags);

@@ -513,6 +513,7 @@ struct rlimit {
 
 /* Numbers from 424 on are the same on every architecture. */
 #if defined(__aarch64__)
+#define SYS_mknodat 33
 #define SYS_getdents64 61
 #define SYS_setresuid 147
 #define SYS_setresgid 149
@@ -536,6 +537,7 @@ struct rlimit {
 #define SYS_setfsgid 123
 #define SYS_gettid 186
 #define SYS_getdents64 217
+#define SYS_mknodat 259
 #define SYS_renameat2 316
 #define SYS_memfd_create 319
 #define SYS_copy_file_range 326

@@ -1129,6 +1129,7 @@ export const SYS_setfsuid = arm64 ? 151 : 122;
 export const SYS_setfsgid = arm64 ? 152 : 123;
 export const SYS_gettid = arm64 ? 178 : 186;
 export const SYS_getdents64 = arm64 ? 61 : 217;
+export const SYS_mknodat = arm64 ? 33 : 259;
 export const SYS_renameat2 = arm64 ? 276 : 316;
 export const SYS_memfd_create = arm64 ? 279 : 319;
 export const SYS_copy_file_range = arm64 ? 285 : 326;

@@ -5,7 +5,7 @@
  */
 import { dlopen } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readHeaders } from "../../native-headers/generate.ts";
 
@@ -13,7 +13,7 @@ const root = join(import.meta.dir, "../..");
 const headers = readHeaders(process.arch as "x64" | "arm64");
 const declared = new Map([...headers.values()].flatMap(({ prototypes }) => [...prototypes]));
 
-/** Bytes per type, in C and in bun:ffi; everything else is 8 bytes wide. */
+/** Bytes per type, in C and in bun:ffi; everything else is 8 bytes wide, va_list included, of which the address is passed. */
 const narrow: Readonly<Record<string, number>> = {
 	void: 0,
 	int: 4,
@@ -29,7 +29,7 @@ const narrow: Readonly<Record<string, number>> = {
 	u32: 4,
 };
 const wideTypes =
-	/^(unsigned long|long|s?size_t|off_t|dev_t|fuse_req_t|fuse_ino_t|fuse_log_func_t|__sighandler_t)$/;
+	/^(unsigned long|long|s?size_t|off_t|dev_t|va_list|fuse_req_t|fuse_ino_t|fuse_log_func_t|__sighandler_t)$/;
 const wideFfiTypes = /^([iu]64(_fast)?|usize|ptr|pointer|function|buffer|cstring)$/;
 
 /** The width of a C type, or of a parameter with its name. */
@@ -72,14 +72,13 @@ interface Binding {
 	readonly result: number;
 }
 
-/** Every `name: { args: [...], returns: ... }` in src/native, except libfuse's callbacks, which have no such name. */
+/** Every `name: { args: [...], returns: ... }` in src/native. */
 function bindings(): Binding[] {
 	const found: Binding[] = [];
 	for (const file of new Bun.Glob("src/native/**/*.ts").scanSync(root)) {
 		const source = readFileSync(join(root, file), "utf8");
 		for (const match of source.matchAll(/(\w+): \{\s*args: \[([^\]]*)\],\s*returns: ([\w."]+)/g)) {
 			const [name, args, returns] = match.slice(1) as [string, string, string];
-			if (file.includes("/libfuse/") && !name.startsWith("fuse_")) continue;
 			const types = args.split(",").filter((type) => type.trim() !== "");
 			found.push({ file, name, parameters: types.map(widthOfFfi), result: widthOfFfi(returns) });
 		}
@@ -120,5 +119,67 @@ describe("what native-headers/ declares is exported by", () => {
 		// One version of the library is enough, but a version that lacks a symbol is a failure.
 		expect(complaints).toContain("");
 		expect(complaints.filter((complaint) => complaint.startsWith("Symbol "))).toEqual([]);
+	});
+});
+
+/**
+ * A library names with each function the version that it came with, or was last made anew with. A program that looks
+ * one up finds it in older versions only if that is not newer than they are.
+ */
+const oldest = { GLIBC: [2, 31], FUSE: [3, 10] } as const;
+type Family = keyof typeof oldest;
+
+/** Where libraries are, beside those of this architecture those that a cross compiler brings. */
+const libraries: readonly (readonly [name: string, family: Family, paths: readonly string[]])[] = [
+	["libc.so.6", "GLIBC", [`/lib/${process.arch === "x64" ? "x86_64" : "aarch64"}-linux-gnu/libc.so.6`]],
+	["libc.so.6 for aarch64", "GLIBC", ["/usr/aarch64-linux-gnu/lib/libc.so.6"]],
+	[
+		"libfuse",
+		"FUSE",
+		["x86_64", "aarch64"].flatMap((architecture) =>
+			[3, 4].map((version) => `/lib/${architecture}-linux-gnu/libfuse3.so.${version}`),
+		),
+	],
+];
+
+function readElf(option: string, path: string): string {
+	const { exitCode, stdout, stderr } = Bun.spawnSync(["readelf", "-W", option, path]);
+	if (exitCode !== 0) throw new Error(`readelf ${path}: ${stderr}`);
+	return stdout.toString();
+}
+
+function isNewer(version: string, family: Family): boolean {
+	const [major = 0, minor = 0] = version.split(".").map(Number);
+	const [oldestMajor, oldestMinor] = oldest[family];
+	return major > oldestMajor || (major === oldestMajor && minor > oldestMinor);
+}
+
+/** What a library exports by default, with the version of each. */
+function exportsOf(path: string, family: Family): ReadonlyMap<string, string> {
+	const symbols = readElf("--dyn-syms", path).matchAll(new RegExp(` (\\w+)@@${family}_([\\d.]+)$`, "gm"));
+	return new Map(Array.from(symbols, ([, name, version]) => [name!, version!]));
+}
+
+describe("what src/native binds is there since", () => {
+	test.each(libraries)("the oldest %s that is promised", (_name, family, paths) => {
+		const names = new Set(
+			bindings()
+				.map(({ name }) => name)
+				.filter((name) => name.startsWith("fuse_") === (family === "FUSE")),
+		);
+		for (const path of paths.filter(existsSync)) {
+			const versions = exportsOf(path, family);
+			const tooNew = [...names]
+				.map((name) => [name, versions.get(name) ?? "missing"] as const)
+				.filter(([, version]) => version === "missing" || isNewer(version, family));
+			expect(tooNew, path).toEqual([]);
+		}
+	});
+
+	test("the oldest C library, for Bun itself", () => {
+		const needed = readElf("--version-info", process.execPath).matchAll(/Name: GLIBC_([\d.]+)/g);
+		const versions = Array.from(needed, ([, version]) => version!);
+		expect(versions).not.toBeEmpty();
+		expect(versions.filter((version) => isNewer(version, "GLIBC"))).toEqual([]);
 	});
 });

@@ -1,5 +1,6 @@
 /** System calls that read and change directories. Names and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
+import { EINVAL, SYS_mknodat } from "../layout.ts";
 import { base, type Offset } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import type { Fd } from "./file.ts";
@@ -7,13 +8,17 @@ import type { Fd } from "./file.ts";
 const libc = dlopen("libc.so.6", {
 	getdents64: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
 	mkdirat: { args: ["i32", "usize", "u32"], returns: "i32" },
-	mknodat: { args: ["i32", "usize", "u32", FFIType.u64_fast], returns: "i32" },
 	symlinkat: { args: ["usize", "i32", "usize"], returns: "i32" },
 	linkat: { args: ["i32", "usize", "i32", "usize", "i32"], returns: "i32" },
 	unlinkat: { args: ["i32", "usize", "i32"], returns: "i32" },
 	renameat2: { args: ["i32", "usize", "i32", "usize", "u32"], returns: "i32" },
 	readlinkat: { args: ["i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
 }).symbols;
+const { syscall: makeNodeCall } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "i32", "usize", "u32", "u32"], returns: FFIType.i64_fast },
+}).symbols;
+
+const LARGEST_DEVICE = 0xffffffff;
 
 /** Reads `struct linux_dirent64` records; 0 at the end. */
 export function readEntries(directory: Fd, target: Offset, size: number): number {
@@ -24,9 +29,11 @@ export function makeDirectory(directory: Fd, name: Offset, mode: number): number
 	return outcome(libc.mkdirat(directory, base + name, mode));
 }
 
-/** `mode` holds the kind (S_IFMT) too; `device` counts for devices only. */
+/** `mode` holds the kind (S_IFMT) too; `device` counts for devices only. Not by mknodat(3), which came with glibc 2.33. */
 export function makeNode(directory: Fd, name: Offset, mode: number, device: number): number {
-	return outcome(libc.mknodat(directory, base + name, mode, device));
+	// Larger ones are none that Linux has, and would be taken for others.
+	if (device > LARGEST_DEVICE) return -EINVAL;
+	return outcome(makeNodeCall(SYS_mknodat, directory, base + name, mode, device));
 }
 
 export function makeSymlink(target: Offset, directory: Fd, name: Offset): number {

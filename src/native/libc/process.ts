@@ -53,7 +53,7 @@ const libc = dlopen("libc.so.6", {
 	kill: { args: ["i32", "i32"], returns: "i32" },
 	raise: { args: ["i32"], returns: "i32" },
 	signal: { args: ["i32", "usize"], returns: "usize" },
-	pthread_sigmask: { args: ["i32", "usize", "usize"], returns: "i32" },
+	sigprocmask: { args: ["i32", "usize", "usize"], returns: "i32" },
 	signalfd: { args: ["i32", "usize", "i32"], returns: "i32" },
 	sched_yield: { args: [], returns: "i32" },
 	poll: { args: ["usize", "u64", "i32"], returns: "i32" },
@@ -136,14 +136,17 @@ function signalSet(signals: readonly number[]): number {
 	return base + SIGNAL_SET;
 }
 
-/** Blocks signals on this thread; threads and programs started from here inherit it. */
+/**
+ * Blocks signals on this thread; threads and programs started from here inherit it. On Linux sigprocmask(2) is of the
+ * thread; pthread_sigmask(3) is in the C library itself only since glibc 2.32.
+ */
 export function blockSignals(signals: readonly number[]): void {
-	libc.pthread_sigmask(SIG_BLOCK, signalSet(signals), 0);
+	check(outcome(libc.sigprocmask(SIG_BLOCK, signalSet(signals), 0)));
 }
 
 /** Lets signals come to this thread again, those that came meanwhile at once. */
 export function unblockSignals(signals: readonly number[]): void {
-	libc.pthread_sigmask(SIG_UNBLOCK, signalSet(signals), 0);
+	check(outcome(libc.sigprocmask(SIG_UNBLOCK, signalSet(signals), 0)));
 }
 
 /** The address of raise(3), which as a handler keeps a signal pending for its thread. */
