@@ -4,6 +4,7 @@ import {
 	DT_DIR,
 	DT_REG,
 	EINVAL,
+	EIO,
 	ENOSYS,
 	ENOTTY,
 	EOPNOTSUPP,
@@ -122,10 +123,11 @@ export function dataOperations({
 			const size = argument32(fuseWriteIn.size);
 			const position = argument64(fuseWriteIn.offset);
 			const times = timeToKeep(fd);
-			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position);
+			const isLate = (flags & FUSE_WRITE_CACHE) !== 0;
+			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position, !isLate);
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			// What was written to a mapping moves the times without the kernel's knowing.
-			else if ((flags & FUSE_WRITE_CACHE) !== 0) notifications.invalidateAttributes(requestId());
+			else if (isLate) notifications.invalidateAttributes(requestId());
 			replies.written(written);
 		},
 
@@ -260,13 +262,16 @@ export function dataOperations({
 	}
 }
 
-/** Writes everything, or as much as there is room for. Throws only where nothing could be written. */
-function writeAll(fd: Fd, source: Offset, size: number, position: number): number {
+/**
+ * Writes everything, or, if it `mayBeShort`, as much as there is room for; throws where nothing else can be said. The
+ * kernel takes what it wrote late for written whole, however little it is told.
+ */
+function writeAll(fd: Fd, source: Offset, size: number, position: number, mayBeShort: boolean): number {
 	let written = 0;
 	while (written < size) {
 		const result = pwrite(fd, source + written, size - written, position + written);
-		if (result < 0) return written > 0 ? written : fail(-result);
-		if (result === 0) break;
+		if (result < 0) return written > 0 && mayBeShort ? written : fail(-result);
+		if (result === 0) fail(EIO);
 		written += result;
 	}
 	return written;

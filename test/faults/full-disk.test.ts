@@ -199,6 +199,20 @@ describe.skipIf(skipped)("writing to a full disk", () => {
 			expect(readdirSync(overlay.layers.upper)).toEqual(["dir"]);
 		}));
 
+	test("with the write cache, fsync(2) tells, too, where there is room for a part", () =>
+		fill(["passthrough=off"], (overlay) => {
+			using filler = new Filler(overlay.tree.join("disk"));
+			filler.giveBack(64 * KiB);
+			using writer = open(overlay.at("new"), "w+");
+			const code = codeOf(() => {
+				writeSync(writer.fd, content);
+				fsyncSync(writer.fd);
+			});
+			expect(code).toBe("ENOSPC");
+			writer.close();
+			unlinkSync(overlay.at("new"));
+		}));
+
 	test("with the write cache, msync(2) of a mapping tells", () =>
 		fill(["passthrough=off"], (overlay) => {
 			using _ = new Filler(overlay.tree.join("disk"));
