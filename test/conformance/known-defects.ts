@@ -208,7 +208,9 @@ const ours: Readonly<Record<string, Held>> = {
 	},
 	"with the write cache, a file that a disk has only partly room for is synced without an error": {
 		tests: {
-			"faults/full-disk.test.ts": ["with the write cache, fsync(2) tells, too, where there is room for a part"],
+			"faults/full-disk.test.ts": [
+				"with the write cache, fsync(2) tells, too, where there is room for a part",
+			],
 		},
 	},
 };
