@@ -2,12 +2,13 @@
 
 import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
 import { Errno } from "../native/libc/errno.ts";
+import { kindOf } from "../native/libc/stat.ts";
 import { bytes, copy, type Name, setNumber, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { STAT } from "../overlay/attributes.ts";
 import type { Directory } from "../overlay/directory.ts";
 import type { Listing, Slot } from "../overlay/listing.ts";
-import { adopt, kindOf } from "../overlay/lookup.ts";
+import { adopt } from "../overlay/lookup.ts";
 import { measure } from "../overlay/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";

@@ -25,7 +25,8 @@ import {
 	statFileSystem,
 	statFlagged,
 } from "../native/libc/metadata.ts";
-import { getNumber, type Offset, reserve, setNumber, view } from "../native/memory.ts";
+import { kindOf, modeOf, sameTime } from "../native/libc/stat.ts";
+import { getNumber, type Offset, reserve, view } from "../native/memory.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { NO_ID } from "./id-map.ts";
 import { overrideOf } from "./identity.ts";
@@ -66,7 +67,7 @@ export function readAttributes(overlay: Overlay, node: NodeId): void {
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
 	// The name was given to something else behind our back. The kernel would take the node for broken, for good.
-	if (nodesKind(view.getUint16(STAT + statx.stxMode, true)) !== overlay.nodes.kind(node)) fail(ESTALE);
+	if (kindOf(STAT) !== overlay.nodes.kind(node)) fail(ESTALE);
 	finishAttributes(overlay, node);
 }
 
@@ -212,7 +213,7 @@ export function killPrivileges(overlay: Overlay, node: NodeId, writer: Writer): 
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
-	const mode = view.getUint16(STAT + statx.stxMode, true);
+	const mode = modeOf(STAT);
 	let remaining = withoutPrivileges(mode);
 	if ((remaining & S_ISGID) !== 0 && !writer.isInGroup(view.getUint32(STAT + statx.stxGid, true)))
 		remaining &= ~S_ISGID;
@@ -228,30 +229,6 @@ function withoutPrivileges(mode: number): number {
 
 function nodesKind(mode: number): number {
 	return (mode & S_IFMT) >> 12;
-}
-
-const TIMES = reserve(32);
-
-/** Whether a `struct timespec` and a `struct statx_timestamp` are the same moment. */
-function sameTime(time: Offset, stamp: Offset): boolean {
-	return (
-		view.getUint32(time, true) === view.getUint32(stamp, true) &&
-		view.getUint32(time + 4, true) === view.getUint32(stamp + 4, true) &&
-		view.getUint32(time + 8, true) === view.getUint32(stamp + 8, true)
-	);
-}
-
-/** Two `struct timespec` that restore the access and modification time of a `struct statx`. Scratch memory. */
-export function timesOf(stat: Offset): Offset {
-	copyTime(stat + statx.stxAtime, TIMES);
-	copyTime(stat + statx.stxMtime, TIMES + 16);
-	return TIMES;
-}
-
-function copyTime(from: Offset, to: Offset): void {
-	view.setUint32(to, view.getUint32(from, true), true);
-	view.setInt32(to + 4, view.getInt32(from + 4, true), true);
-	setNumber(to + 8, view.getUint32(from + 8, true));
 }
 
 /** Fills a `struct statfs` with the file system of the topmost layer. */

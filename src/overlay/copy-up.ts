@@ -47,10 +47,19 @@ import {
 	statFlagged,
 } from "../native/libc/metadata.ts";
 import {
+	deviceOf,
+	inodeHigh,
+	inodeLow,
+	kindOf,
+	linkCount,
+	modeOf,
+	sizeOf,
+	timesOf,
+} from "../native/libc/stat.ts";
+import {
 	bytes,
 	lengthOf,
 	type Name,
-	type Offset,
 	readString,
 	release,
 	reserve,
@@ -58,11 +67,9 @@ import {
 	store,
 	view,
 } from "../native/memory.ts";
-import { timesOf } from "./attributes.ts";
 import { copyContent } from "./copy-content.ts";
 import { ownAccess } from "./identity.ts";
 import type { Layer } from "./layer.ts";
-import { inodeHigh, inodeLow, kindOf, linkCount } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
@@ -129,8 +136,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number)
 	const { nodes, files, options } = overlay;
 	const from = files.readable(node);
 	check(statDescriptor(from, SOURCE));
-	const size =
-		view.getUint32(SOURCE + statx.stxSize, true) + view.getUint32(SOURCE + statx.stxSize + 4, true) * 2 ** 32;
+	const size = sizeOf(SOURCE);
 	const length = Math.min(size, limit);
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
@@ -237,7 +243,7 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const { nodes } = overlay;
 	const source = sourceOf(overlay, node);
 	const temporary = work.temporaryName();
-	const mode = view.getUint16(SOURCE + statx.stxMode, true);
+	const mode = modeOf(SOURCE);
 	if (nodes.kind(node) === DT_LNK) {
 		const length = check(readLink(source.directory, source.name, TARGET, PATH_MAX));
 		bytes[TARGET + length] = 0;
@@ -266,22 +272,11 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	nodes.setLayer(node, 0);
 }
 
-/** The device number of a `struct statx`, as mknod(2) takes it. */
-export function deviceOf(stat: Offset): number {
-	const major = view.getUint32(stat + statx.stxRdevMajor, true);
-	const minor = view.getUint32(stat + statx.stxRdevMinor, true);
-	return (
-		((minor & 0xff) | ((major & 0xfff) << 8)) +
-		((minor & ~0xff) >>> 0) * 2 ** 12 +
-		((major & ~0xfff) >>> 0) * 2 ** 32
-	);
-}
-
 /** Where the lower object is; its raw attributes, with an override applied, are in SOURCE. */
 function sourceOf(overlay: Overlay, node: NodeId): Place {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
-	inodeMode = view.getUint16(SOURCE + statx.stxMode, true);
+	inodeMode = modeOf(SOURCE);
 	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
 	return place;
 }
@@ -294,7 +289,7 @@ export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, na
 
 /** Owner, mode, attributes, origin and times of SOURCE for the copy `name` in `directory`. */
 function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
-	const mode = view.getUint16(SOURCE + statx.stxMode, true);
+	const mode = modeOf(SOURCE);
 	const { identity } = overlay;
 	if (identity?.attribute !== undefined) {
 		identity.writeNew(directory, name, SOURCE);

@@ -31,6 +31,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt } from "../native/libc/file.ts";
 import { changeMode, changeModeOf, changeOwner, stat, statDescriptor } from "../native/libc/metadata.ts";
 import { actAs, setUmask } from "../native/libc/process.ts";
+import { inodeHigh, inodeLow, kindOf, modeOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
@@ -38,7 +39,7 @@ import { copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { NO_ID } from "./id-map.ts";
 import { ownAccess } from "./identity.ts";
-import { checkNewName, findLayer, inodeHigh, inodeLow, isBelow, kindOf, NOWHERE } from "./lookup.ts";
+import { checkNewName, findLayer, isBelow, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -178,7 +179,7 @@ function makeAs(
 function restoreGroupId(directory: Fd, name: Name, asked: number): void {
 	if ((asked & S_IFMT) === S_IFDIR || (asked & S_ISGID) === 0) return;
 	check(stat(directory, name, PROBE));
-	const mode = view.getUint16(PROBE + statx.stxMode, true);
+	const mode = modeOf(PROBE);
 	if ((mode & S_ISGID) === 0) check(changeMode(directory, name, (mode & MODE_BITS) | S_ISGID));
 }
 
@@ -257,7 +258,7 @@ function prepare(
 	const gid = identity?.gids.onDisk(caller.gid) ?? caller.gid;
 	if (uid === NO_ID || gid === NO_ID) fail(EOVERFLOW);
 	check(stat(place, temporary, PROBE));
-	const mode = view.getUint16(PROBE + statx.stxMode, true);
+	const mode = modeOf(PROBE);
 	if (identity?.attribute !== undefined) {
 		describeNew(uid, gid, blueprint, inherited, inheritsGroup);
 		identity.writeNew(place, temporary, PROBE);
@@ -287,7 +288,7 @@ function describeNew(
 	const kind = blueprint.mode & S_IFMT;
 	const handsDown = parent !== undefined && (parent.mode & S_ISGID) !== 0;
 	const setgid = handsDown && kind === S_IFDIR ? S_ISGID : 0;
-	const mode = view.getUint16(PROBE + statx.stxMode, true) & MODE_BITS;
+	const mode = modeOf(PROBE) & MODE_BITS;
 	view.setUint16(PROBE + statx.stxMode, kind | mode | setgid, true);
 	view.setUint32(PROBE + statx.stxUid, uid, true);
 	if (handsDown) view.setUint32(PROBE + statx.stxGid, parent.gid, true);
@@ -349,9 +350,9 @@ function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): Node
 function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, uid: number, gid: number, asked: number): void {
 	const { identity } = overlay;
 	check(statDescriptor(upper, PROBE));
-	const inheritsGroup = (view.getUint16(PROBE + statx.stxMode, true) & S_ISGID) !== 0;
+	const inheritsGroup = (modeOf(PROBE) & S_ISGID) !== 0;
 	check(statDescriptor(fd, PROBE));
-	const mode = view.getUint16(PROBE + statx.stxMode, true) & MODE_BITS;
+	const mode = modeOf(PROBE) & MODE_BITS;
 	if (identity?.attribute !== undefined) {
 		const blueprint = { mode: S_IFREG | asked, device: 0, target: EMPTY_NAME };
 		describeNew(uid, gid, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);

@@ -8,14 +8,14 @@ import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
 import { check, Errno, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import type { Name } from "../native/memory.ts";
-import type { Layer } from "./layer.ts";
+import { isNotDirectory, type Layer } from "./layer.ts";
 import { Listing } from "./listing.ts";
 import { measure } from "./name.ts";
 import { type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { fillListing } from "./readdir.ts";
 import { hasWhiteoutFile, IMPURE, markImpure, OPAQUE, readMarks, removeWhiteoutFile } from "./whiteout.ts";
-import { isNotDirectory, type Workdir } from "./workdir.ts";
+import type { Workdir } from "./workdir.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
 const PATIENCE = 3;

@@ -9,7 +9,8 @@ import { basename } from "node:path";
 import { EXT4_SUPER_MAGIC, statfs, statx, XFS_SUPER_MAGIC } from "../native/layout.ts";
 import { dataSync, type Fd, writeBack } from "../native/libc/file.ts";
 import { statDescriptor, statFileSystem } from "../native/libc/metadata.ts";
-import { getNumber, reserve, view } from "../native/memory.ts";
+import { fileSystemOf } from "../native/libc/stat.ts";
+import { getNumber, reserve } from "../native/memory.ts";
 
 /** How a copy is made durable, as far as `fsync` and the upper layer ask for it. */
 export type Durability = "none" | "written" | "synced";
@@ -31,7 +32,7 @@ export function neededDurability(directory: Fd): Durability {
 /** Whether an ext4 (ext2, ext3) file system has a journal on its own device, whose cache a commit flushes. */
 function hasJournal(directory: Fd): boolean {
 	if (statDescriptor(directory, STAT) < 0) return false;
-	const device = `${view.getUint32(STAT + statx.stxDevMajor, true)}:${view.getUint32(STAT + statx.stxDevMinor, true)}`;
+	const device = fileSystemOf(STAT);
 	try {
 		const name = basename(readlinkSync(`/sys/dev/block/${device}`));
 		return existsSync(`/proc/fs/jbd2/${name}-${JOURNAL_INODE}`);

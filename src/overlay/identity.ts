@@ -23,6 +23,7 @@ import {
 import { check, describeErrno, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { changeOwner, statDescriptor } from "../native/libc/metadata.ts";
+import { modeOf } from "../native/libc/stat.ts";
 import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
 import {
 	EMPTY_NAME,
@@ -220,7 +221,7 @@ export function overrideOf(stat: Offset): OverrideStat {
 	return {
 		uid: view.getUint32(stat + statx.stxUid, true),
 		gid: view.getUint32(stat + statx.stxGid, true),
-		mode: view.getUint16(stat + statx.stxMode, true),
+		mode: modeOf(stat),
 		major: view.getUint32(stat + statx.stxRdevMajor, true),
 		minor: view.getUint32(stat + statx.stxRdevMinor, true),
 	};
@@ -234,7 +235,7 @@ const STANDS_FOR = [S_IFBLK, S_IFCHR, S_IFIFO, S_IFSOCK];
  * that is none, as an attribute leaves them that was put on a wrong file.
  */
 function apply(override: OverrideStat, stat: Offset): void {
-	const own = view.getUint16(stat + statx.stxMode, true) & S_IFMT;
+	const own = modeOf(stat) & S_IFMT;
 	const kind = override.mode & S_IFMT;
 	const shown = own === S_IFREG && STANDS_FOR.includes(kind) ? kind : own;
 	view.setUint16(stat + statx.stxMode, shown | (override.mode & ~S_IFMT), true);

@@ -11,7 +11,10 @@
 
 import {
 	EACCES,
+	ELOOP,
+	EMLINK,
 	ENOENT,
+	ENOTDIR,
 	EPERM,
 	EXDEV,
 	FUSE_SUPER_MAGIC,
@@ -30,7 +33,8 @@ import {
 import { check } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, openResolved } from "../native/libc/file.ts";
 import { stat, statDescriptor, statFileSystem } from "../native/libc/metadata.ts";
-import { getNumber, type Offset, reserve, view } from "../native/memory.ts";
+import { fileSystemOf } from "../native/libc/stat.ts";
+import { getNumber, type Offset, reserve } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 
 const STAT = reserve(statx.sizeof);
@@ -70,7 +74,7 @@ export class Layer {
 		const type = getNumber(FILE_SYSTEM + statfs.fType);
 		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
 		this.isStacked = STACKED.includes(type);
-		this.device = `${view.getUint32(STAT + statx.stxDevMajor, true)}:${view.getUint32(STAT + statx.stxDevMinor, true)}`;
+		this.device = fileSystemOf(STAT);
 	}
 
 	/**
@@ -112,4 +116,9 @@ export class Layer {
 	close(): void {
 		close(this.root);
 	}
+}
+
+/** Errors that say "not a directory" of a name, by one call or another. */
+export function isNotDirectory(result: number): boolean {
+	return result === -ENOTDIR || result === -ELOOP || result === -EMLINK;
 }

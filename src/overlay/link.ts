@@ -1,49 +1,20 @@
-/** Hard links: making them, and knowing the files of the upper layer that have several names. */
+/** Making hard links. */
 
-import { AT_SYMLINK_FOLLOW, DT_DIR, EEXIST, ENOENT, EPERM, statx } from "../native/layout.ts";
+import { AT_SYMLINK_FOLLOW, DT_DIR, EEXIST, ENOENT, EPERM } from "../native/layout.ts";
 import { makeLink, moveName, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
-import { EMPTY_NAME, type Name, type Offset, view } from "../native/memory.ts";
+import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
+import { EMPTY_NAME, type Name } from "../native/memory.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
-import { checkNewName, findLayer, inodeHigh, inodeLow, NOWHERE } from "./lookup.ts";
+import { checkNewName, findLayer, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId } from "./node.ts";
+import type { NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { isWhiteoutName } from "./whiteout.ts";
 import { checkMade } from "./workdir.ts";
-
-/** Nodes by the inode of their file in the upper layer, for files with several names. */
-export class UpperLinks {
-	private readonly nodes = new Map<string, NodeId>();
-	private readonly keys = new Map<NodeId, string>();
-
-	/** The node of the file a `struct statx` describes, or NO_NODE. */
-	find(stat: Offset): NodeId {
-		return this.nodes.size === 0 ? NO_NODE : (this.nodes.get(keyOf(stat)) ?? NO_NODE);
-	}
-
-	add(node: NodeId, stat: Offset): void {
-		const key = keyOf(stat);
-		this.nodes.set(key, node);
-		this.keys.set(node, key);
-	}
-
-	remove(node: NodeId): void {
-		const key = this.keys.get(node);
-		if (key === undefined) return;
-		this.keys.delete(node);
-		this.nodes.delete(key);
-	}
-}
-
-/** Device and inode number; text, because an inode number may use all 64 bits. */
-function keyOf(stat: Offset): string {
-	const device = `${view.getUint32(stat + statx.stxDevMajor, true)}:${view.getUint32(stat + statx.stxDevMinor, true)}`;
-	return `${device}:${view.getUint32(stat + statx.stxIno + 4, true)}:${view.getUint32(stat + statx.stxIno, true)}`;
-}
 
 /**
  * Gives a node a further name; its attributes are in STAT. Throws EEXIST, EPERM for directories, and what linking may.

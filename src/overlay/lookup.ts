@@ -1,9 +1,10 @@
 /** Finding a name in the layers, and making the node for what was found. */
 
-import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, S_IFMT, statx } from "../native/layout.ts";
+import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, statx } from "../native/layout.ts";
 import { fail, succeeds } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
-import { type Name, type Offset, reserve, view } from "../native/memory.ts";
+import { inodeHigh, inodeLow, kindOf, linkCount } from "../native/libc/stat.ts";
+import { type Name, type Offset, reserve } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { measure, NAME_MAX } from "./name.ts";
@@ -156,23 +157,6 @@ function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer:
 	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	else inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));
 	nodes.setInode(node, inodes.low, inodes.high);
-}
-
-/** `DT_*` of a `struct statx`. */
-export function kindOf(stat: Offset): number {
-	return (view.getUint16(stat + statx.stxMode, true) & S_IFMT) >> 12;
-}
-
-export function linkCount(stat: Offset): number {
-	return view.getUint32(stat + statx.stxNlink, true);
-}
-
-export function inodeLow(stat: Offset): number {
-	return view.getUint32(stat + statx.stxIno, true);
-}
-
-export function inodeHigh(stat: Offset): number {
-	return view.getUint32(stat + statx.stxIno + 4, true);
 }
 
 /** Refuses names that cannot be made: too long, or with a meaning of their own in a layer. */

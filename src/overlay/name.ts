@@ -59,3 +59,10 @@ export function startsWith(name: number, prefix: ByteString): boolean {
 	}
 	return true;
 }
+
+/** Whether the name is "." or "..". */
+export function isDot(name: Name): boolean {
+	return (
+		bytes[name] === 0x2e && (bytes[name + 1] === 0 || (bytes[name + 1] === 0x2e && bytes[name + 2] === 0))
+	);
+}

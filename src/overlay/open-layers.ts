@@ -1,4 +1,5 @@
 /** Opening the layers that a mount is made of. */
+
 import { readlinkSync } from "node:fs";
 import { display } from "../display.ts";
 import {
@@ -13,7 +14,8 @@ import { check, describeErrno } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, openResolved, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { cloneMount } from "../native/libc/process.ts";
-import { reserve, store, view } from "../native/memory.ts";
+import { fileSystemOf } from "../native/libc/stat.ts";
+import { reserve, store } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { Layer } from "./layer.ts";
 
@@ -101,7 +103,7 @@ function checkPair(upper: Fd, upperPath: ByteString, work: Fd, workPath: ByteStr
 
 function deviceOf(fd: Fd): string {
 	check(stat(fd, SELF, STAT));
-	return `${view.getUint32(STAT + statx.stxDevMajor, true)}:${view.getUint32(STAT + statx.stxDevMinor, true)}`;
+	return fileSystemOf(STAT);
 }
 
 function openPlain(option: string, path: ByteString): Fd {

@@ -12,6 +12,7 @@ import { AT_EMPTY_PATH, DT_DIR, EPERM, EROFS, ESTALE } from "../native/layout.ts
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
+import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import { type Directory, DirectoryCache } from "./directory.ts";
@@ -21,9 +22,8 @@ import type { Identity } from "./identity.ts";
 import { InodeNumbers } from "./inode-number.ts";
 import { Deferred, type Jobs, type Task } from "./job.ts";
 import type { Layer } from "./layer.ts";
-import { UpperLinks } from "./link.ts";
-import { inodeHigh, inodeLow } from "./lookup.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
+import { UpperLinks } from "./upper-links.ts";
 import type { Workdir } from "./workdir.ts";
 
 /** Bytes of dropped listings to let pile up. */

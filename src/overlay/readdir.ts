@@ -21,7 +21,7 @@ import type { ByteString } from "../options.ts";
 import type { Directory } from "./directory.ts";
 import type { Layer } from "./layer.ts";
 import type { Listing, Slot } from "./listing.ts";
-import { measure, NAME_MAX } from "./name.ts";
+import { isDot, measure, NAME_MAX } from "./name.ts";
 import { NO_NODE } from "./node.ts";
 import { mayHoldOrigins, readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
@@ -35,7 +35,6 @@ import {
 	OPAQUE,
 	readMarks,
 } from "./whiteout.ts";
-import { isDot } from "./workdir.ts";
 
 /** No layer. */
 const NOWHERE = -1;

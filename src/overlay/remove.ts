@@ -4,15 +4,17 @@ import { AT_REMOVEDIR, DT_DIR, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV, statx 
 import { moveName, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
+import { kindOf } from "../native/libc/stat.ts";
 import { type Name, reserve } from "../native/memory.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
-import { findLayer, isBelow, kindOf, lookupExisting, NOWHERE } from "./lookup.ts";
+import { findLayer, isBelow, lookupExisting, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { removeTreeAt } from "./remove-tree.ts";
 import { isReserved, placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
-import { removeTreeAt, type Workdir } from "./workdir.ts";
+import type { Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
 

@@ -25,16 +25,18 @@ import { makeDirectory, moveName, removeName } from "../native/libc/directory.ts
 import { check, fail } from "../native/libc/errno.ts";
 import { close, openAt } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
+import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
 import { type Name, reserve } from "../native/memory.ts";
 import { copyAppearance, copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
-import { checkNewName, inodeHigh, inodeLow, isBelow, lookup, lookupExisting } from "./lookup.ts";
+import { checkNewName, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { noteRemoval } from "./remove.ts";
+import { emptyDirectory } from "./remove-tree.ts";
 import { isWhiteoutName, makeOpaque, placeWhiteout } from "./whiteout.ts";
-import { checkMade, emptyDirectory, type Workdir } from "./workdir.ts";
+import { checkMade, type Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
 

@@ -5,6 +5,7 @@ import { makeDirectory } from "../native/libc/directory.ts";
 import { check, succeeds } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt } from "../native/libc/file.ts";
 import { changeMode, changeOwner, statDescriptor } from "../native/libc/metadata.ts";
+import { modeOf } from "../native/libc/stat.ts";
 import { getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
 import { type Name, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
@@ -25,7 +26,7 @@ export function openStandIn(
 	upper: Fd,
 ): { fd: Fd; name: Name; inheritsGroup: boolean } | undefined {
 	check(statDescriptor(upper, PROBE));
-	const mode = view.getUint16(PROBE + statx.stxMode, true);
+	const mode = modeOf(PROBE);
 	const gid = view.getUint32(PROBE + statx.stxGid, true);
 	const inheritsGroup = (mode & S_ISGID) !== 0;
 	const length = getAttributeOf(upper, DEFAULT_ACL, ACL, ACL_SIZE);

@@ -33,6 +33,7 @@ import { makeLink, makeNode, moveName, removeName } from "../native/libc/directo
 import { check, fail, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
+import { modeOf } from "../native/libc/stat.ts";
 import { getAttribute, getAttributeOf, listAttributesOf, setAttributeOf } from "../native/libc/xattr.ts";
 import {
 	bytes,
@@ -47,8 +48,9 @@ import {
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { NAME_MAX, startsWith } from "./name.ts";
+import { removeTreeAt } from "./remove-tree.ts";
 import { isKept } from "./user-name.ts";
-import { checkMade, removeTreeAt, type Workdir } from "./workdir.ts";
+import { checkMade, type Workdir } from "./workdir.ts";
 
 const PREFIX = ".wh." as ByteString;
 const OPAQUE_FILE = store(".wh..wh..opq" as ByteString);
@@ -95,7 +97,7 @@ export function hiddenName(name: Name): Name {
 /** Whether a `struct statx` describes a whiteout device. */
 export function isWhiteoutDevice(stat: Offset): boolean {
 	return (
-		(view.getUint16(stat + statx.stxMode, true) & S_IFMT) === S_IFCHR &&
+		(modeOf(stat) & S_IFMT) === S_IFCHR &&
 		view.getUint32(stat + statx.stxRdevMajor, true) === 0 &&
 		view.getUint32(stat + statx.stxRdevMinor, true) === 0
 	);

@@ -8,42 +8,25 @@
 
 import {
 	AT_REMOVEDIR,
-	DT_DIR,
 	EEXIST,
 	EIO,
-	EISDIR,
-	ELOOP,
-	EMLINK,
 	ENOENT,
-	ENOTDIR,
-	ENOTEMPTY,
 	LOCK_EX,
 	LOCK_NB,
-	linuxDirent64,
 	O_DIRECTORY,
 	O_NOFOLLOW,
 	O_RDONLY,
 	S_IFCHR,
-	SEEK_SET,
 } from "../native/layout.ts";
-import { makeDirectory, makeNode, readEntries, removeName } from "../native/libc/directory.ts";
+import { makeDirectory, makeNode, removeName } from "../native/libc/directory.ts";
 import { check, Errno, fail } from "../native/libc/errno.ts";
-import { close, type Fd, lock, NO_FD, openAt, seek } from "../native/libc/file.ts";
+import { close, type Fd, lock, NO_FD, openAt } from "../native/libc/file.ts";
 import { changeMode } from "../native/libc/metadata.ts";
 import { getAttributeOf, removeAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
-import {
-	bytes,
-	EMPTY_NAME,
-	type Name,
-	readString,
-	release,
-	reserve,
-	store,
-	view,
-	writeString,
-} from "../native/memory.ts";
+import { EMPTY_NAME, type Name, reserve, store, writeString } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { type Durability, neededDurability } from "./durability.ts";
+import { emptyDirectory, isEmpty, removeTreeAt } from "./remove-tree.ts";
 import { canMakeWhiteoutDevice, canSetTrustedAttributes, isForLackOfSpace, markImpure } from "./whiteout.ts";
 
 const SELF = store("." as ByteString);
@@ -54,8 +37,6 @@ const MARKING = store("user.fuseoverlayfs.impure" as ByteString);
 const YES = store("y" as ByteString);
 const SHARED_WHITEOUT = store("#whiteout" as ByteString);
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
-const ENTRIES_SIZE = 32768;
-const ENTRIES = reserve(ENTRIES_SIZE);
 
 export class Workdir {
 	fd: Fd = NO_FD;
@@ -157,71 +138,4 @@ export class Workdir {
 export function checkMade<Result extends number>(result: Result): Result {
 	if (result === -ENOENT) fail(EIO);
 	return check(result);
-}
-
-/** Removes a file or a whole directory. */
-export function removeTreeAt(directory: Fd, name: Name): void {
-	const asFile = removeName(directory, name, 0);
-	if (asFile === 0 || asFile === -ENOENT) return;
-	const asDirectory = removeName(directory, name, AT_REMOVEDIR);
-	if (asDirectory === 0 || asDirectory === -ENOENT) return;
-	if (asDirectory !== -ENOTEMPTY && asDirectory !== -EEXIST)
-		fail(asDirectory === -ENOTDIR ? -asFile : -asDirectory);
-	const fd = check(openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-	try {
-		emptyDirectory(fd);
-	} finally {
-		close(fd);
-	}
-	check(removeName(directory, name, AT_REMOVEDIR));
-}
-
-/** Removes everything in a directory; a subdirectory is emptied first and the reading begun again after it. */
-export function emptyDirectory(directory: Fd): void {
-	for (;;) {
-		check(seek(directory, 0, SEEK_SET));
-		const nested = removeFiles(directory);
-		if (nested === undefined) return;
-		const name = store(nested);
-		removeTreeAt(directory, name);
-		release(name, nested.length + 1);
-	}
-}
-
-/** Removes the files of a directory; returns the first subdirectory's name, once one is met that is not empty. */
-function removeFiles(directory: Fd): ByteString | undefined {
-	for (;;) {
-		const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
-		if (length === 0) return undefined;
-		for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
-			const name = (ENTRIES + at + linuxDirent64.dName) as Name;
-			if (isDot(name)) continue;
-			const isDirectory = bytes[ENTRIES + at + linuxDirent64.dType] === DT_DIR;
-			const result = removeName(directory, name, isDirectory ? AT_REMOVEDIR : 0);
-			if (result === 0 || result === -ENOENT) continue;
-			if (result !== -ENOTEMPTY && result !== -EEXIST && result !== -EISDIR) fail(-result);
-			return readString(name);
-		}
-	}
-}
-
-function isEmpty(directory: Fd): boolean {
-	check(seek(directory, 0, SEEK_SET));
-	const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
-	for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
-		if (!isDot((ENTRIES + at + linuxDirent64.dName) as Name)) return false;
-	}
-	return true;
-}
-
-/** Whether the name is "." or "..". */
-export function isDot(name: Name): boolean {
-	return (
-		bytes[name] === 0x2e && (bytes[name + 1] === 0 || (bytes[name + 1] === 0x2e && bytes[name + 2] === 0))
-	);
-}
-
-/** Errors that say "not a directory" of a name, by one call or another. */
-export function isNotDirectory(result: number): boolean {
-	return result === -ENOTDIR || result === -ELOOP || result === -EMLINK;
 }

@@ -8,13 +8,13 @@ import {
 	EPERM,
 	ERANGE,
 	S_ISGID,
-	statx,
 	XATTR_LIST_MAX,
 	XATTR_NAME_MAX,
 	XATTR_SIZE_MAX,
 } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
+import { modeOf } from "../native/libc/stat.ts";
 import { getAttribute, listAttributes, removeAttribute, setAttribute } from "../native/libc/xattr.ts";
 import {
 	copy,
@@ -24,7 +24,6 @@ import {
 	readString,
 	reserve,
 	store,
-	view,
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
@@ -91,8 +90,8 @@ export function writeAttribute(
 		check(setAttribute(place.directory, place.name, stored, value, size, flags));
 	}
 	// The kernel asks for it with default ACLs, too, which give no permission.
-	if (killsGroupId && isAccessAcl(attribute) && (modeOf(overlay, node) & S_ISGID) !== 0)
-		changeMode(overlay, node, modeOf(overlay, node) & ~S_ISGID);
+	if (killsGroupId && isAccessAcl(attribute) && (shownMode(overlay, node) & S_ISGID) !== 0)
+		changeMode(overlay, node, shownMode(overlay, node) & ~S_ISGID);
 }
 
 /** Turns an ACL as it is on disk into the one users see: with their ids, and the mode they see. */
@@ -111,7 +110,7 @@ function showAcl(
 		(id) => identity.gids.shown(id),
 	);
 	if (identity.overrides(overlay.nodes.layer(node)) && isAccessAcl(attribute))
-		setModeOfAcl(acl, length, modeOf(overlay, node));
+		setModeOfAcl(acl, length, shownMode(overlay, node));
 }
 
 /** Throws EINVAL for ids that have none on disk. */
@@ -137,7 +136,7 @@ function writeAcl(
 	if (setsMode) setModeOfAcl(VALUE, size, mode | ownAccess(overlay.nodes.kind(node)));
 	const place = overlay.locate(node);
 	check(setAttribute(place.directory, place.name, attribute, VALUE, size, flags));
-	if (setsMode) changeMode(overlay, node, (modeOf(overlay, node) & ~PERMISSION_BITS) | mode);
+	if (setsMode) changeMode(overlay, node, (shownMode(overlay, node) & ~PERMISSION_BITS) | mode);
 }
 
 function requireSupport(overlay: Overlay, attribute: Offset): void {
@@ -145,9 +144,9 @@ function requireSupport(overlay: Overlay, attribute: Offset): void {
 	if (!xattrs || (!acl && startsWith(attribute, ACL_PREFIX))) fail(EOPNOTSUPP);
 }
 
-function modeOf(overlay: Overlay, node: NodeId): number {
+function shownMode(overlay: Overlay, node: NodeId): number {
 	readAttributes(overlay, node);
-	return view.getUint16(STAT + statx.stxMode, true);
+	return modeOf(STAT);
 }
 
 function changeMode(overlay: Overlay, node: NodeId, mode: number): void {

@@ -6,6 +6,7 @@
 import { S_IFMT, statx, timespec, UTIME_OMIT } from "../../../src/native/layout.ts";
 import { check, Errno } from "../../../src/native/libc/errno.ts";
 import { pread, pwrite } from "../../../src/native/libc/file.ts";
+import { linkCount } from "../../../src/native/libc/stat.ts";
 import {
 	bytes,
 	EMPTY_NAME,
@@ -23,7 +24,7 @@ import { type Changes, changeAttributes, readAttributes, STAT } from "../../../s
 import { copyUp } from "../../../src/overlay/copy-up.ts";
 import { type Caller, create } from "../../../src/overlay/create.ts";
 import { link } from "../../../src/overlay/link.ts";
-import { linkCount, lookup } from "../../../src/overlay/lookup.ts";
+import { lookup } from "../../../src/overlay/lookup.ts";
 import { NO_NODE, type NodeId } from "../../../src/overlay/node.ts";
 import type { Overlay } from "../../../src/overlay/overlay.ts";
 import { numberOf } from "../../../src/overlay/readdir.ts";
