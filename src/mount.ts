@@ -25,12 +25,12 @@ import {
 } from "./native/libc/process.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import type { ByteString, MountOptions } from "./options.ts";
+import { supportsAcl } from "./overlay/acl.ts";
 import { Identity } from "./overlay/identity.ts";
 import { LayerUnusable, openLower, openUpper } from "./overlay/open-layers.ts";
 import { Overlay } from "./overlay/overlay.ts";
 import { Workdir } from "./overlay/workdir.ts";
 import { WorkerJobs } from "./overlay/worker-jobs.ts";
-import { supportsAcl } from "./overlay/xattr.ts";
 
 /** Descriptors used for other things than the caches: layers, the session, jobs. */
 const RESERVED_DESCRIPTORS = 64;

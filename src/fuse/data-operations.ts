@@ -49,12 +49,12 @@ import {
 } from "../native/libc/file.ts";
 import { changeTimesOfOpen, statDescriptor } from "../native/libc/metadata.ts";
 import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
-import { killPrivileges } from "../overlay/attributes.ts";
+import { killPrivileges } from "../overlay/change-attributes.ts";
 import { copyUp } from "../overlay/copy-up.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import type { Context } from "./context.ts";
 import { DirectoryReply } from "./directory-reply.ts";
-import type { Context } from "./dispatch.ts";
 import { ReadAround } from "./read-around.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
 import {

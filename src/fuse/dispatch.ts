@@ -20,6 +20,7 @@ import { bytes, getNumber } from "../native/memory.ts";
 import { Deferred } from "../overlay/job.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import type { Context, DispatchOptions } from "./context.ts";
 import { dataOperations } from "./data-operations.ts";
 import { describeNode, describeRequest } from "./describe.ts";
 import type { Agreement } from "./handshake.ts";
@@ -29,30 +30,6 @@ import { openOperations } from "./open-operations.ts";
 import { Passthrough } from "./passthrough.ts";
 import { Replies } from "./reply.ts";
 import { ARGUMENTS, argument32, argument64, kernelId, nodeOfId, REQUEST } from "./request.ts";
-
-export interface DispatchOptions {
-	/** Seconds the kernel may keep names and attributes. */
-	readonly timeout: number;
-	/** Sync requests reach the disk. */
-	readonly fsync: boolean;
-	/** Passthrough of large lower files, too: who has one open does not see its copy. */
-	readonly partsReaders: boolean;
-}
-
-/** What an operation needs to do its work. */
-export interface Context {
-	readonly overlay: Overlay;
-	readonly replies: Replies;
-	readonly options: DispatchOptions;
-	/** What was settled with the kernel. */
-	readonly agreed: Agreement;
-	/** Used where `agreed.passthrough`. */
-	readonly passthrough: Passthrough;
-	readonly notifications: Notifications;
-	/** Goes on with a request on `node` that was taken out of `replies`, guarded as it was before. */
-	readonly resume: (name: string, node: NodeId, request: FuseRequest, rest: () => void) => void;
-	readonly log: Log;
-}
 
 /** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
 const SILENCE = 1e9;

@@ -45,15 +45,18 @@ import {
 	setNumber,
 	view,
 } from "../native/memory.ts";
-import { type Changes, changeAttributes, readAttributes, readFileSystem } from "../overlay/attributes.ts";
-import { type Blueprint, type Caller, create } from "../overlay/create.ts";
+import { readAttributes, readFileSystem } from "../overlay/attributes.ts";
+import { type Changes, changeAttributes } from "../overlay/change-attributes.ts";
+import { deleteAttribute, writeAttribute } from "../overlay/change-xattr.ts";
+import { create } from "../overlay/create.ts";
 import { link } from "../overlay/link.ts";
 import { lookup } from "../overlay/lookup.ts";
 import { NO_NODE, type NodeId } from "../overlay/node.ts";
 import { rmdir, unlink } from "../overlay/remove.ts";
 import { rename } from "../overlay/rename.ts";
-import { deleteAttribute, listNames, readAttribute, writeAttribute } from "../overlay/xattr.ts";
-import type { Context } from "./dispatch.ts";
+import { listNames, readAttribute } from "../overlay/xattr.ts";
+import type { Context } from "./context.ts";
+import { blueprintOf, callerWith } from "./creation.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
 import {
 	ARGUMENTS,
@@ -61,7 +64,6 @@ import {
 	argument64,
 	behind,
 	CALLER,
-	callerGid,
 	callerUid,
 	kernelId,
 	knownNode,
@@ -79,8 +81,6 @@ const KERNEL_TIMES = FATTR_MTIME | FATTR_CTIME;
 const TIMES = reserve(2 * timespec.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
 
-const caller: Caller = { uid: 0, gid: 0, umask: 0 };
-const blueprint: Blueprint = { mode: 0, device: 0, target: EMPTY_NAME };
 const changes: Changes = {
 	mode: undefined,
 	uid: undefined,
@@ -91,22 +91,6 @@ const changes: Changes = {
 	kernelKeepsTimes: false,
 	killPrivileges: undefined,
 };
-
-/** Who asks, in a record that the next call overwrites. */
-export function callerWith(umask: number): Caller {
-	caller.uid = callerUid();
-	caller.gid = callerGid();
-	caller.umask = umask;
-	return caller;
-}
-
-/** What to make, in a record that the next call overwrites. */
-export function blueprintOf(mode: number, device: number, target: Offset): Blueprint {
-	blueprint.mode = mode;
-	blueprint.device = device;
-	blueprint.target = target;
-	return blueprint;
-}
 
 export function namespaceOperations({ overlay, replies, options, agreed, notifications }: Context) {
 	/** Absence is cached by the kernel where it may cache at all. */

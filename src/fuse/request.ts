@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { ESTALE, fuseInHeader } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
 import { getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
-import type { Writer } from "../overlay/attributes.ts";
+import type { Writer } from "../overlay/change-attributes.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { nameOnDisk, reserveName } from "../overlay/user-name.ts";

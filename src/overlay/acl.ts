@@ -10,11 +10,14 @@ import {
 	ACL_OTHER,
 	ACL_USER,
 	ACL_USER_OBJ,
+	EOPNOTSUPP,
 	posixAclXattrEntry,
 	posixAclXattrHeader,
 } from "../native/layout.ts";
-import { type Offset, view } from "../native/memory.ts";
+import { getAttribute } from "../native/libc/xattr.ts";
+import { EMPTY_NAME, type Offset, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import type { Layer } from "./layer.ts";
 import { startsWith } from "./name.ts";
 
 export const ACL_PREFIX = "system.posix_acl_" as ByteString;
@@ -91,4 +94,11 @@ function tagOf(entry: Offset): number {
 /** A layer's file system may hold anything in the other bits. */
 function permissionsOf(entry: Offset): number {
 	return view.getUint16(entry + posixAclXattrEntry.ePerm, true) & 7;
+}
+
+const ACL_ACCESS = store("system.posix_acl_access" as ByteString);
+
+/** Whether a layer's file system has POSIX ACLs. */
+export function supportsAcl(layer: Layer): boolean {
+	return getAttribute(layer.root, EMPTY_NAME, ACL_ACCESS, EMPTY_NAME, 0) !== -EOPNOTSUPP;
 }

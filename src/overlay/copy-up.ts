@@ -67,6 +67,7 @@ import {
 	store,
 	view,
 } from "../native/memory.ts";
+import { copyAttributes } from "./change-xattr.ts";
 import { copyContent } from "./copy-content.ts";
 import { ownAccess } from "./identity.ts";
 import type { Layer } from "./layer.ts";
@@ -76,7 +77,6 @@ import { writeOrigin } from "./origin.ts";
 import type { Overlay, Place } from "./overlay.ts";
 import { isWhiteoutDevice } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
-import { copyAttributes } from "./xattr.ts";
 
 /** Up to this many bytes are copied at once, by the thread that answers requests. */
 const LARGEST_INLINE_COPY = 1 << 20;

@@ -20,7 +20,9 @@ import {
 	view,
 } from "../../../src/native/memory.ts";
 import type { ByteString } from "../../../src/options.ts";
-import { type Changes, changeAttributes, readAttributes, STAT } from "../../../src/overlay/attributes.ts";
+import { readAttributes, STAT } from "../../../src/overlay/attributes.ts";
+import { type Changes, changeAttributes } from "../../../src/overlay/change-attributes.ts";
+import { writeAttribute } from "../../../src/overlay/change-xattr.ts";
 import { copyUp } from "../../../src/overlay/copy-up.ts";
 import { type Caller, create } from "../../../src/overlay/create.ts";
 import { link } from "../../../src/overlay/link.ts";
@@ -30,7 +32,7 @@ import type { Overlay } from "../../../src/overlay/overlay.ts";
 import { numberOf } from "../../../src/overlay/readdir.ts";
 import { rmdir, unlink } from "../../../src/overlay/remove.ts";
 import { rename } from "../../../src/overlay/rename.ts";
-import { readAttribute, writeAttribute } from "../../../src/overlay/xattr.ts";
+import { readAttribute } from "../../../src/overlay/xattr.ts";
 import type { BytePath } from "../../harness/native.ts";
 
 export const SCRATCH_SIZE = 1 << 20;

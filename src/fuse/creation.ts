@@ -1,0 +1,24 @@
+/** What a request that makes something says of it: for whom, and what. */
+
+import { EMPTY_NAME, type Offset } from "../native/memory.ts";
+import type { Blueprint, Caller } from "../overlay/create.ts";
+import { callerGid, callerUid } from "./request.ts";
+
+const caller: Caller = { uid: 0, gid: 0, umask: 0 };
+const blueprint: Blueprint = { mode: 0, device: 0, target: EMPTY_NAME };
+
+/** Who asks, in a record that the next call overwrites. */
+export function callerWith(umask: number): Caller {
+	caller.uid = callerUid();
+	caller.gid = callerGid();
+	caller.umask = umask;
+	return caller;
+}
+
+/** What to make, in a record that the next call overwrites. */
+export function blueprintOf(mode: number, device: number, target: Offset): Blueprint {
+	blueprint.mode = mode;
+	blueprint.device = device;
+	blueprint.target = target;
+	return blueprint;
+}
