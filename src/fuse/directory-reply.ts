@@ -5,7 +5,7 @@ import { Errno } from "../native/libc/errno.ts";
 import { kindOf } from "../native/libc/stat.ts";
 import { bytes, copy, type Name, setNumber, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { STAT } from "../overlay/attributes.ts";
+import { STAT, show } from "../overlay/attributes.ts";
 import type { Directory } from "../overlay/directory.ts";
 import type { Listing, Slot } from "../overlay/listing.ts";
 import { adopt } from "../overlay/lookup.ts";
@@ -113,7 +113,7 @@ export class DirectoryReply {
 		if (overlay.layers[layer]!.stat(fd, name, STAT) < 0) return NO_NODE;
 		const known = overlay.nodes.find(directory.node, name, measure(name));
 		try {
-			return known === NO_NODE ? adopt(overlay, directory, name, layer) : overlay.show(known, fd, name);
+			return known === NO_NODE ? adopt(overlay, directory, name, layer) : show(overlay, known, fd, name);
 		} catch (error) {
 			if (error instanceof Errno) return NO_NODE;
 			throw error;

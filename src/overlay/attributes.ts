@@ -2,9 +2,10 @@
 
 import { DT_DIR, ESTALE, statx } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
+import type { Fd } from "../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../native/libc/metadata.ts";
 import { kindOf } from "../native/libc/stat.ts";
-import { type Offset, reserve, view } from "../native/memory.ts";
+import { type Name, type Offset, reserve, view } from "../native/memory.ts";
 import { type NodeId, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 
@@ -19,6 +20,13 @@ export function readAttributes(overlay: Overlay, node: NodeId): void {
 	// The name was given to something else behind our back. The kernel would take the node for broken, for good.
 	if (kindOf(STAT) !== overlay.nodes.kind(node)) fail(ESTALE);
 	finishAttributes(overlay, node);
+}
+
+/** Turns a node's raw attributes in {@link STAT}, read from its name, into those users see; returns the node. */
+export function show(overlay: Overlay, node: NodeId, directory: Fd, name: Name): NodeId {
+	overlay.identity?.show(overlay.nodes.layer(node), directory, name, STAT);
+	finishAttributes(overlay, node);
+	return node;
 }
 
 /** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number and link count. */

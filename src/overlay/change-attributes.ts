@@ -29,8 +29,9 @@ import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { NO_ID } from "./id-map.ts";
 import { overrideOf } from "./identity.ts";
+import type { Place } from "./layer.ts";
 import type { NodeId } from "./node.ts";
-import type { Overlay, Place } from "./overlay.ts";
+import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
 
 const MODE_BITS = 0o7777;

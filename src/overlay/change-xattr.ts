@@ -1,31 +1,19 @@
 /** Changing extended attributes through the mount; some have another name in the layers, see attribute-name.ts. */
 
-import {
-	DT_LNK,
-	EINVAL,
-	ENODATA,
-	EOPNOTSUPP,
-	EPERM,
-	S_ISGID,
-	XATTR_LIST_MAX,
-	XATTR_SIZE_MAX,
-} from "../native/layout.ts";
+import { EINVAL, S_ISGID, XATTR_SIZE_MAX } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
-import type { Fd } from "../native/libc/file.ts";
-import { getAttribute, listAttributes, removeAttribute, setAttribute } from "../native/libc/xattr.ts";
-import { copy, lengthOf, type Offset, readString, reserve } from "../native/memory.ts";
-import { ACL_PREFIX, isAccessAcl, isAcl, mapAcl, modeOfAcl, setModeOfAcl } from "./acl.ts";
-import { attributeShown } from "./attribute-name.ts";
+import { getAttribute, removeAttribute, setAttribute } from "../native/libc/xattr.ts";
+import { copy, type Offset, reserve } from "../native/memory.ts";
+import { isAccessAcl, isAcl, mapAcl, modeOfAcl, setModeOfAcl } from "./acl.ts";
 import { changeAttributes } from "./change-attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import { type IdMap, NO_ID } from "./id-map.ts";
 import { type Identity, ownAccess } from "./identity.ts";
 import { type NodeId, PLAIN } from "./node.ts";
-import type { Overlay, Place } from "./overlay.ts";
-import { nameInLayer, requireSupport, shownMode, storedName } from "./xattr.ts";
+import type { Overlay } from "./overlay.ts";
+import { requireSupport, shownMode, storedName } from "./xattr.ts";
 
 const PERMISSION_BITS = 0o777;
-const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
 
 /**
@@ -107,39 +95,4 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 	}
 	const place = overlay.locate(node);
 	check(removeAttribute(place.directory, place.name, storedName(overlay, node, attribute)));
-}
-
-/** Copies what users see of a lower object's attributes to its copy `name` in `directory`. */
-export function copyAttributes(
-	overlay: Overlay,
-	node: NodeId,
-	source: Place,
-	directory: Fd,
-	name: Offset,
-): void {
-	const listed = listAttributes(source.directory, source.name, NAMES, XATTR_LIST_MAX);
-	if (listed <= 0) {
-		if (listed !== 0 && listed !== -EOPNOTSUPP) fail(-listed);
-		return;
-	}
-	const isolated = overlay.identity?.isolates(overlay.nodes.layer(node)) ?? false;
-	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1) {
-		const shown = attributeShown(readString(at), isolated);
-		if (shown === undefined) continue;
-		const length = getAttribute(source.directory, source.name, at, VALUE, XATTR_SIZE_MAX);
-		if (length === -ENODATA) continue;
-		check(length);
-		const result = setAttribute(directory, name, nameInLayer(overlay, 0, shown), VALUE, length, 0);
-		if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
-	}
-}
-
-/** Linux fs/overlayfs/copy_up.c, ovl_copy_xattr: ACLs and security attributes must not be lost, others may. */
-function canDoWithout(overlay: Overlay, node: NodeId, name: string, error: number): boolean {
-	if (error === EOPNOTSUPP) return !name.startsWith(ACL_PREFIX) && name !== "security.capability";
-	// Without privileges the trusted and security namespaces are out of reach, as they are for cp(1).
-	const unprivileged = overlay.work?.trustedAttributes === false;
-	return (
-		error === EPERM && (unprivileged || overlay.nodes.kind(node) === DT_LNK) && !name.startsWith("user.")
-	);
 }

@@ -67,14 +67,14 @@ import {
 	store,
 	view,
 } from "../native/memory.ts";
-import { copyAttributes } from "./change-xattr.ts";
+import { copyAttributes } from "./copy-attributes.ts";
 import { copyContent } from "./copy-content.ts";
 import { ownAccess } from "./identity.ts";
-import type { Layer } from "./layer.ts";
+import type { Layer, Place } from "./layer.ts";
 import { measure } from "./name.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
-import type { Overlay, Place } from "./overlay.ts";
+import type { Overlay } from "./overlay.ts";
 import { isWhiteoutDevice } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
@@ -303,7 +303,11 @@ function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: 
 		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, mode & MODE_BITS));
 	}
 	copyAttributes(overlay, node, source, directory, name);
-	if (takesOrigin()) writeOrigin(overlay, node, source, directory, name);
+	if (takesOrigin()) {
+		const { nodes, layers, work } = overlay;
+		const trusted = work?.trustedAttributes ?? false;
+		writeOrigin(layers[nodes.layer(node)]!, source, trusted, () => nodes.path(node), directory, name);
+	}
 	check(changeTimes(directory, name, timesOf(SOURCE)));
 }
 

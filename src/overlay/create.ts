@@ -34,7 +34,7 @@ import { actAs, setUmask } from "../native/libc/process.ts";
 import { inodeHigh, inodeLow, kindOf, modeOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { finishAttributes, STAT } from "./attributes.ts";
+import { finishAttributes, STAT, show } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { NO_ID } from "./id-map.ts";
@@ -389,5 +389,5 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 	overlay.files.replace(node, fd);
-	return overlay.show(node, fd, EMPTY_NAME);
+	return show(overlay, node, fd, EMPTY_NAME);
 }

@@ -34,7 +34,7 @@ import { check } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, openResolved } from "../native/libc/file.ts";
 import { stat, statDescriptor, statFileSystem } from "../native/libc/metadata.ts";
 import { fileSystemOf } from "../native/libc/stat.ts";
-import { getNumber, type Offset, reserve } from "../native/memory.ts";
+import { getNumber, type Name, type Offset, reserve } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 
 const STAT = reserve(statx.sizeof);
@@ -43,6 +43,14 @@ const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
 const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 /** For a name that may itself be a symlink, which O_NOFOLLOW then opens. */
 const CONFINED_NAME = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
+
+/** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
+export interface Place {
+	directory: Fd;
+	name: Name;
+	/** AT_EMPTY_PATH for the empty name, else 0. */
+	flags: number;
+}
 
 export class Layer {
 	/** Position in the overlay's list; 0 is the topmost. */

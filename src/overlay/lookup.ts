@@ -9,13 +9,14 @@ import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { measure, NAME_MAX } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
-import { mayHoldOrigins, readOrigin } from "./origin.ts";
+import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { surplus } from "./user-name.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
 	hasWhiteoutFile,
+	IMPURE,
 	isReserved,
 	isWhiteoutDevice,
 } from "./whiteout.ts";
@@ -147,12 +148,19 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 	nodes.setInode(node, inodes.low, inodes.high);
 }
 
+/** Whether files of a directory may have origins: where one was copied up or moved in, marked or not. */
+export function mayHoldOrigins(overlay: Overlay, directory: Directory): boolean {
+	const { work, options } = overlay;
+	if (work === undefined || options.fastInode) return false;
+	return (directory.marks[0]! & IMPURE) !== 0 || (work.mayLackMarks && directory.isMerged);
+}
+
 /** A file that was copied up keeps the number it had in the lower layer. */
 function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer: number): void {
 	const { nodes, inodes } = overlay;
 	const origin =
 		layer === 0 && mayHoldOrigins(overlay, directory)
-			? readOrigin(overlay, directory.fds[0]!, nodes.name(node), PROBE)
+			? readOrigin(overlay.layers, directory.fds[0]!, nodes.name(node), PROBE)
 			: NOWHERE;
 	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	else inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));

@@ -12,9 +12,11 @@
  * Invariants: a node is freed when the kernel holds no lookup, no child has it as parent, and it is not
  * held; a named node is in the index under its parent and name; the root is never freed.
  */
+
 import { ENOMEM } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { allocate, copy, type Name, release } from "../native/memory.ts";
+import { allocate, copy, type Name, readBytes, release } from "../native/memory.ts";
+import type { ByteString } from "../options.ts";
 import { type Measure, mix, sameBytes } from "./name.ts";
 
 export type NodeId = number & { readonly __brand: "NodeId" };
@@ -93,6 +95,15 @@ export class NodeTable {
 
 	nameLength(node: NodeId): number {
 		return this.lengths[node]!;
+	}
+
+	/** The node's path from the root, or from what has lost its name, without a leading slash. */
+	path(node: NodeId): ByteString {
+		const names: string[] = [];
+		for (let current = node; current !== ROOT && this.isNamed(current); current = this.parent(current)) {
+			names.push(readBytes(this.name(current), this.nameLength(current)));
+		}
+		return names.reverse().join("/") as ByteString;
 	}
 
 	isNamed(node: NodeId): boolean {

@@ -33,12 +33,8 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import type { Directory } from "./directory.ts";
-import type { Layer } from "./layer.ts";
+import type { Layer, Place } from "./layer.ts";
 import { sameBytes } from "./name.ts";
-import { type NodeId, ROOT } from "./node.ts";
-import type { Overlay, Place } from "./overlay.ts";
-import { IMPURE } from "./whiteout.ts";
 
 const KERNEL_ORIGIN = store("trusted.overlay.origin" as ByteString);
 const KERNEL_USER_ORIGIN = store("user.overlay.origin" as ByteString);
@@ -53,15 +49,8 @@ const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
 
-/** Whether files of a directory may have origins: where one was copied up or moved in, marked or not. */
-export function mayHoldOrigins(overlay: Overlay, directory: Directory): boolean {
-	const { work, options } = overlay;
-	if (work === undefined || options.fastInode) return false;
-	return (directory.marks[0]! & IMPURE) !== 0 || (work.mayLackMarks && directory.isMerged);
-}
-
 /** The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. */
-export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: Offset): number {
+export function readOrigin(layers: readonly Layer[], directory: Fd, name: Name, target: Offset): number {
 	// Most files have no attributes at all.
 	const listed = listAttributes(directory, name, VALUE, VALUE_SIZE);
 	if (listed === 0 || (listed > 0 && !readBytes(VALUE, listed).includes(".origin\0"))) return -1;
@@ -71,7 +60,7 @@ export function readOrigin(overlay: Overlay, directory: Fd, name: Name, target: 
 	if (length <= 0) length = getAttribute(directory, name, PATH_ORIGIN, VALUE, VALUE_SIZE - 1);
 	if (length <= 0) return -1;
 	bytes[VALUE + length] = 0;
-	for (const layer of overlay.layers) {
+	for (const layer of layers) {
 		if (layer.index === 0) continue;
 		const fd = find(layer, length);
 		if (fd < 0) continue;
@@ -116,16 +105,24 @@ function uuidOf(layer: Layer): Offset {
 	return answer + fsuuid2.uuid;
 }
 
-/** Notes at the copy `name` in `directory` that it stands for `node`, whose lower object is at `source`. */
-export function writeOrigin(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
-	if (overlay.work?.trustedAttributes) {
-		const length = encodeHandle(overlay.layers[overlay.nodes.layer(node)]!, source);
-		if (length > 0) {
-			setAttribute(directory, name, KERNEL_ORIGIN, VALUE, length, 0);
-			return;
-		}
+/**
+ * Notes at the copy `name` in `directory` that it stands for the object at `source` in `layer`: by its handle, if that may
+ * be kept in a `trusted` attribute, else by the path that `pathOf` gives, from the root and without a leading slash.
+ */
+export function writeOrigin(
+	layer: Layer,
+	source: Place,
+	trusted: boolean,
+	pathOf: () => ByteString,
+	directory: Fd,
+	name: Name,
+): void {
+	const length = trusted ? encodeHandle(layer, source) : 0;
+	if (length > 0) {
+		setAttribute(directory, name, KERNEL_ORIGIN, VALUE, length, 0);
+		return;
 	}
-	const path = pathOf(overlay, node);
+	const path = pathOf();
 	if (path.length + 1 >= VALUE_SIZE) return;
 	writeString(VALUE, path);
 	setAttribute(directory, name, PATH_ORIGIN, VALUE, path.length + 1, 0);
@@ -146,14 +143,4 @@ function encodeHandle(layer: Layer, source: Place): number {
 	copy(VALUE + FB.uuid, uuidOf(layer), UUID_SIZE);
 	copy(VALUE + FB.fid, HANDLE + fileHandle.fHandle, size);
 	return length;
-}
-
-/** A node's path from the root, without a leading slash. */
-function pathOf(overlay: Overlay, node: NodeId): ByteString {
-	const { nodes } = overlay;
-	const names: string[] = [];
-	for (let current = node; current !== ROOT && nodes.isNamed(current); current = nodes.parent(current)) {
-		names.push(readBytes(nodes.name(current), nodes.nameLength(current)));
-	}
-	return names.reverse().join("/") as ByteString;
 }

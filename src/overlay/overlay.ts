@@ -8,24 +8,24 @@
  *   the descriptor pinned in `files` (for directories: in `directories`).
  */
 
-import { AT_EMPTY_PATH, DT_DIR, EPERM, EROFS, ESTALE } from "../native/layout.ts";
+import { AT_EMPTY_PATH, DT_DIR, EPERM, EROFS, ESTALE, statx } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
-import { EMPTY_NAME, type Name, type Offset } from "../native/memory.ts";
-import { finishAttributes, STAT } from "./attributes.ts";
+import { EMPTY_NAME, type Offset, reserve } from "../native/memory.ts";
 import { type Directory, DirectoryCache } from "./directory.ts";
 import { DiskPace } from "./disk-pace.ts";
 import { FileCache } from "./file.ts";
 import type { Identity } from "./identity.ts";
 import { InodeNumbers } from "./inode-number.ts";
 import { Deferred, type Jobs, type Task } from "./job.ts";
-import type { Layer } from "./layer.ts";
+import type { Layer, Place } from "./layer.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
 import { UpperLinks } from "./upper-links.ts";
 import type { Workdir } from "./workdir.ts";
 
+const STAT = reserve(statx.sizeof);
 /** Bytes of dropped listings to let pile up. */
 const LARGEST_GARBAGE = 4 << 20;
 
@@ -50,14 +50,6 @@ export interface OverlayOptions {
 	readonly mostPinned: number;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
-}
-
-/** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
-export interface Place {
-	directory: Fd;
-	name: Name;
-	/** AT_EMPTY_PATH for the empty name, else 0. */
-	flags: number;
 }
 
 export class Overlay {
@@ -144,13 +136,6 @@ export class Overlay {
 		place.name = EMPTY_NAME;
 		place.flags = AT_EMPTY_PATH;
 		return place;
-	}
-
-	/** Turns a node's raw attributes in STAT, read from its name, into those users see; returns the node. */
-	show(node: NodeId, directory: Fd, name: Name): NodeId {
-		this.identity?.show(this.nodes.layer(node), directory, name, STAT);
-		finishAttributes(this, node);
-		return node;
 	}
 
 	/** The node's directory to look names up in or to change. Throws ESTALE for an id the kernel cannot hold. */

@@ -21,9 +21,10 @@ import type { ByteString } from "../options.ts";
 import type { Directory } from "./directory.ts";
 import type { Layer } from "./layer.ts";
 import type { Listing, Slot } from "./listing.ts";
+import { mayHoldOrigins } from "./lookup.ts";
 import { isDot, measure, NAME_MAX } from "./name.ts";
 import { NO_NODE } from "./node.ts";
-import { mayHoldOrigins, readOrigin } from "./origin.ts";
+import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
@@ -141,7 +142,7 @@ export function numberOf(overlay: Overlay, directory: Directory, listing: Listin
 /** The layer an entry of the upper layer takes its number from, with that object's attributes in this file's STAT. */
 function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot, name: Name): number {
 	const upper = directory.fds[0]!;
-	if (!listing.isMerged(slot)) return readOrigin(overlay, upper, name, STAT);
+	if (!listing.isMerged(slot)) return readOrigin(overlay.layers, upper, name, STAT);
 	const fd = overlay.layers[0]!.openDirectory(upper, name);
 	if (fd < 0) return NOWHERE;
 	let opaque: boolean;
