@@ -78,6 +78,7 @@ import {
 const PATH_MAX = 4096;
 /** The kernel writing back the times it keeps: utimensat(2) sets the access time or asks for the current one too. */
 const KERNEL_TIMES = FATTR_MTIME | FATTR_CTIME;
+const CHANGES = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME;
 const TIMES = reserve(2 * timespec.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
 
@@ -237,7 +238,10 @@ function requestedChanges(): Changes {
 	changes.uid = (valid & FATTR_UID) !== 0 ? argument32(fuseSetattrIn.uid) : undefined;
 	changes.gid = (valid & FATTR_GID) !== 0 ? argument32(fuseSetattrIn.gid) : undefined;
 	changes.size = (valid & FATTR_SIZE) !== 0 ? argument64(fuseSetattrIn.size) : undefined;
-	changes.killPrivileges = (valid & FATTR_KILL_SUIDGID) !== 0 ? CALLER : undefined;
+	// No change at all: chown(2) with neither user nor group, or set-id bits to be taken before a write that is passed
+	// through. By whose rights, the kernel has seen.
+	const isEmpty = (valid & CHANGES) === 0;
+	changes.killPrivileges = isEmpty || (valid & FATTR_KILL_SUIDGID) !== 0 ? CALLER : undefined;
 	changes.timesAreKernels = valid === KERNEL_TIMES;
 	const timed = valid & (FATTR_ATIME | FATTR_MTIME);
 	changes.times = timed === 0 ? undefined : TIMES;

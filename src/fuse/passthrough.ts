@@ -8,7 +8,6 @@
  */
 
 import {
-	CAP_FSETID,
 	EINVAL,
 	ELOOP,
 	ENOTTY,
@@ -20,11 +19,8 @@ import {
 	FUSE_DEV_IOC_BACKING_CLOSE,
 	FUSE_DEV_IOC_BACKING_OPEN,
 	fuseBackingMap,
-	S_ISGID,
-	S_ISUID,
 	statx,
 } from "../native/layout.ts";
-import { Privilege } from "../native/libc/capabilities.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { control } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -65,8 +61,6 @@ export class Passthrough {
 	private readonly files = new Map<number, OpenedFile>();
 	/** Layers on file systems that cannot be passed through to. */
 	private readonly unfit = new Set<number>();
-	/** Without it the kernel takes the set-id bits away from a file that is written to. */
-	private readonly keepingSetId = new Privilege(CAP_FSETID);
 	private readonly parts: boolean;
 	private succeeded = false;
 
@@ -80,7 +74,7 @@ export class Passthrough {
 	/** Counts the opening that comes with the making of a file; its attributes are in STAT. */
 	create(node: NodeId, id: number, writing: boolean): void {
 		const { overlay } = this;
-		const backing = this.acquire(node, STAT, writing);
+		const backing = this.acquire(node, STAT);
 		this.files.set(id, { backing, layer: overlay.nodes.layer(node), openings: 0, writers: 0 });
 		this.open(node, id, writing);
 	}
@@ -103,7 +97,7 @@ export class Passthrough {
 		if (writing) this.overlay.files.writable(node);
 		if (file === undefined) {
 			check(statDescriptor(this.overlay.files.readable(node), ATTRIBUTES));
-			const backing = this.acquire(node, ATTRIBUTES, writing);
+			const backing = this.acquire(node, ATTRIBUTES);
 			file = { backing, layer: nodes.layer(node), openings: 0, writers: 0 };
 			this.files.set(id, file);
 			if (file.backing === 0 && !writing) this.giveContent(node, id);
@@ -147,21 +141,17 @@ export class Passthrough {
 	}
 
 	/** The kernel's number for the real file of a node with the attributes at `stat`; 0 where this program must move the bytes. */
-	private acquire(node: NodeId, stat: Offset, writing: boolean): number {
+	private acquire(node: NodeId, stat: Offset): number {
 		const { overlay } = this;
 		const layer = overlay.nodes.layer(node);
 		if (this.unfit.has(layer)) return 0;
 		// Who has a lower file open is to see what is written to its copy, and locks are to hold between the two.
 		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
 		if (mayBeCopied && (!this.parts || getNumber(stat + statx.stxSize) < SMALLEST_LOWER)) return 0;
-		// A writer who may keep the bits can be told from one who may not in WRITE only.
-		if (writing && (view.getUint16(stat + statx.stxMode, true) & (S_ISUID | S_ISGID)) !== 0) return 0;
 		const fd = overlay.files.readable(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
 		view.setInt32(MAP + fuseBackingMap.fd, fd, true);
-		this.keepingSetId.layDown();
 		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP);
-		this.keepingSetId.takeUp();
 		if (backing > 0) {
 			this.succeeded = true;
 			return backing;

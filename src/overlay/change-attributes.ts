@@ -54,7 +54,10 @@ export interface Changes {
 	timesAreKernels: boolean;
 	/** The kernel keeps the times by itself and changes none where the size stays as it is. */
 	kernelKeepsTimes: boolean;
-	/** For whom to take the suid and sgid bits away, as a write by an unprivileged process does. */
+	/**
+	 * For whom to take the suid and sgid bits away, as a write by an unprivileged process does. Alone: ctime is to move,
+	 * too, as by chown(2) with neither user nor group.
+	 */
 	killPrivileges: Writer | undefined;
 }
 
@@ -93,9 +96,8 @@ function resize(overlay: Overlay, node: NodeId, size: number, kernelKeepsTimes: 
 	if (!kernelKeepsTimes || getNumber(STAT + statx.stxSize) !== size) check(truncate(fd, size));
 }
 
-/** What the kernel makes of chown(2) with neither user nor group, which moves ctime and takes set-id bits, too. */
-function isEmpty({ mode, uid, gid, size, times, killPrivileges }: Changes): boolean {
-	return [mode, uid, gid, size, times, killPrivileges].every((change) => change === undefined);
+function isEmpty({ mode, uid, gid, size, times }: Changes): boolean {
+	return [mode, uid, gid, size, times].every((change) => change === undefined);
 }
 
 function changeOwners(

@@ -252,6 +252,30 @@ describe.skipIf(lacks("the machine's root"))("set-id bits of a file that is writ
 		expect(mode(overlay)).toBe(0o777);
 	});
 
+	test("stay when root writes to or cuts a file that got them after it was opened", async () => {
+		await using overlay = await mountLayers(layers, passedThrough);
+		for (const setId of [0o4711, 0o2755, 0o2745]) {
+			using writer = open(overlay.at("d/a"), "r+");
+			fchownSync(writer.fd, 0, 77);
+			chmodSync(overlay.at("d/a"), setId);
+			writeSync(writer.fd, "x", 0);
+			expect(mode(overlay)).toBe(setId);
+			ftruncateSync(writer.fd, 3);
+			expect(mode(overlay)).toBe(setId);
+			asUser(1000, 1000, () => writeSync(writer.fd, "y", 0));
+			expect(mode(overlay)).toBe(setId & 0o777);
+		}
+		await overlay.expectLasting();
+	});
+
+	test("are no reason not to pass a file through", async () => {
+		await using overlay = await mountLayers(layers, passedThrough);
+		using writer = open(overlay.at("d/a"), "r+");
+		const before = await requestsServed(overlay);
+		expect(readAtRandom(writer.fd).equals(old)).toBeTrue();
+		expect((await requestsServed(overlay)) - before).toBeLessThan(5);
+	});
+
 	test("stay when root writes to a file that has them", async () => {
 		await using overlay = await mountLayers(layers, passedThrough);
 		using writer = open(overlay.at("d/a"), "r+");

@@ -1,4 +1,4 @@
-/** This thread's capabilities: which it has, and laying them down, for a while or for good (capabilities(7)). */
+/** This thread's capabilities: which it has, and laying them down for good (capabilities(7)). */
 import { dlopen, FFIType } from "bun:ffi";
 import {
 	_LINUX_CAPABILITY_VERSION_3,
@@ -9,7 +9,7 @@ import {
 	UserCapDataStruct,
 	UserCapHeaderStruct,
 } from "../layout.ts";
-import { base, copy, type Offset, reserve, view } from "../memory.ts";
+import { base, reserve, view } from "../memory.ts";
 import { check, outcome } from "./errno.ts";
 
 const { syscall } = dlopen("libc.so.6", {
@@ -35,28 +35,6 @@ function readCurrent(): void {
 export function hasCapability(capability: number): boolean {
 	readCurrent();
 	return ((view.getUint32(CURRENT + UserCapDataStruct.effective, true) >>> capability) & 1) === 1;
-}
-
-/** One capability (`CAP_*`, below 32) that can be laid down and taken up again, at the price of a system call each. */
-export class Privilege {
-	private readonly with: Offset = reserve(DATA_SIZE);
-	private readonly without: Offset = reserve(DATA_SIZE);
-
-	constructor(capability: number) {
-		readCurrent();
-		copy(this.with, CURRENT, DATA_SIZE);
-		copy(this.without, CURRENT, DATA_SIZE);
-		const effective = this.without + UserCapDataStruct.effective;
-		view.setUint32(effective, view.getUint32(effective, true) & ~(1 << capability), true);
-	}
-
-	layDown(): void {
-		check(outcome(syscall(SYS_capset, base + HEADER, base + this.without)));
-	}
-
-	takeUp(): void {
-		check(outcome(syscall(SYS_capset, base + HEADER, base + this.with)));
-	}
 }
 
 /**
