@@ -214,6 +214,7 @@ uid_t geteuid(void);
 gid_t getgid(void);
 gid_t getegid(void);
 pid_t getpid(void);
+int getpagesize(void);
 int setfsuid(uid_t uid);
 int setfsgid(gid_t gid);
 int prctl(int option, ...);

@@ -38,6 +38,8 @@ import type { ByteString, MountOptions } from "./options.ts";
  * that the mount answers. The number is one that the caller does not use: it may pass a /dev/fuse of its own.
  */
 const STAGE = "_FUSE_OVERLAYFS_STAGE";
+/** For tests, see CONTRIBUTING.md: what of the kernel's the second stage does without. */
+const DECLINE = "_FUSE_OVERLAYFS_DECLINE";
 const FOREGROUND = "foreground";
 const STDERR = 2;
 /** Bounds the memory that Bun keeps for later use. */
@@ -119,7 +121,7 @@ export async function serve(options: MountOptions): Promise<void> {
 	const [{ mount }, { createLog }] = await Promise.all([import("./mount.ts"), import("./log.ts")]);
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
-	const mounted = mount(options, createLog(options.logFile, options.debug));
+	const mounted = mount(options, createLog(options.logFile, options.debug), process.env[DECLINE]);
 	if (stage === FOREGROUND || sayReady(Number(stage))) mounted.serve();
 	else mounted.end();
 }

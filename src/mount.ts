@@ -2,6 +2,7 @@
 import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
+import { parseDeclined } from "./fuse/handshake.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
 import { MountFailed, Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
@@ -59,10 +60,10 @@ export interface Mounted {
 
 /**
  * Mounts an overlay. Blocks the thread's signals SIGHUP, SIGINT, SIGTERM and SIGUSR1, which {@link Mounted.serve} minds;
- * they must be blocked in all other threads too.
+ * they must be blocked in all other threads too. `decline` is for tests: what of the kernel's to do without.
  * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
  */
-export function mount(options: MountOptions, log: Log): Mounted {
+export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	blockSignals(SIGNALS);
 	setUmask(0);
 	const libfuse = new Libfuse();
@@ -85,6 +86,7 @@ export function mount(options: MountOptions, log: Log): Mounted {
 		passthrough: passesThrough(options, overlay),
 		acl: overlay.options.acl,
 		maxWrite: options.maxWrite,
+		declined: parseDeclined(decline),
 	};
 	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;

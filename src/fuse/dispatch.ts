@@ -43,7 +43,12 @@ export class Dispatcher {
 	handled = 0;
 	readonly notifications: Notifications;
 	/** To be replaced by what INIT settles. */
-	readonly agreed: Agreement = { writeback: false, passthrough: false };
+	readonly agreed: Agreement = {
+		writeback: false,
+		passthrough: false,
+		acl: false,
+		extendedSetxattr: false,
+	};
 	private readonly context: Context;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
 	/** Messages that may go on, oldest first. */

@@ -13,6 +13,7 @@ import {
 	FATTR_MTIME_NOW,
 	FATTR_SIZE,
 	FATTR_UID,
+	FUSE_COMPAT_SETXATTR_IN_SIZE,
 	FUSE_RENAME2,
 	FUSE_SETXATTR_ACL_KILL_SGID,
 	fuseGetxattrIn,
@@ -46,7 +47,7 @@ import {
 	view,
 } from "../native/memory.ts";
 import { readAttributes, readFileSystem } from "../overlay/attributes.ts";
-import { type Changes, changeAttributes } from "../overlay/change-attributes.ts";
+import { type Changes, changeAttributes, type Writer } from "../overlay/change-attributes.ts";
 import { deleteAttribute, writeAttribute } from "../overlay/change-xattr.ts";
 import { create } from "../overlay/create.ts";
 import { link } from "../overlay/link.ts";
@@ -81,6 +82,9 @@ const KERNEL_TIMES = FATTR_MTIME | FATTR_CTIME;
 const CHANGES = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME;
 const TIMES = reserve(2 * timespec.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
+
+/** Somebody of no group that matters. */
+const STRANGER: Writer = { isInGroup: () => false };
 
 const changes: Changes = {
 	mode: undefined,
@@ -193,10 +197,11 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 
 		setxattr() {
 			const node = requestNode(overlay);
-			const name = stringAt(fuseSetxattrIn.sizeof);
-			const killsGroupId = (argument32(fuseSetxattrIn.setxattrFlags) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+			const { extendedSetxattr } = agreed;
+			const name = stringAt(extendedSetxattr ? fuseSetxattrIn.sizeof : FUSE_COMPAT_SETXATTR_IN_SIZE);
 			const size = argument32(fuseSetxattrIn.size);
-			writeAttribute(overlay, node, name, behind(name), size, argument32(fuseSetxattrIn.flags), killsGroupId);
+			const flags = argument32(fuseSetxattrIn.flags);
+			writeAttribute(overlay, node, name, behind(name), size, flags, aclWriter(extendedSetxattr));
 			tellNewest(node);
 			replies.success();
 		},
@@ -230,6 +235,13 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 		setNumber(REPLY, length);
 		replies.bytes(REPLY, 8);
 	}
+}
+
+/** Who is to lose set-group-id by the ACL that is set: the kernel says so, or else the caller's groups do. */
+function aclWriter(isTold: boolean): Writer | undefined {
+	if (!isTold) return CALLER;
+	const kills = (argument32(fuseSetxattrIn.setxattrFlags) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+	return kills ? STRANGER : undefined;
 }
 
 function requestedChanges(): Changes {

@@ -101,6 +101,7 @@ export class Session {
 			this.ended = true;
 			return;
 		}
+		this.overlay.acl &&= this.dispatcher.agreed.acl;
 		this.libfuse.process(this.session, REQUEST, size);
 	}
 

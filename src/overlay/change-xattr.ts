@@ -1,11 +1,12 @@
 /** Changing extended attributes through the mount; some have another name in the layers, see attribute-name.ts. */
 
-import { EINVAL, S_ISGID, XATTR_SIZE_MAX } from "../native/layout.ts";
+import { EINVAL, S_ISGID, statx, XATTR_SIZE_MAX } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { getAttribute, removeAttribute, setAttribute } from "../native/libc/xattr.ts";
-import { copy, type Offset, reserve } from "../native/memory.ts";
+import { copy, type Offset, reserve, view } from "../native/memory.ts";
 import { isAccessAcl, isAcl, mapAcl, modeOfAcl, setModeOfAcl } from "./acl.ts";
-import { changeAttributes } from "./change-attributes.ts";
+import { STAT } from "./attributes.ts";
+import { changeAttributes, type Writer } from "./change-attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import { type IdMap, NO_ID } from "./id-map.ts";
 import { type Identity, ownAccess } from "./identity.ts";
@@ -17,8 +18,8 @@ const PERMISSION_BITS = 0o777;
 const VALUE = reserve(XATTR_SIZE_MAX);
 
 /**
- * Sets a value; copies the node up first. `flags`: XATTR_CREATE, XATTR_REPLACE. `killsGroupId`: setting this ACL
- * takes the sgid bit away, because its caller is not of the file's group.
+ * Sets a value; copies the node up first. `flags`: XATTR_CREATE, XATTR_REPLACE. `writer`: who sets it; an ACL set by one
+ * outside the file's group takes its sgid bit away. Without it the bit stays.
  */
 export function writeAttribute(
 	overlay: Overlay,
@@ -27,7 +28,7 @@ export function writeAttribute(
 	value: Offset,
 	size: number,
 	flags: number,
-	killsGroupId: boolean,
+	writer: Writer | undefined,
 ): void {
 	requireSupport(overlay, attribute);
 	copyUp(overlay, node);
@@ -39,9 +40,15 @@ export function writeAttribute(
 		const place = overlay.locate(node);
 		check(setAttribute(place.directory, place.name, stored, value, size, flags));
 	}
-	// The kernel asks for it with default ACLs, too, which give no permission.
-	if (killsGroupId && isAccessAcl(attribute) && (shownMode(overlay, node) & S_ISGID) !== 0)
-		changeMode(overlay, node, shownMode(overlay, node) & ~S_ISGID);
+	// Default ACLs give no permission.
+	if (writer !== undefined && isAccessAcl(attribute)) killGroupId(overlay, node, writer);
+}
+
+/** Source: Linux fs/posix_acl.c, posix_acl_update_mode. */
+function killGroupId(overlay: Overlay, node: NodeId, writer: Writer): void {
+	const mode = shownMode(overlay, node);
+	if ((mode & S_ISGID) !== 0 && !writer.isInGroup(view.getUint32(STAT + statx.stxGid, true)))
+		changeMode(overlay, node, mode & ~S_ISGID);
 }
 
 /** Throws EINVAL for ids that have none on disk. */

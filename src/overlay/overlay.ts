@@ -39,7 +39,7 @@ export interface OverlayOptions {
 	readonly inode32: boolean;
 	/** Extended attributes can be used through the mount. */
 	readonly xattrs: boolean;
-	/** POSIX ACLs can be used through the mount. */
+	/** All layers have POSIX ACLs, and they are wanted. */
 	readonly acl: boolean;
 	/** The ids this process runs under. */
 	readonly uid: number;
@@ -67,6 +67,8 @@ export class Overlay {
 	readonly inodes: InodeNumbers;
 	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
 	readonly failures = new Map<NodeId, number>();
+	/** POSIX ACLs can be used through the mount. Not where whoever checks permissions there does not heed them. */
+	acl: boolean;
 	/** Told of every node on which a job has ended: what waited for it can be run again. */
 	onIdle: (node: NodeId) => void = () => {};
 	/** Told of a file parted from its other names by copy-up, and its directory: number and link count are others now. */
@@ -85,6 +87,7 @@ export class Overlay {
 		this.identity = identity;
 		this.jobs = jobs;
 		this.options = options;
+		this.acl = options.acl;
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.directories = new DirectoryCache(this, options.largestDescriptors / 2, options.largestListings);
 		this.files = new FileCache(this, options.largestDescriptors / 2, options.mostPinned);

@@ -59,8 +59,7 @@ function showAcl(
 
 /** Throws EOPNOTSUPP where the mount has no extended attributes, or no ACLs. */
 export function requireSupport(overlay: Overlay, attribute: Offset): void {
-	const { xattrs, acl } = overlay.options;
-	if (!xattrs || (!acl && startsWith(attribute, ACL_PREFIX))) fail(EOPNOTSUPP);
+	if (!overlay.options.xattrs || (!overlay.acl && startsWith(attribute, ACL_PREFIX))) fail(EOPNOTSUPP);
 }
 
 /** The mode users see; reads the node's attributes into STAT. */
@@ -115,6 +114,6 @@ export function nameInLayer(overlay: Overlay, layer: number, name: string): Offs
 function shownName(overlay: Overlay, node: NodeId, stored: Offset): ByteString | undefined {
 	const isolated = overlay.identity?.isolates(overlay.nodes.layer(node)) ?? false;
 	const name = attributeShown(readString(stored), isolated);
-	const isForeignAcl = !overlay.options.acl && name?.startsWith(ACL_PREFIX);
+	const isForeignAcl = !overlay.acl && name?.startsWith(ACL_PREFIX);
 	return isForeignAcl ? undefined : (name as ByteString | undefined);
 }

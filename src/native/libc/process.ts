@@ -31,6 +31,7 @@ import {
 } from "../layout.ts";
 import {
 	base,
+	copy,
 	EMPTY_NAME,
 	getNumber,
 	type Offset,
@@ -48,6 +49,7 @@ const libc = dlopen("libc.so.6", {
 	umask: { args: ["u32"], returns: "u32" },
 	geteuid: { args: [], returns: "u32" },
 	getegid: { args: [], returns: "u32" },
+	getpagesize: { args: [], returns: "i32" },
 	getrlimit64: { args: ["i32", "usize"], returns: "i32" },
 	setrlimit64: { args: ["i32", "usize"], returns: "i32" },
 	kill: { args: ["i32", "i32"], returns: "i32" },
@@ -94,6 +96,11 @@ export function effectiveGid(): number {
 	return libc.getegid();
 }
 
+/** Bytes of a page of memory: 4096 on x86-64, up to 65536 elsewhere. */
+export function pageSize(): number {
+	return libc.getpagesize();
+}
+
 const NO_CHANGE = 0xffffffff;
 
 /**
@@ -116,7 +123,7 @@ export function raiseDescriptorLimit(): number {
 	check(outcome(libc.getrlimit64(RLIMIT_NOFILE, base + LIMIT)));
 	const hard = getNumber(LIMIT + rlimit.rlimMax);
 	if (getNumber(LIMIT + rlimit.rlimCur) === hard) return hard;
-	setNumber(LIMIT + rlimit.rlimCur, hard);
+	copy(LIMIT + rlimit.rlimCur, LIMIT + rlimit.rlimMax, 8);
 	check(outcome(libc.setrlimit64(RLIMIT_NOFILE, base + LIMIT)));
 	return hard;
 }

@@ -228,7 +228,7 @@ export class NodeClient {
 		const data = Buffer.from(value);
 		bytes.set(data, SCRATCH);
 		this.named(attribute, (stored) =>
-			writeAttribute(this.overlay, node, stored, SCRATCH, data.length, flags, false),
+			writeAttribute(this.overlay, node, stored, SCRATCH, data.length, flags, undefined),
 		);
 	}
 
