@@ -187,6 +187,8 @@ struct open_how {
 
 #define XATTR_CREATE 0x1
 #define XATTR_REPLACE 0x2
+#define NAME_MAX 255
+#define PATH_MAX 4096
 #define XATTR_NAME_MAX 255
 #define XATTR_SIZE_MAX 65536
 #define XATTR_LIST_MAX 65536

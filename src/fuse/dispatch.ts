@@ -17,7 +17,7 @@ import { describeErrno, Errno, errnoName, isFault } from "../native/libc/errno.t
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
-import { Deferred } from "../overlay/job.ts";
+import { Deferred } from "../overlay/deferred.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context, DispatchOptions } from "./context.ts";

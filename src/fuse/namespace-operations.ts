@@ -26,6 +26,7 @@ import {
 	fuseSetattrIn,
 	fuseSetxattrIn,
 	fuseStatfsOut,
+	PATH_MAX,
 	S_IFDIR,
 	S_IFLNK,
 	S_IFMT,
@@ -76,7 +77,6 @@ import {
 	stringAt,
 } from "./request.ts";
 
-const PATH_MAX = 4096;
 /** The kernel writing back the times it keeps: utimensat(2) sets the access time or asks for the current one too. */
 const KERNEL_TIMES = FATTR_MTIME | FATTR_CTIME;
 const CHANGES = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME;

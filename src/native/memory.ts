@@ -155,3 +155,19 @@ export function setNumber(offset: Offset, value: number): void {
 	view.setUint32(offset, value >>> 0, true);
 	view.setUint32(offset + 4, value / 2 ** 32, true);
 }
+
+/** Whether the `length` bytes at `name` and at `other` are the same. */
+export function sameBytes(name: number, other: number, length: number): boolean {
+	for (let index = 0; index < length; index++) {
+		if (bytes[name + index] !== bytes[other + index]) return false;
+	}
+	return true;
+}
+
+/** Whether the bytes at `name` begin with `prefix`. */
+export function startsWith(name: number, prefix: ByteString): boolean {
+	for (let index = 0; index < prefix.length; index++) {
+		if (bytes[name + index] !== prefix.charCodeAt(index)) return false;
+	}
+	return true;
+}

@@ -15,10 +15,9 @@ import {
 	posixAclXattrHeader,
 } from "../native/layout.ts";
 import { getAttribute } from "../native/libc/xattr.ts";
-import { EMPTY_NAME, type Offset, store, view } from "../native/memory.ts";
+import { EMPTY_NAME, type Offset, startsWith, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { Layer } from "./layer.ts";
-import { startsWith } from "./name.ts";
 
 export const ACL_PREFIX = "system.posix_acl_" as ByteString;
 const ACCESS = "system.posix_acl_access" as ByteString;

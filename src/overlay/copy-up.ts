@@ -19,6 +19,7 @@ import {
 	O_PATH,
 	O_RDONLY,
 	O_RDWR,
+	PATH_MAX,
 	S_IFMT,
 	S_IFREG,
 	statx,
@@ -80,7 +81,6 @@ import { checkMade, type Workdir } from "./workdir.ts";
 
 /** Up to this many bytes are copied at once, by the thread that answers requests. */
 const LARGEST_INLINE_COPY = 1 << 20;
-const PATH_MAX = 4096;
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
 

@@ -6,7 +6,6 @@ import type { Fd } from "../native/libc/file.ts";
 import { dataSync, sync, writeFrom } from "../native/libc/file.ts";
 import { copyContent } from "./copy-content.ts";
 import { type Durability, makeDurable } from "./durability.ts";
-import type { NodeId } from "./node.ts";
 
 export type Task =
 	/** Copies `length` bytes and makes them durable. */
@@ -46,14 +45,3 @@ export function perform(task: Task): number {
 export const inlineJobs: Jobs = {
 	run: (task, done) => done(perform(task)),
 };
-
-/** Thrown by an operation that must wait: it changed nothing and is to be run again once `node` is idle. */
-export class Deferred extends Error {
-	override readonly name = "Deferred";
-	readonly node: NodeId;
-
-	constructor(node: NodeId) {
-		super("waits for a job");
-		this.node = node;
-	}
-}

@@ -7,8 +7,8 @@
  * anew: the way ext4's hashed directories do it.
  */
 import { DT_DIR } from "../native/layout.ts";
-import { allocate, blockSize, copy, type Name, type Offset, release } from "../native/memory.ts";
-import { type Measure, sameBytes } from "./name.ts";
+import { allocate, blockSize, copy, type Name, type Offset, release, sameBytes } from "../native/memory.ts";
+import type { Measure } from "./name.ts";
 
 /** An entry of a listing; -1: none. */
 export type Slot = number;

@@ -1,13 +1,13 @@
 /** Finding a name in the layers, and making the node for what was found. */
 
-import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, statx } from "../native/layout.ts";
+import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, NAME_MAX, statx } from "../native/layout.ts";
 import { fail, succeeds } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "../native/libc/stat.ts";
 import { type Name, type Offset, reserve } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
-import { measure, NAME_MAX } from "./name.ts";
+import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";

@@ -1,9 +1,5 @@
 /** What has to be known of a name before anything is looked up by it: its length and its hashes. */
 import { bytes, type Name } from "../native/memory.ts";
-import type { ByteString } from "../options.ts";
-
-/** The longest name Linux file systems take, in bytes. */
-export const NAME_MAX = 255;
 
 /** Differs from run to run, so that a layer cannot be made of names that collide. */
 const [SEED = 0, SEED_SPREAD = 0] = crypto.getRandomValues(new Uint32Array(2));
@@ -42,27 +38,4 @@ export function mix(value: number): number {
 	word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
 	word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
 	return (word ^ (word >>> 16)) >>> 0;
-}
-
-/** Whether the `length` bytes at `name` and at `other` are the same. */
-export function sameBytes(name: number, other: number, length: number): boolean {
-	for (let index = 0; index < length; index++) {
-		if (bytes[name + index] !== bytes[other + index]) return false;
-	}
-	return true;
-}
-
-/** Whether the bytes at `name` begin with `prefix`. */
-export function startsWith(name: number, prefix: ByteString): boolean {
-	for (let index = 0; index < prefix.length; index++) {
-		if (bytes[name + index] !== prefix.charCodeAt(index)) return false;
-	}
-	return true;
-}
-
-/** Whether the name is "." or "..". */
-export function isDot(name: Name): boolean {
-	return (
-		bytes[name] === 0x2e && (bytes[name + 1] === 0 || (bytes[name + 1] === 0x2e && bytes[name + 2] === 0))
-	);
 }

@@ -15,9 +15,9 @@
 
 import { ENOMEM } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { allocate, copy, type Name, readBytes, release } from "../native/memory.ts";
+import { allocate, copy, type Name, readBytes, release, sameBytes } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { type Measure, mix, sameBytes } from "./name.ts";
+import { type Measure, mix } from "./name.ts";
 
 export type NodeId = number & { readonly __brand: "NodeId" };
 

@@ -28,13 +28,13 @@ import {
 	type Offset,
 	readBytes,
 	reserve,
+	sameBytes,
 	store,
 	view,
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { Layer, Place } from "./layer.ts";
-import { sameBytes } from "./name.ts";
 
 const KERNEL_ORIGIN = store("trusted.overlay.origin" as ByteString);
 const KERNEL_USER_ORIGIN = store("user.overlay.origin" as ByteString);

@@ -6,13 +6,14 @@ import {
 	DT_UNKNOWN,
 	EBADF,
 	linuxDirent64,
+	NAME_MAX,
 	O_DIRECTORY,
 	O_RDONLY,
 	S_IFMT,
 	SEEK_SET,
 	statx,
 } from "../native/layout.ts";
-import { readEntries } from "../native/libc/directory.ts";
+import { isDot, readEntries } from "../native/libc/directory.ts";
 import { check, succeeds } from "../native/libc/errno.ts";
 import { close, type Fd, seek } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
@@ -22,7 +23,7 @@ import type { Directory } from "./directory.ts";
 import type { Layer } from "./layer.ts";
 import type { Listing, Slot } from "./listing.ts";
 import { mayHoldOrigins } from "./lookup.ts";
-import { isDot, measure, NAME_MAX } from "./name.ts";
+import { measure } from "./name.ts";
 import { NO_NODE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";

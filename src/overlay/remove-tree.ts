@@ -14,12 +14,11 @@ import {
 	O_RDONLY,
 	SEEK_SET,
 } from "../native/layout.ts";
-import { readEntries, removeName } from "../native/libc/directory.ts";
+import { isDot, readEntries, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, seek } from "../native/libc/file.ts";
 import { bytes, type Name, readString, release, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { isDot } from "./name.ts";
 
 const ENTRIES_SIZE = 32768;
 const ENTRIES = reserve(ENTRIES_SIZE);

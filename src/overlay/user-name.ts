@@ -4,41 +4,42 @@
  * whiteout of `.wh.+NAME`, which hides nothing, and tools for images take it for a note that is none of theirs.
  */
 
-import { bytes, copy, lengthOf, type Name, type Offset, reserve, writeString } from "../native/memory.ts";
+import { PATH_MAX } from "../native/layout.ts";
+import {
+	bytes,
+	copy,
+	lengthOf,
+	type Name,
+	type Offset,
+	reserve,
+	startsWith,
+	writeString,
+} from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { startsWith } from "./name.ts";
-
-const RESERVED = ".wh." as ByteString;
-const KEPT = ".wh..wh.+" as ByteString;
-const PATH_MAX = 4096;
+import { isKept, KEPT_PREFIX, RESERVED_PREFIX } from "./whiteout.ts";
 
 /** Memory for one name on disk; a rename has two at a time. */
 export function reserveName(): Offset {
-	return reserve(PATH_MAX + KEPT.length + 1);
+	return reserve(PATH_MAX + KEPT_PREFIX.length + 1);
 }
 
 const SHOWN = reserveName();
 
-/** Whether a name of a layer is one that a user gave, and kept in another form. */
-export function isKept(name: Name): boolean {
-	return startsWith(name, KEPT);
-}
-
 /** A user's name as it is in the layers: itself, or its other form in `target`. */
 export function nameOnDisk(name: Name, target: Offset): Name {
-	if (bytes[name] !== 0x2e || !startsWith(name, RESERVED)) return name;
-	return exchangePrefix(name, RESERVED, KEPT, target);
+	if (bytes[name] !== 0x2e || !startsWith(name, RESERVED_PREFIX)) return name;
+	return exchangePrefix(name, RESERVED_PREFIX, KEPT_PREFIX, target);
 }
 
 /** A name of a layer as users see it. Scratch memory. */
 export function nameShown(name: Name): Name {
 	if (bytes[name] !== 0x2e || !isKept(name)) return name;
-	return exchangePrefix(name, KEPT, RESERVED, SHOWN);
+	return exchangePrefix(name, KEPT_PREFIX, RESERVED_PREFIX, SHOWN);
 }
 
 /** How much longer a name is in its layer than users see it. */
 export function surplus(name: Name): number {
-	return bytes[name] === 0x2e && isKept(name) ? KEPT.length - RESERVED.length : 0;
+	return bytes[name] === 0x2e && isKept(name) ? KEPT_PREFIX.length - RESERVED_PREFIX.length : 0;
 }
 
 function exchangePrefix(name: Name, from: ByteString, to: ByteString, target: Offset): Name {

@@ -23,6 +23,7 @@ import {
 	EOPNOTSUPP,
 	EPERM,
 	EXDEV,
+	NAME_MAX,
 	RENAME_EXCHANGE,
 	S_IFCHR,
 	S_IFMT,
@@ -43,16 +44,18 @@ import {
 	type Offset,
 	readBytes,
 	reserve,
+	startsWith,
 	store,
 	view,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { NAME_MAX, startsWith } from "./name.ts";
 import { removeTreeAt } from "./remove-tree.ts";
-import { isKept } from "./user-name.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
-const PREFIX = ".wh." as ByteString;
+/** What stands for something else in a layer begins so. */
+export const RESERVED_PREFIX = ".wh." as ByteString;
+/** But for this: names of users, see user-name.ts. */
+export const KEPT_PREFIX = ".wh..wh.+" as ByteString;
 const OPAQUE_FILE = store(".wh..wh..opq" as ByteString);
 
 const TRUSTED_OPAQUE = store("trusted.overlay.opaque" as ByteString);
@@ -79,9 +82,14 @@ export const ATTRIBUTE_WHITEOUTS = 2;
 /** Files in the directory may have been copied up from elsewhere, so their origins must be looked at. */
 export const IMPURE = 4;
 
+/** Whether a name of a layer is one that a user gave, and kept in another form. */
+export function isKept(name: Name): boolean {
+	return startsWith(name, KEPT_PREFIX);
+}
+
 /** Whether a name is one of those that stand for something else in a layer: `.wh.*`. */
 export function isReserved(name: Name): boolean {
-	return bytes[name] === 0x2e && startsWith(name, PREFIX) && !isKept(name);
+	return bytes[name] === 0x2e && startsWith(name, RESERVED_PREFIX) && !isKept(name);
 }
 
 /** Whether the reserved name is the marker file of an opaque directory, or kin to it: `.wh..wh.*`. */
@@ -91,7 +99,7 @@ export function isMarker(name: Name): boolean {
 
 /** The name that a `.wh.NAME` hides. */
 export function hiddenName(name: Name): Name {
-	return (name + PREFIX.length) as Name;
+	return (name + RESERVED_PREFIX.length) as Name;
 }
 
 /** Whether a `struct statx` describes a whiteout device. */
@@ -112,14 +120,15 @@ export function hasWhiteoutAttribute(directory: Fd, name: Name): boolean {
 
 /** Whether the directory has a file `.wh.NAME`. */
 export function hasWhiteoutFile(directory: Fd, name: Name, length: number): boolean {
-	if (length + PREFIX.length > NAME_MAX) return false;
+	if (length + RESERVED_PREFIX.length > NAME_MAX) return false;
 	return succeeds(stat(directory, whiteoutFileName(name, length), STAT));
 }
 
 /** `.wh.NAME`, in memory that the next call overwrites. */
 function whiteoutFileName(name: Name, length: number): Name {
-	for (let index = 0; index < PREFIX.length; index++) bytes[PREFIXED + index] = PREFIX.charCodeAt(index);
-	copy(PREFIXED + PREFIX.length, name, length + 1);
+	for (let index = 0; index < RESERVED_PREFIX.length; index++)
+		bytes[PREFIXED + index] = RESERVED_PREFIX.charCodeAt(index);
+	copy(PREFIXED + RESERVED_PREFIX.length, name, length + 1);
 	return PREFIXED;
 }
 
@@ -190,7 +199,7 @@ export function placeWhiteout(work: Workdir, directory: Fd, name: Name, length: 
 
 function placeWhiteoutFile(directory: Fd, name: Name, length: number): void {
 	// A name that leaves no room for the prefix cannot be hidden by a file: the layer format has no way to.
-	if (length + PREFIX.length > NAME_MAX) fail(EIO);
+	if (length + RESERVED_PREFIX.length > NAME_MAX) fail(EIO);
 	makeMarkFile(directory, whiteoutFileName(name, length));
 }
 
@@ -261,7 +270,7 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
  * what NAME hides.
  */
 export function removeWhiteoutFile(directory: Fd, name: Name, length: number): void {
-	if (length + PREFIX.length > NAME_MAX) return;
+	if (length + RESERVED_PREFIX.length > NAME_MAX) return;
 	removeName(directory, whiteoutFileName(name, length), 0);
 }
 

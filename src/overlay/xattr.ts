@@ -4,13 +4,12 @@ import { ENODATA, EOPNOTSUPP, ERANGE, XATTR_LIST_MAX, XATTR_NAME_MAX } from "../
 import { check, fail } from "../native/libc/errno.ts";
 import { modeOf } from "../native/libc/stat.ts";
 import { getAttribute, listAttributes } from "../native/libc/xattr.ts";
-import { lengthOf, type Offset, readString, reserve, writeString } from "../native/memory.ts";
+import { lengthOf, type Offset, readString, reserve, startsWith, writeString } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { ACL_PREFIX, isAccessAcl, isAcl, mapAcl, setModeOfAcl } from "./acl.ts";
 import { attributeOnDisk, attributeShown } from "./attribute-name.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import type { Identity } from "./identity.ts";
-import { startsWith } from "./name.ts";
 import { type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 

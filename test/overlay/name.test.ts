@@ -1,8 +1,8 @@
 /** What is known of a name before it is looked up. */
 import { describe, expect, it, test } from "bun:test";
-import { type Name, store } from "../../src/native/memory.ts";
+import { type Name, sameBytes, startsWith, store } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { measure, mix, sameBytes, startsWith } from "../../src/overlay/name.ts";
+import { measure, mix } from "../../src/overlay/name.ts";
 
 const named = (text: string): Name => store(text as ByteString);
 const measured = (text: string) => ({ ...measure(named(text)) });

@@ -22,7 +22,8 @@ import { bytes, readString, release, reserve, store } from "../../src/native/mem
 import { mapAcl, modeOfAcl, setModeOfAcl } from "../../src/overlay/acl.ts";
 import { attributeOnDisk, attributeShown } from "../../src/overlay/attribute-name.ts";
 import { formatOverrideStat, parseOverrideStat } from "../../src/overlay/override-stat.ts";
-import { isKept, nameOnDisk, nameShown, reserveName, surplus } from "../../src/overlay/user-name.ts";
+import { nameOnDisk, nameShown, reserveName, surplus } from "../../src/overlay/user-name.ts";
+import { isKept } from "../../src/overlay/whiteout.ts";
 import { byteStrings, names } from "./arbitrary.ts";
 
 const id = fc.integer({ min: 0, max: 2 ** 32 - 1 });

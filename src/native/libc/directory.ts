@@ -1,7 +1,7 @@
 /** System calls that read and change directories. Names and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
 import { EINVAL, SYS_mknodat } from "../layout.ts";
-import { base, type Offset } from "../memory.ts";
+import { base, bytes, type Name, type Offset } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import type { Fd } from "./file.ts";
 
@@ -57,4 +57,11 @@ export function moveName(from: Fd, name: Offset, to: Fd, newName: Offset, flags:
 /** Reads a link's target without NUL; returns its length. The empty name reads `directory` itself (O_PATH). */
 export function readLink(directory: Fd, name: Offset, target: Offset, size: number): number {
 	return outcome(libc.readlinkat(directory, base + name, base + target, size));
+}
+
+/** Whether the name is "." or "..". */
+export function isDot(name: Name): boolean {
+	return (
+		bytes[name] === 0x2e && (bytes[name + 1] === 0 || (bytes[name + 1] === 0x2e && bytes[name + 2] === 0))
+	);
 }

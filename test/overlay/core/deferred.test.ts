@@ -1,7 +1,8 @@
 /** Operations that wait for a job: nothing is half done, and what waited goes on. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { Deferred, type Jobs, perform, type Task } from "../../../src/overlay/job.ts";
+import { Deferred } from "../../../src/overlay/deferred.ts";
+import { type Jobs, perform, type Task } from "../../../src/overlay/job.ts";
 import type { NodeId } from "../../../src/overlay/node.ts";
 import { file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
