@@ -5,7 +5,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { getAttribute, listAttributes, setAttribute } from "../native/libc/xattr.ts";
 import { lengthOf, type Offset, readString, reserve } from "../native/memory.ts";
-import { ACL_PREFIX } from "./acl.ts";
+import { ACL_PREFIX, isAcl } from "./acl.ts";
 import { attributeShown } from "./attribute-name.ts";
 import type { Place } from "./layer.ts";
 import type { NodeId } from "./node.ts";
@@ -35,6 +35,7 @@ export function copyAttributes(
 		const length = getAttribute(source.directory, source.name, at, VALUE, XATTR_SIZE_MAX);
 		if (length === -ENODATA) continue;
 		check(length);
+		if (isAcl(at)) overlay.identity?.applyToAcl(overlay.nodes.layer(node), VALUE, length);
 		const result = setAttribute(directory, name, nameInLayer(overlay, 0, shown), VALUE, length, 0);
 		if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
 	}

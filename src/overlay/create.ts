@@ -7,7 +7,6 @@ import {
 	EACCES,
 	EEXIST,
 	ENOENT,
-	EOVERFLOW,
 	EPERM,
 	O_CREAT,
 	O_DIRECTORY,
@@ -40,6 +39,7 @@ import type { Directory } from "./directory.ts";
 import { NO_ID } from "./id-map.ts";
 import { ownAccess } from "./identity.ts";
 import { checkNewName, findLayer, isBelow, NOWHERE } from "./lookup.ts";
+import { type Caller, type Maker, makerOf, modeOfNew } from "./maker.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -47,13 +47,6 @@ import type { OverrideStat } from "./override-stat.ts";
 import { openStandIn } from "./stand-in.ts";
 import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
-
-/** Who asks for a new object: it will be theirs. Ids are those of the mount. */
-export interface Caller {
-	uid: number;
-	gid: number;
-	umask: number;
-}
 
 /** What to make. */
 export interface Blueprint {
@@ -69,7 +62,6 @@ const SELF = store("." as ByteString);
 const PROBE = reserve(statx.sizeof);
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
-
 /**
  * Makes a new object and its node; its attributes are in STAT. A regular file is open for writing afterwards.
  * Throws EEXIST, EROFS, EPERM for a whiteout device, and what making it may.
@@ -79,17 +71,20 @@ export function create(
 	parent: NodeId,
 	name: Name,
 	caller: Caller,
-	blueprint: Blueprint,
+	asked: Blueprint,
 ): NodeId {
 	const work = overlay.writable();
 	checkNewName(name);
 	// Users must not be able to hide what is below by hand.
-	if ((blueprint.mode & S_IFMT) === S_IFCHR && blueprint.device === 0) fail(EPERM);
+	if ((asked.mode & S_IFMT) === S_IFCHR && asked.device === 0) fail(EPERM);
 	const directory = overlay.directory(parent);
 	if (directory.removed) fail(ENOENT);
 	copyUp(overlay, parent);
 	if (directory.isMerged && findLayer(overlay, directory, name, PROBE) !== NOWHERE) fail(EEXIST);
-	const fd = make(overlay, work, directory, name, caller, blueprint);
+	const maker = makerOf(overlay, caller);
+	const mode = modeOfNew(overlay, caller, maker, asked.mode);
+	const blueprint = mode === asked.mode ? asked : { ...asked, mode };
+	const fd = make(overlay, work, directory, name, maker, blueprint);
 	return enter(overlay, directory, name, fd);
 }
 
@@ -102,7 +97,7 @@ function make(
 	work: Workdir,
 	directory: Directory,
 	name: Name,
-	caller: Caller,
+	maker: Maker,
 	blueprint: Blueprint,
 ): Fd {
 	const upper = directory.fds[0]!;
@@ -110,9 +105,7 @@ function make(
 	// What a directory is made over must not show through it, at no moment.
 	const mustBeOpaque = isDirectory && isBelow(overlay, directory, name);
 	if (!mustBeOpaque && overlay.identity?.attribute === undefined) {
-		const uid = overlay.identity?.uids.onDisk(caller.uid) ?? caller.uid;
-		const gid = overlay.identity?.gids.onDisk(caller.gid) ?? caller.gid;
-		const made = makeAs(overlay, upper, name, uid, gid, caller.umask, blueprint);
+		const made = makeAs(overlay, upper, name, maker, blueprint);
 		if (made >= 0) {
 			const fd = isRegular(blueprint) ? (made as Fd) : NO_FD;
 			const looked = fd === NO_FD ? stat(upper, name, STAT) : statDescriptor(fd, STAT);
@@ -129,7 +122,7 @@ function make(
 			fail(-made);
 		}
 	}
-	makeInWorkdir(overlay, work, directory, name, caller, blueprint, mustBeOpaque);
+	makeInWorkdir(overlay, work, directory, name, maker, blueprint, mustBeOpaque);
 	return NO_FD;
 }
 
@@ -139,17 +132,14 @@ function unmake(directory: Fd, name: Name, { mode }: Blueprint, fd: Fd): void {
 	removeName(directory, name, (mode & S_IFMT) === S_IFDIR ? AT_REMOVEDIR : 0);
 }
 
-/** Makes the object in place, as the caller: the kernel under us sees to owner, umask and ACLs. -errno on failure. */
+/** Makes the object in place, as its maker: the kernel under us sees to owner, umask and ACLs. -errno on failure. */
 function makeAs(
 	overlay: Overlay,
 	directory: Fd,
 	name: Name,
-	uid: number,
-	gid: number,
-	umask: number,
+	{ uid, gid, umask }: Maker,
 	blueprint: Blueprint,
 ): number {
-	if (uid === NO_ID || gid === NO_ID) return -EOVERFLOW;
 	const other = !overlay.isOwn(uid, gid);
 	if (other && !actAs(uid, gid)) {
 		actAs(overlay.options.uid, overlay.options.gid);
@@ -202,7 +192,7 @@ function makeInWorkdir(
 	work: Workdir,
 	directory: Directory,
 	name: Name,
-	caller: Caller,
+	maker: Maker,
 	blueprint: Blueprint,
 	opaque: boolean,
 ): void {
@@ -211,7 +201,7 @@ function makeInWorkdir(
 	const place = standIn?.fd ?? work.fd;
 	const temporary = work.temporaryName();
 	try {
-		prepare(overlay, upper, place, temporary, caller, blueprint, standIn?.inheritsGroup ?? false);
+		prepare(overlay, upper, place, temporary, maker, blueprint, standIn?.inheritsGroup ?? false);
 		if (opaque) {
 			const fd = check(openAt(place, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 			try {
@@ -241,22 +231,19 @@ function prepare(
 	upper: Fd,
 	place: Fd,
 	temporary: Name,
-	caller: Caller,
+	{ uid, gid, umask }: Maker,
 	blueprint: Blueprint,
 	inheritsGroup: boolean,
 ): void {
 	const { identity } = overlay;
 	const inherited = identity?.attribute === undefined ? undefined : identity.readOwn(upper, EMPTY_NAME);
-	setUmask(caller.umask);
+	setUmask(umask);
 	const isLink = (blueprint.mode & S_IFMT) === S_IFLNK;
 	const keepsKind = identity?.attribute === undefined || isDirectoryOrLink(blueprint);
 	const made = makeObject(place, temporary, keepsKind ? blueprint : asFile(blueprint));
 	setUmask(0);
 	checkMade(made);
 	if (isRegular(blueprint) || !keepsKind) close(made as Fd);
-	const uid = identity?.uids.onDisk(caller.uid) ?? caller.uid;
-	const gid = identity?.gids.onDisk(caller.gid) ?? caller.gid;
-	if (uid === NO_ID || gid === NO_ID) fail(EOVERFLOW);
 	check(stat(place, temporary, PROBE));
 	const mode = modeOf(PROBE);
 	if (identity?.attribute !== undefined) {
@@ -347,7 +334,7 @@ function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): Node
 }
 
 /** Gives the file `fd`, just made in the directory `upper`, to its maker. */
-function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, uid: number, gid: number, asked: number): void {
+function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, { uid, gid }: Maker, asked: number): void {
 	const { identity } = overlay;
 	check(statDescriptor(upper, PROBE));
 	const inheritsGroup = (modeOf(PROBE) & S_ISGID) !== 0;
@@ -365,20 +352,19 @@ function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, uid: number, gid: 
 }
 
 /** A file without a name in the file system of `parent` (O_TMPFILE); its attributes are in STAT. */
-export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller, mode: number): NodeId {
+export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller, asked: number): NodeId {
 	overlay.writable();
 	const directory = overlay.directory(parent);
 	if (directory.removed) fail(ENOENT);
 	copyUp(overlay, parent);
-	const uid = overlay.identity?.uids.onDisk(caller.uid) ?? caller.uid;
-	const gid = overlay.identity?.gids.onDisk(caller.gid) ?? caller.gid;
-	if (uid === NO_ID || gid === NO_ID) fail(EOVERFLOW);
+	const maker = makerOf(overlay, caller);
+	const mode = modeOfNew(overlay, caller, maker, asked);
 	setUmask(caller.umask);
 	const opened = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
 	setUmask(0);
 	const fd = check(opened);
 	try {
-		prepareNameless(overlay, directory.fds[0]!, fd, uid, gid, mode);
+		prepareNameless(overlay, directory.fds[0]!, fd, maker, mode);
 	} catch (error) {
 		close(fd);
 		throw error;

@@ -36,4 +36,10 @@ export class IdMap {
 		}
 		return NO_ID;
 	}
+
+	/** The id on disk of what one in the mount makes: the overflow id where no range covers it, as with C fuse-overlayfs. */
+	ofNew(shown: number): number {
+		const id = this.onDisk(shown);
+		return id === NO_ID ? this.overflow : id;
+	}
 }

@@ -37,7 +37,9 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString, MountOptions } from "../options.ts";
+import { mapAcl } from "./acl.ts";
 import { IdMap } from "./id-map.ts";
+import { areIdMapped } from "./id-mapped-mount.ts";
 import type { Layer } from "./layer.ts";
 import { LayerUnusable } from "./open-layers.ts";
 import { formatOverrideStat, type OverrideStat, parseOverrideStat } from "./override-stat.ts";
@@ -67,6 +69,8 @@ export class Identity {
 	readonly gid: number | undefined;
 	/** For each layer the attribute that overrides the inode; undefined: none does. */
 	private readonly attributes: (Name | undefined)[];
+	/** For each layer whether the kernel shows its inodes with the mount's ids already. */
+	private readonly premapped: boolean[];
 	private readonly warn: (message: string) => void;
 	private complaints = 0;
 
@@ -104,6 +108,8 @@ export class Identity {
 		this.attributes = layers.map((layer) =>
 			hasUpper && layer.index === 0 ? chosen : overridingAttribute(layer.root),
 		);
+		this.premapped =
+			options.uidMapping.length + options.gidMapping.length > 0 ? findPremapped(layers, hasUpper) : [];
 		this.hidesKinds = this.attributes.some((attribute) => attribute !== undefined);
 		this.warn = warn;
 	}
@@ -121,24 +127,41 @@ export class Identity {
 	/** Turns the owner and mode of a `struct statx`, read from a name of layer `layer`, into those shown. */
 	show(layer: number, directory: Fd, name: Offset, stat: Offset): void {
 		this.applyOverride(layer, directory, name, stat);
-		view.setUint32(
-			stat + statx.stxUid,
-			this.uid ?? this.uids.shown(view.getUint32(stat + statx.stxUid, true)),
-			true,
-		);
-		view.setUint32(
-			stat + statx.stxGid,
-			this.gid ?? this.gids.shown(view.getUint32(stat + statx.stxGid, true)),
-			true,
-		);
+		view.setUint32(stat + statx.stxUid, this.shownUid(view.getUint32(stat + statx.stxUid, true)), true);
+		view.setUint32(stat + statx.stxGid, this.shownGid(view.getUint32(stat + statx.stxGid, true)), true);
 	}
 
-	/** As {@link show}, but with the ids as they are on disk. */
+	/** The user in the mount for one on disk. */
+	shownUid(onDisk: number): number {
+		return this.uid ?? this.uids.shown(onDisk);
+	}
+
+	/** The group in the mount for one on disk. */
+	shownGid(onDisk: number): number {
+		return this.gid ?? this.gids.shown(onDisk);
+	}
+
+	/** As {@link show}, but with the ids as they are on disk, or would be in the upper layer. */
 	applyOverride(layer: number, directory: Fd, name: Offset, stat: Offset): void {
+		if (this.premapped[layer]) {
+			view.setUint32(stat + statx.stxUid, this.uids.ofNew(view.getUint32(stat + statx.stxUid, true)), true);
+			view.setUint32(stat + statx.stxGid, this.gids.ofNew(view.getUint32(stat + statx.stxGid, true)), true);
+		}
 		const attribute = this.attributes[layer];
 		if (attribute === undefined) return;
 		const override = this.read(directory, name, attribute);
 		if (override !== undefined) apply(override, stat);
+	}
+
+	/** As {@link applyOverride} does with owners, with the ids of an ACL of layer `layer`. */
+	applyToAcl(layer: number, acl: Offset, length: number): void {
+		if (!this.premapped[layer]) return;
+		mapAcl(
+			acl,
+			length,
+			(id) => this.uids.ofNew(id),
+			(id) => this.gids.ofNew(id),
+		);
 	}
 
 	/** Gives a new object of the upper layer the owner, mode and device of a `struct statx`. */
@@ -202,6 +225,12 @@ export class Identity {
 		const last = isLast ? "; further ones are not reported" : "";
 		this.warn(`ignored a broken override_stat attribute: ${JSON.stringify(value)}${last}`);
 	}
+}
+
+/** The lower layers on ID-mapped mounts. Where the upper layer is on one, too, the ids there count as those on disk. */
+function findPremapped(layers: readonly Layer[], hasUpper: boolean): boolean[] {
+	const mapped = areIdMapped(layers.map(({ path }) => path));
+	return hasUpper && mapped[0] ? [] : mapped;
 }
 
 /** A lower layer says by its root that it was written with overrides. */

@@ -8,7 +8,7 @@
  *   the descriptor pinned in `files` (for directories: in `directories`).
  */
 
-import { AT_EMPTY_PATH, DT_DIR, EPERM, EROFS, ESTALE, statx } from "../native/layout.ts";
+import { AT_EMPTY_PATH, DT_DIR, EINVAL, EOVERFLOW, EPERM, EROFS, ESTALE, statx } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -116,10 +116,14 @@ export class Overlay {
 		return uid === this.options.uid && gid === this.options.gid;
 	}
 
-	/** Throws what giving an object away has failed with. Where owners are squashed a refusal does not matter. */
+	/**
+	 * Throws what giving an object away has failed with; EOVERFLOW for an id that does not exist in this process's
+	 * namespace. Where owners are squashed a refusal does not matter.
+	 */
 	checkOwner(result: number): void {
 		const squashes = this.identity?.uid !== undefined || this.identity?.gid !== undefined;
-		if (result !== -EPERM || !squashes) check(result);
+		if (squashes && (result === -EPERM || result === -EINVAL)) return;
+		check(result === -EINVAL ? -EOVERFLOW : result);
 	}
 
 	/** The workdir of an overlay that can be changed. Throws EROFS for one that cannot. */

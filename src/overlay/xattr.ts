@@ -46,6 +46,7 @@ function showAcl(
 	acl: Offset,
 	length: number,
 ): void {
+	identity.applyToAcl(overlay.nodes.layer(node), acl, length);
 	mapAcl(
 		acl,
 		length,

@@ -2,7 +2,7 @@
  * A private container storage whose overlay driver mounts with the program under test, and a base image in it. For an
  * ordinary user podman and buildah work in user namespaces of their own.
  */
-import { linkSync } from "node:fs";
+import { chmodSync, linkSync } from "node:fs";
 import { program } from "../harness/program.ts";
 import { setting } from "../harness/setting.ts";
 import { mountsBelow, type Result, type RunOptions, Scratch } from "./scratch.ts";
@@ -18,12 +18,14 @@ export const containerTools = {
 const applets = [
 	"cat",
 	"chmod",
+	"chown",
 	"cp",
 	"find",
 	"grep",
 	"ln",
 	"ls",
 	"mkdir",
+	"mknod",
 	"mv",
 	"rm",
 	"rmdir",
@@ -62,6 +64,8 @@ export class ContainerStore implements AsyncDisposable {
 	}: StoreOptions = {}): Promise<ContainerStore> {
 		const scratch = new Scratch();
 		scratch.mkdir("home", "tmp", "xdg", "run", "engine", "cni");
+		// Root of a container's namespace is somebody else, who goes through here to what is mounted.
+		chmodSync(scratch.dir, 0o711);
 		await scratch.write({
 			"storage.conf": `[storage]
 driver = "overlay"
@@ -73,6 +77,7 @@ ${driver === "program" ? `mount_program = "${program}"` : ""}
 mountopt = "nodev"
 ${overlaySettings}
 `,
+			"subordinate-ids": "containers:2000000000:1000000\n",
 			// Everything the engines keep goes into the folder, and no limit is raised: that may not be allowed.
 			"containers.conf": `[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -100,13 +105,19 @@ network_config_dir = "${scratch.path("cni")}"
 		return text.replace(/\n$/, "");
 	}
 
-	/** `podman run` where it needs no set-up of the machine: no network, and its own view of cgroups. */
+	/**
+	 * `podman run` where it needs no set-up of the machine: no network, its own view of cgroups, and as root its own
+	 * subordinate ids.
+	 */
 	runContainer(argv: readonly string[], options: RunOptions = {}): Promise<string> {
 		const podman = ["podman", "run", "--cgroups=disabled", "--network", "none", ...argv];
-		// An ordinary user has that view already.
+		// An ordinary user has these already.
 		if (isRootless) return this.must(podman, options);
-		const script = `mount -t cgroup2 none /sys/fs/cgroup && exec "$@"`;
-		return this.must(["unshare", "--mount", "sh", "-c", script, "sh", ...podman], options);
+		const script = `mount -t cgroup2 none /sys/fs/cgroup
+			for name in subuid subgid; do mount --bind "$0" "/etc/$name"; done
+			exec "$@"`;
+		const ids = this.scratch.path("subordinate-ids");
+		return this.must(["unshare", "--mount", "sh", "-ec", script, ids, ...podman], options);
 	}
 
 	/** Runs a shell script where `podman mount` and `buildah mount` put what they mount. */

@@ -187,6 +187,15 @@ const attributes: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"with `uidmapping`, lower layers on ID-mapped mounts, as podman 4.3 makes them, belong to nobody": {
+		tests: {
+			"mount/id-mapping.test.ts": ["has the ids that it is shown with: they are not mapped twice"],
+			"clients/user-namespaces.test.ts": [
+				"shows the image's owners, and what the container and podman make in it",
+				"commits owners as the container has them, into an image for any namespace",
+			],
+		},
+	},
 	"a change of owner counts the links of the directory again": {
 		tests: { "mount/system-calls.test.ts": ["changing the owner of a directory among many"] },
 	},

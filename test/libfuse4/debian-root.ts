@@ -25,8 +25,16 @@ const packages = [
 	..."gcc libc6-dev libfuse3-dev linux-libc-dev".split(" "),
 ];
 
-/** The suites there are roots of, and what libfuse3-dev needs there by a name that debootstrap cannot resolve. */
-const particular: Record<string, string> = { trixie: "libselinux1-dev", sid: "libselinux-dev" };
+/** What runs containers. */
+const engines = "podman buildah crun busybox-static uidmap".split(" ");
+/**
+ * The suites there are roots of, and what is wanted only there: what libfuse3-dev needs by a name that debootstrap cannot
+ * resolve, and in the stable release podman.
+ */
+const particular: Record<string, readonly string[]> = {
+	trixie: ["libselinux1-dev", ...engines],
+	sid: ["libselinux-dev"],
+};
 
 /** What an installed system has and debootstrap does not make: a user, whom fusermount3 wants by name, and mtab. */
 const user = "user:x:1000:1000::/tmp:/bin/sh\n";
@@ -37,7 +45,7 @@ export const suites = Object.keys(particular);
 /** The root of a Debian suite, made if the cache lacks it. */
 export function debianRoot(suite: string): string {
 	const root = join(cacheFolder("roots"), suite);
-	const wanted = [...packages, particular[suite]].join(",");
+	const wanted = [...packages, ...(particular[suite] ?? [])].join(",");
 	const recipe = [wanted, user, mtab].join("\n");
 	const marker = join(root, "recipe");
 	if (existsSync(marker) && readFileSync(marker, "utf8") === recipe) return root;

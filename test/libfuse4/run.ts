@@ -1,6 +1,7 @@
 /**
  * `npm run test:libfuse4`: the mount tests with libfuse 3.17 and 3.18 (libfuse3.so.4), inside roots of Debian trixie
- * and sid: their C library is newer than Debian 12's, so the library alone cannot be loaded here.
+ * and sid: their C library is newer than Debian 12's, so the library alone cannot be loaded here. In trixie's the user
+ * namespaces of podman 5 are tried, too.
  *
  * Usage: bun test/libfuse4/run.ts [SUITE...] [TEST-PATH...]. FUSE_OVERLAYFS_PROGRAM chooses the program, as a path
  * below the project or one that exists in the roots.
@@ -13,7 +14,8 @@ import { readReport, summary, type Totals } from "../harness/report.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
 import { debianRoot, type EnterOptions, runInRoot, suites } from "./debian-root.ts";
 
-const defaultTests = ["./test/mount", "./test/native"];
+/** The last one where there is podman, which is newer than the machine's. */
+const defaultTests = ["./test/mount", "./test/native", "./test/clients/user-namespaces.test.ts"];
 const bun = "/project/node_modules/.bin/bun";
 const versionLimit = 30_000;
 const testLimit = 20 * 60_000;

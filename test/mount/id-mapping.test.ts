@@ -3,15 +3,21 @@ import { describe, expect, test } from "bun:test";
 import {
 	chmodSync,
 	chownSync,
+	closeSync,
 	lchownSync,
+	linkSync,
 	lstatSync,
 	mkdirSync,
+	openSync,
 	readFileSync,
 	renameSync,
 	symlinkSync,
+	unlinkSync,
 	writeFileSync,
 } from "node:fs";
-import { directory, fifo, file, symlink } from "../harness/layers.ts";
+import { mountIdMapped } from "../harness/id-mapped-mount.ts";
+import { directory, fifo, file, symlink, temporaryTree, whiteout } from "../harness/layers.ts";
+import { mountOverlay } from "../harness/mount.ts";
 import { asUser, codeOf, getxattr, mknod } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
@@ -28,6 +34,17 @@ const overflow = ["uid", "gid"]
 const setfacl = (...args: string[]) => Bun.spawnSync(["setfacl", ...args]).exitCode;
 const getfacl = (path: string) =>
 	Bun.spawnSync(["getfacl", "--numeric", "--omit-header", "--absolute-names", path]).stdout.toString();
+
+/** One name of each kind, also over a whiteout `hidden`. */
+function makeOfEveryKind(directory: string): void {
+	symlinkSync("x", `${directory}/link`);
+	for (const name of ["file", "hidden"]) writeFileSync(`${directory}/${name}`, "x", { flag: "wx" });
+	mkdirSync(`${directory}/dir`);
+	mknod(`${directory}/fifo`, 0o010644);
+	mknod(`${directory}/socket`, 0o140644);
+}
+const made = ["link", "file", "hidden", "dir", "fifo", "socket"].map((name) => `open/${name}`);
+const modeOf = (path: string) => (lstatSync(path).mode & 0o7777).toString(8);
 
 const described = [
 	{
@@ -101,18 +118,69 @@ describe.skipIf(lacks("all ids"))("uidmapping and gidmapping", () => {
 		expect(owners(overlay, ["f"])).toEqual(["1000:1000"]);
 	});
 
-	test("a caller of no range makes nothing, and changes what permissions let it change", async () => {
+	test("what a caller of no range makes belongs to the overflow ids on disk, and root may give it away", async () => {
+		await using overlay = await mountLayers([{ open: directory({ mode: 0o777 }), "open/hidden": "x" }], {
+			options: [...options, "allow_other"],
+			upper: { open: directory({ mode: 0o777 }), "open/hidden": whiteout() },
+		});
+		asUser(70_000, 70_001, () => makeOfEveryKind(overlay.at("open")));
+		expect(overflow).toBe("65534:65534");
+		// 65534 on disk is in none of the ranges.
+		expect(owners(overlay, made)).toEqual(made.map(() => overflow));
+		lchownSync(overlay.at("open/link"), 7, 8);
+		expect(ownerOf(overlay.at("open/link"))).toBe("7:8");
+		await overlay.unmount();
+		expect(made.slice(1).map((name) => ownerOf(overlay.inUpper(name)))).toEqual(
+			made.slice(1).map(() => overflow),
+		);
+		expect(ownerOf(overlay.inUpper("open/link"))).toBe("100007:200008");
+	});
+
+	test("it is shown as the id that the overflow id stands for, where a range holds it", async () => {
+		await using overlay = await mountLayers([{ open: directory({ uid: 0, mode: 0o777 }) }], {
+			options: ["uidmapping=0:100000:65536", "gidmapping=0:100000:65536", "allow_other"],
+		});
+		symlinkSync("/proc/mounts", overlay.at("open/mtab"));
+		expect(ownerOf(overlay.at("open/mtab"))).toBe("165534:165534");
+		lchownSync(overlay.at("open/mtab"), 100_000, 100_000);
+		await overlay.unmount();
+		expect(ownerOf(overlay.inUpper("open/mtab"))).toBe("0:0");
+	});
+
+	test.each(["0", "1", "2"])(
+		"set-id bits of what a caller of no range makes give nobody's rights; with xattr_permissions=%s",
+		async (permissions) => {
+			await using overlay = await mountLayers([{ open: directory({ mode: 0o777 }), "open/hidden": "x" }], {
+				options: [...options, "allow_other", `xattr_permissions=${permissions}`],
+				upper: { open: directory({ mode: 0o777 }), "open/hidden": whiteout() },
+			});
+			const make = () => {
+				for (const name of ["open/new", "open/hidden"]) closeSync(openSync(overlay.at(name), "wx", 0o6755));
+				mknod(overlay.at("open/fifo"), 0o016755);
+			};
+			const names = ["open/new", "open/hidden", "open/fifo"];
+			const shown = () => names.map((name) => `${ownerOf(overlay.at(name))} ${modeOf(overlay.at(name))}`);
+			asUser(70_000, 70_001, make);
+			expect(shown()).toEqual(names.map(() => `${overflow} 755`));
+			await overlay.remount();
+			expect(shown()).toEqual(names.map(() => `${overflow} 755`));
+			for (const name of names) unlinkSync(overlay.at(name));
+			asUser(1000, 1001, make);
+			expect(shown()).toEqual(names.map(() => "1000:1001 6755"));
+		},
+	);
+
+	test("a caller of no range changes what permissions let it change", async () => {
 		await using overlay = await mountLayers(
 			[{ open: directory({ mode: 0o777 }), "open/f": file("", { mode: 0o666 }) }],
 			{ options: [...options, "allow_other"] },
 		);
 		asUser(70_000, 70_000, () => {
-			expect(codeOf(() => writeFileSync(overlay.at("open/new"), ""))).toBe("EOVERFLOW");
-			expect(codeOf(() => mkdirSync(overlay.at("open/new")))).toBe("EOVERFLOW");
 			writeFileSync(overlay.at("open/f"), "written");
 			renameSync(overlay.at("open/f"), overlay.at("open/g"));
+			linkSync(overlay.at("open/g"), overlay.at("open/h"));
 		});
-		expect(readFileSync(overlay.at("open/g"), "utf8")).toBe("written");
+		expect(readFileSync(overlay.at("open/h"), "utf8")).toBe("written");
 	});
 
 	test("copying up and renaming leave the ids on disk as they are, also those of no range", async () => {
@@ -215,5 +283,46 @@ describe.skipIf(lacks("all ids"))("ids in ACLs", () => {
 		await using overlay = await mountLayers([lower], { options });
 		expect(setfacl("-m", "u:70000:r", overlay.at("d/x"))).not.toBe(0);
 		expect(getfacl(overlay.at("d/x"))).not.toContain("user:7");
+	});
+});
+
+describe.skipIf(lacks("all ids", "the machine's root"))("a lower layer on an ID-mapped mount", () => {
+	/** user::rw-, user:7:rw-, group::r--, mask::rw-, other::---, as on disk. */
+	const acl = Buffer.from(
+		"0200000001000600ffffffff020006000700000004000400ffffffff10000600ffffffff20000000ffffffff",
+		"hex",
+	);
+	const lower = {
+		root: file("x", { uid: 0, gid: 0 }),
+		user: file("x", { uid: 7, gid: 8 }),
+		outside: file("x", { uid: 70_000, gid: 70_000 }),
+		acl: file("x", { uid: 7, gid: 7, xattrs: { "system.posix_acl_access": acl } }),
+	};
+	const options = ["uidmapping=:0:100000:65536", "gidmapping=:0:100000:65536"];
+
+	async function mountMapped() {
+		const tree = temporaryTree();
+		const layers = tree.layers([lower]);
+		const mapped = tree.layer("mapped");
+		await mountIdMapped(layers.lower[0] ?? "", mapped, "0 100000 65536");
+		const overlay = await mountOverlay({ ...layers, lower: [mapped], options });
+		return { tree, layers, overlay };
+	}
+
+	test("has the ids that it is shown with: they are not mapped twice", async () => {
+		const { tree, layers, overlay } = await mountMapped();
+		using _tree = tree;
+		await using _overlay = overlay;
+		const shown = ["root", "user", "outside"].map((name) => ownerOf(overlay.at(name)));
+		expect(shown).toEqual(["100000:100000", "100007:100008", "165534:165534"]);
+		expect(getfacl(overlay.at("acl"))).toContain("user:100007:rw-");
+		const copied = ["root", "user", "outside", "acl"];
+		for (const name of copied) writeFileSync(overlay.at(name), "y", { flag: "a" });
+		expect(copied.slice(0, 3).map((name) => ownerOf(overlay.at(name)))).toEqual(shown);
+		expect(getfacl(overlay.at("acl"))).toContain("user:100007:rw-");
+		await overlay.unmount();
+		const onDisk = copied.map((name) => ownerOf(`${layers.upper}/${name}`));
+		expect(onDisk).toEqual(["0:0", "7:8", overflow, "7:7"]);
+		expect(getxattr(`${layers.upper}/acl`, "system.posix_acl_access")).toEqual(acl);
 	});
 });

@@ -3,8 +3,10 @@ import { describe, expect, test } from "bun:test";
 import {
 	chmodSync,
 	chownSync,
+	closeSync,
 	lstatSync,
 	mkdirSync,
+	openSync,
 	readdirSync,
 	readFileSync,
 	writeFileSync,
@@ -76,6 +78,15 @@ describe.skipIf(lacks("other ids"))("squashing", () => {
 		});
 		expect(asUser(1000, 1000, () => readFileSync(overlay.at("f"), "utf8"))).toBe("x");
 		expect(asUser(5, 6, () => codeOf(() => readFileSync(overlay.at("f"))))).toBe("EACCES");
+	});
+
+	test("set-id bits asked for when a file is made are left off where they would be another's", async () => {
+		await using overlay = await mountLayers(described, { options: ["squash_to_uid=1000", "allow_other"] });
+		const modeOf = (name: string) => (lstatSync(overlay.at(name)).mode & 0o7777).toString(8);
+		const make = (name: string) => closeSync(openSync(overlay.at(name), "wx", 0o6755));
+		asUser(5, 5, () => make("d/others"));
+		asUser(1000, 1000, () => make("d/own"));
+		expect([modeOf("d/others"), modeOf("d/own")]).toEqual(["2755", "6755"]);
 	});
 
 	test("what is made belongs to its maker on disk", async () => {

@@ -34,6 +34,7 @@ describe("one range, 100000 shown as 0, for 65536 ids", () => {
 
 	it.each([65_536, 100_000, LARGEST])("%i in the mount has no id on disk", (shown) => {
 		expect(ids.onDisk(shown)).toBe(NO_ID);
+		expect(ids.ofNew(shown)).toBe(OVERFLOW);
 	});
 });
 

@@ -10,7 +10,7 @@ import {
 	S_IFREG,
 	S_IFSOCK,
 } from "../../../src/native/layout.ts";
-import type { Caller } from "../../../src/overlay/create.ts";
+import type { Caller } from "../../../src/overlay/maker.ts";
 import { directory, fifo, file, type Layers, symlink, whiteout } from "../../harness/layers.ts";
 import { getxattr, makeDevice, setxattr } from "../../harness/native.ts";
 import { cacheModes, errnoOf, openCore, root } from "./core.ts";
@@ -51,10 +51,16 @@ describe("mappings", () => {
 		core.create(name, "", 0o644, alice);
 		expect(core.stat(name)).toMatchObject({ uid: 1000, gid: 1001 });
 		expect(lstatSync(core.inUpper(name))).toMatchObject({ uid: 5000, gid: 5001 });
-		expect(errnoOf(() => core.create("nobody", "", 0o644, { uid: 2000, gid: 0, umask: 0 }))).toBe(
-			"EOVERFLOW",
-		);
-		expect(core.exists("nobody")).toBeFalse();
+		core.create("nobody", "", 0o6755, { uid: 2000, gid: 0, umask: 0 });
+		expect(core.stat("nobody")).toMatchObject({ uid: OVERFLOW, gid: 0, mode: 0o2755 });
+		expect(lstatSync(core.inUpper("nobody"))).toMatchObject({ uid: OVERFLOW, gid: 100_000 });
+	});
+
+	test("a file without a name, of a caller without ids on disk, belongs to the overflow ids and gives nobody's rights", () => {
+		using core = openCore([{}], { identity });
+		core.linkNode(core.createNameless("", 0o6755, { uid: 2000, gid: 3000, umask: 0 }), "named");
+		expect(core.stat("named")).toMatchObject({ uid: OVERFLOW, gid: OVERFLOW, mode: 0o755 });
+		expect(lstatSync(core.inUpper("named"))).toMatchObject({ uid: OVERFLOW, gid: OVERFLOW });
 	});
 
 	test("chown takes ids of the mount; those without one on disk are EINVAL", () => {

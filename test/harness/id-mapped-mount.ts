@@ -1,0 +1,59 @@
+/** ID-mapped mounts (mount_setattr(2)), which mount(8) of Debian 12 cannot make yet. */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { checked, stableBuffer } from "./native.ts";
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const OPEN_TREE_CLONE = 1;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+const MOUNT_ATTR_IDMAP = 0x100000;
+/** `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd. */
+const ATTRIBUTES_SIZE = 32;
+
+const libc = dlopen("libc.so.6", {
+	mount_setattr: { args: ["i32", "ptr", "u32", "ptr", "u64"], returns: "i32" },
+	move_mount: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
+	open_tree: { args: ["i32", "ptr", "u32"], returns: FFIType.i32 },
+}).symbols;
+
+/** Mounts `source` on `target`, its ids mapped as the lines of a uid_map(5) say: on disk, shown, how many. */
+export async function mountIdMapped(source: string, target: string, map: string): Promise<void> {
+	const namespace = await userNamespace(map);
+	try {
+		const tree = checked("open_tree", libc.open_tree(AT_FDCWD, cString(source), OPEN_TREE_CLONE));
+		const attributes = stableBuffer(ATTRIBUTES_SIZE);
+		attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0);
+		attributes.writeBigUInt64LE(BigInt(namespace), 24);
+		const empty = cString("");
+		const set = libc.mount_setattr(tree, empty, AT_EMPTY_PATH, ptr(attributes), ATTRIBUTES_SIZE);
+		checked("mount_setattr", set);
+		const moved = libc.move_mount(tree, empty, AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH);
+		checked("move_mount", moved);
+		closeSync(tree);
+	} finally {
+		closeSync(namespace);
+	}
+}
+
+/** A descriptor of a new user namespace. */
+async function userNamespace(map: string): Promise<number> {
+	const child = Bun.spawn(["unshare", "--user", "sh", "-c", "echo; read line"], {
+		stdin: "pipe",
+		stdout: "pipe",
+	});
+	try {
+		await child.stdout.getReader().read();
+		for (const kind of ["uid", "gid"]) writeFileSync(`/proc/${child.pid}/${kind}_map`, map);
+		return openSync(`/proc/${child.pid}/ns/user`, "r");
+	} finally {
+		child.kill("SIGKILL");
+		await child.exited;
+	}
+}
+
+function cString(text: string): Buffer {
+	const buffer = stableBuffer(Buffer.byteLength(text) + 1);
+	buffer.write(text);
+	return buffer;
+}
