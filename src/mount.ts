@@ -37,6 +37,8 @@ import { WorkerJobs } from "./overlay/worker-jobs.ts";
 const RESERVED_DESCRIPTORS = 64;
 const LARGEST_DESCRIPTORS = 32768;
 const SMALLEST_DESCRIPTORS = 16;
+/** As many a daemon at rest and its Workers have open, layers not counted. */
+const OWN_DESCRIPTORS = 24;
 /** Of files without a name, however few may be open. */
 const SMALLEST_PINNED = 24;
 const LARGEST_LISTINGS = 32 << 20;
@@ -175,6 +177,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 			? undefined
 			: openUpper(upperDirectory, workDirectory);
 	const first = upper === undefined ? 0 : 1;
+	checkDescriptors(first + options.lowerDirectories.length, limit);
 	const lowers = options.lowerDirectories.map((path, index) => openLower(first + index, path));
 	const layers = upper === undefined ? lowers : [upper.layer, ...lowers];
 	const work =
@@ -199,6 +202,15 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		mostPinned: Math.max(spare - largestDescriptors / 2, SMALLEST_PINNED),
 		largestListings: LARGEST_LISTINGS,
 	});
+}
+
+/** Each layer's root is open as long as the mount is there. Throws LayerUnusable. */
+function checkDescriptors(layers: number, limit: number): void {
+	const needed = layers + OWN_DESCRIPTORS + SMALLEST_DESCRIPTORS;
+	if (needed <= limit) return;
+	throw new LayerUnusable(
+		`${layers} layers need ${needed} open files, and the limit is ${limit}: raise it (ulimit -Hn, LimitNOFILE= of a service) or give fewer lowerdirs`,
+	);
 }
 
 /**

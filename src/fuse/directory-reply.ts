@@ -109,7 +109,7 @@ export class DirectoryReply {
 		if (listing.isMerged(slot)) return NO_NODE;
 		const name = listing.name(slot);
 		const layer = listing.layer(slot);
-		const fd = directory.fd(layer);
+		const fd = overlay.directories.borrow(directory, layer);
 		if (overlay.layers[layer]!.stat(fd, name, STAT) < 0) return NO_NODE;
 		const known = overlay.nodes.find(directory.node, name, measure(name));
 		try {

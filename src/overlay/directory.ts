@@ -1,7 +1,9 @@
 /**
- * A directory of the mount as its layers have it: which of them contribute, a descriptor in each, the listing.
+ * A directory of the mount as its layers have it: which of them contribute, descriptors in them, the listing.
  * Derived from the node table and the layers; kept for the directories in use, closed when descriptors or memory
- * run short, and opened again by walking down from the root one name at a time.
+ * run short, and opened again by walking down from the root one name at a time. The topmost layer's directory is open
+ * as long as this is kept; those below it may be opened when they are asked for, as there may be more layers than
+ * descriptors.
  */
 
 import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
@@ -11,7 +13,7 @@ import type { Name } from "../native/memory.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
 import { Listing } from "./listing.ts";
 import { measure } from "./name.ts";
-import { type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
+import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { fillListing } from "./readdir.ts";
 import { hasWhiteoutFile, IMPURE, markImpure, OPAQUE, readMarks, removeWhiteoutFile } from "./whiteout.ts";
@@ -19,12 +21,14 @@ import type { Workdir } from "./workdir.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
 const PATIENCE = 3;
+/** Descriptors a directory is opened with at least, as it has layers: going down a deep path leans on them. */
+const LEAST_OPEN = 4;
 
 export class Directory {
 	readonly node: NodeId;
 	/** Indices of the layers that contribute, topmost first. Never empty. */
 	readonly layers: number[];
-	/** A descriptor for each of `layers`. */
+	/** A descriptor for each of `layers`; NO_FD where it is not open, which the topmost always is. */
 	readonly fds: Fd[];
 	/** What each of `layers` says of its directory, see whiteout.ts. */
 	readonly marks: number[];
@@ -35,8 +39,10 @@ export class Directory {
 	lookups = 0;
 	/** Asked for since the cache last looked for something to close. */
 	recent = true;
+	private readonly cache: DirectoryCache;
 
-	constructor(node: NodeId, layers: number[], fds: Fd[], marks: number[]) {
+	constructor(cache: DirectoryCache, node: NodeId, layers: number[], fds: Fd[], marks: number[]) {
+		this.cache = cache;
 		this.node = node;
 		this.layers = layers;
 		this.fds = fds;
@@ -48,13 +54,12 @@ export class Directory {
 		return this.layers.length > 1;
 	}
 
-	/** The descriptor in layer `index`; NO_FD where that layer does not contribute. */
+	/** The descriptor in layer `index`, open until the request ends; NO_FD where that layer does not contribute. */
 	fd(index: number): Fd {
-		const { layers } = this;
-		for (let at = 0; at < layers.length; at++) {
-			if (layers[at] === index) return this.fds[at]!;
-		}
-		return NO_FD;
+		const at = this.layers.indexOf(index);
+		if (at === -1) return NO_FD;
+		const fd = this.fds[at]!;
+		return fd === NO_FD ? this.cache.openIn(this, at) : fd;
 	}
 
 	/** Takes away a `.wh.NAME` of the upper layer, which may be there, after NAME itself was made. */
@@ -84,6 +89,10 @@ export class DirectoryCache {
 	/** Bytes of listings dropped and not yet collected; whoever collects sets it to 0. */
 	garbage = 0;
 	private descriptors = 0;
+	/** What {@link borrow} has opened beyond the limit, and where. */
+	private borrowed: Fd = NO_FD;
+	private borrower: Directory | undefined;
+	private borrowedLayer = -1;
 	private listingBytes = 0;
 	private trims = 0;
 
@@ -104,7 +113,7 @@ export class DirectoryCache {
 		const last = marks.findIndex((mark) => (mark & OPAQUE) !== 0);
 		const count = last === -1 ? layers.length : last + 1;
 		const fds = layers.slice(0, count).map((layer) => layer.root);
-		this.known.set(ROOT, new Directory(ROOT, [...fds.keys()], fds, marks.slice(0, count)));
+		this.known.set(ROOT, new Directory(this, ROOT, [...fds.keys()], fds, marks.slice(0, count)));
 	}
 
 	/** The directory of a node; opens it where it is not open. Throws ENOTDIR, EACCES and what opening may. */
@@ -138,8 +147,68 @@ export class DirectoryCache {
 	private openBelowParent(node: NodeId): Directory {
 		const directory = this.open(node);
 		this.known.set(node, directory);
-		this.descriptors += directory.fds.length;
 		return directory;
+	}
+
+	/** Opens the directory in the layer at position `at` of its list. Throws what opening may. */
+	openIn(directory: Directory, at: number): Fd {
+		const fd = check(this.walk(directory.node, this.overlay.layers[directory.layers[at]!]!));
+		directory.fds[at] = fd;
+		this.descriptors++;
+		return fd;
+	}
+
+	/**
+	 * The directory's descriptor in a layer that contributes, for going through many layers within one request: where more
+	 * is open than may be, it is good only until the next call.
+	 */
+	borrow(directory: Directory, layer: number): Fd {
+		const at = directory.layers.indexOf(layer);
+		const open = directory.fds[at]!;
+		if (open !== NO_FD) return open;
+		if (this.descriptors < this.largestDescriptors) return this.openIn(directory, at);
+		if (this.borrower === directory && this.borrowedLayer === layer) return this.borrowed;
+		this.giveBack();
+		this.borrowed = check(this.walk(directory.node, this.overlay.layers[layer]!));
+		this.borrower = directory;
+		this.borrowedLayer = layer;
+		return this.borrowed;
+	}
+
+	private giveBack(): void {
+		if (this.borrower === undefined) return;
+		close(this.borrowed);
+		this.borrower = undefined;
+	}
+
+	/**
+	 * Opens a node's directory in one layer, down from the nearest one above it that is open there. Returns -errno where
+	 * that fails.
+	 */
+	private walk(node: NodeId, layer: Layer): Fd {
+		const { nodes } = this.overlay;
+		const path = [node];
+		let above = nodes.parent(node);
+		let from = this.openFd(above, layer);
+		while (from === NO_FD) {
+			if (above === NO_NODE) return -ESTALE as Fd;
+			path.push(above);
+			above = nodes.parent(above);
+			from = this.openFd(above, layer);
+		}
+		let fd = from;
+		for (let next = path.pop(); next !== undefined && fd >= 0; next = path.pop()) {
+			const below = layer.openDirectory(fd, nodes.name(next));
+			if (fd !== from) close(fd);
+			fd = below;
+		}
+		return fd;
+	}
+
+	private openFd(node: NodeId, layer: Layer): Fd {
+		if (node === ROOT) return layer.root;
+		const directory = this.known.get(node);
+		return directory?.fds[directory.layers.indexOf(layer.index)] ?? NO_FD;
 	}
 
 	/** The directory was copied up; takes over `fd`, its descriptor in the upper layer. */
@@ -160,9 +229,25 @@ export class DirectoryCache {
 		const directory = this.known.get(node);
 		if (directory === undefined || node === ROOT) return;
 		this.known.delete(node);
-		this.descriptors -= directory.fds.length;
-		for (const fd of directory.fds) close(fd);
+		this.closeFrom(directory, 0);
 		this.dropListing(directory);
+	}
+
+	/** As {@link drop}, where more is open than may be: for going through many directories within one request. */
+	dropBeyondLimit(node: NodeId): void {
+		if (this.descriptors > this.largestDescriptors) this.drop(node);
+	}
+
+	/** Closes what is open of a directory's layers from position `first` on. */
+	private closeFrom(directory: Directory, first: number): void {
+		if (this.borrower === directory) this.giveBack();
+		const { fds } = directory;
+		for (let at = first; at < fds.length; at++) {
+			if (fds[at] === NO_FD) continue;
+			close(fds[at]!);
+			fds[at] = NO_FD;
+			this.descriptors--;
+		}
 	}
 
 	/** The directory was removed: whoever still has it open sees it empty. */
@@ -224,6 +309,7 @@ export class DirectoryCache {
 	 * one, what {@link get} returned stays open.
 	 */
 	trim(): void {
+		this.giveBack();
 		// Adding up the listings costs a walk over all directories, and they grow slowly.
 		if ((++this.trims & 0xff) === 0) this.listingBytes = this.addUpListings();
 		if (this.descriptors <= this.largestDescriptors && this.listingBytes <= this.largestListings) return;
@@ -255,7 +341,7 @@ export class DirectoryCache {
 		const parent = this.get(nodes.parent(node));
 		const name = nodes.name(node);
 		const top = nodes.layer(node);
-		const stack = new Directory(node, [], [], []);
+		const stack = new Directory(this, node, [], [], []);
 		try {
 			const candidates = this.candidates(parent, name);
 			const last = nodes.flag(node, PURE) ? top : candidates.at(-1);
@@ -265,7 +351,7 @@ export class DirectoryCache {
 			}
 			if (stack.fds.length === 0) fail(ENOENT);
 		} catch (error) {
-			for (const fd of stack.fds) close(fd);
+			this.closeFrom(stack, 0);
 			throw error;
 		}
 		return stack;
@@ -281,7 +367,7 @@ export class DirectoryCache {
 
 	/** Adds one layer's directory to `stack`; returns whether layers below it may still contribute. */
 	private push(stack: Directory, layer: Layer, parent: Directory, name: Name, isLast: boolean): boolean {
-		const above = parent.fd(layer.index);
+		const above = this.borrow(parent, layer.index);
 		const fd = layer.openDirectory(above, name);
 		if (fd < 0 && fd !== -ENOENT) {
 			if (isNotDirectory(fd)) return false;
@@ -292,6 +378,9 @@ export class DirectoryCache {
 			stack.layers.push(layer.index);
 			const marks = this.overlay.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd, !isLast);
 			stack.marks.push(marks);
+			this.descriptors++;
+			const isBeyondLimit = this.descriptors > this.largestDescriptors && stack.fds.length > LEAST_OPEN;
+			if (isBeyondLimit) this.closeFrom(stack, stack.fds.length - 1);
 			if ((marks & OPAQUE) !== 0) return false;
 		}
 		// A listing has heeded these already.

@@ -75,10 +75,10 @@ export function findLayer(overlay: Overlay, directory: Directory, name: Name, ta
 
 /** Asks the directory's layers, from the `first` of them on. */
 function probe(overlay: Overlay, directory: Directory, first: number, name: Name, target: Offset): number {
-	const { layers, fds, marks } = directory;
+	const { layers, marks } = directory;
 	const last = layers.length - 1;
 	for (let at = first; at <= last; at++) {
-		const fd = fds[at]!;
+		const fd = overlay.directories.borrow(directory, layers[at]!);
 		const result = overlay.layers[layers[at]!]!.stat(fd, name, target);
 		if (result === 0) {
 			if (isWhiteoutDevice(target)) return NOWHERE;
@@ -108,7 +108,7 @@ export function isBelow(overlay: Overlay, directory: Directory, name: Name): boo
  */
 export function adopt(overlay: Overlay, directory: Directory, name: Name, layer: number): NodeId {
 	const { nodes } = overlay;
-	overlay.identity?.show(layer, directory.fd(layer), name, STAT);
+	overlay.identity?.show(layer, overlay.directories.borrow(directory, layer), name, STAT);
 	const kind = kindOf(STAT);
 	const inUpper = overlay.work !== undefined && layer === 0 && kind !== DT_DIR;
 	// Also with one name left: the node may have lost the other, and still be open.
@@ -131,20 +131,21 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 
 /** Whether lower layers join in, and with which inode number a merged directory is shown: its topmost lower one. */
 function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer: number): void {
-	const { nodes, inodes } = overlay;
+	const { nodes, inodes, directories } = overlay;
+	inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	if (layer === parent.layers.at(-1)) {
 		nodes.setFlag(node, PURE, true);
 	} else {
-		const directory = overlay.directories.get(node);
+		const directory = directories.get(node);
 		if (!directory.isMerged) {
 			nodes.setFlag(node, PURE, true);
-		} else if (overlay.work !== undefined && layer === 0 && statDescriptor(directory.fds[1]!, PROBE) === 0) {
-			inodes.translate(directory.layers[1]!, inodeLow(PROBE), inodeHigh(PROBE));
-			nodes.setInode(node, inodes.low, inodes.high);
-			return;
+		} else if (overlay.work !== undefined && layer === 0) {
+			const next = directory.layers[1]!;
+			if (statDescriptor(directories.borrow(directory, next), PROBE) === 0)
+				inodes.translate(next, inodeLow(PROBE), inodeHigh(PROBE));
 		}
+		directories.dropBeyondLimit(node);
 	}
-	inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 }
 

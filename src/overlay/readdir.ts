@@ -50,7 +50,7 @@ const SELF = store("." as ByteString);
 export function fillListing(overlay: Overlay, directory: Directory, listing: Listing): void {
 	for (let at = 0; at < directory.layers.length; at++) {
 		const layer = overlay.layers[directory.layers[at]!]!;
-		fillFromLayer(layer, directory.fds[at]!, directory.marks[at]!, listing);
+		fillFromLayer(layer, overlay.directories.borrow(directory, layer.index), directory.marks[at]!, listing);
 	}
 }
 
@@ -153,5 +153,5 @@ function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot
 		close(fd);
 	}
 	const lower = listing.layersOf(slot)[1]!;
-	return !opaque && stat(directory.fd(lower), name, STAT) === 0 ? lower : NOWHERE;
+	return !opaque && stat(overlay.directories.borrow(directory, lower), name, STAT) === 0 ? lower : NOWHERE;
 }

@@ -39,6 +39,14 @@ const namesAndListings: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"480 layers cannot be listed with 1,024 open files": {
+		tests: {
+			"mount/layers.test.ts": [
+				"%i of which each has a part of every directory, with %i",
+				"a mount that could not have their roots open is refused, with what is lacking",
+			],
+		},
+	},
 	"what the kernel has forgotten stays in memory": {
 		tests: {
 			"overlay/core/resources.test.ts": ["every node is freed once it is forgotten, in whatever order"],

@@ -3,9 +3,11 @@ import {
 	appendFileSync,
 	chmodSync,
 	existsSync,
+	lstatSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	renameSync,
 	rmSync,
 	symlinkSync,
 	writeFileSync,
@@ -118,5 +120,32 @@ describe("layers in unusual places", () => {
 		expect(read(outer.at("a"))).toBe("outer");
 		expect(readdirSync(outer.at("d"))).toEqual([]);
 		await outer.unmount();
+	});
+});
+
+describe("more layers than there may be open files for", () => {
+	/** Below `d` each layer has a directory `e`, and in both a name of its own. */
+	const described = (count: number): Description[] =>
+		Array.from({ length: count }, (_, index) => ({ [`d/f${index}`]: "f", [`d/e/g${index}`]: `${index}` }));
+
+	test.each([
+		[480, 1024],
+		[100, 150],
+	])("%i of which each has a part of every directory, with %i", async (count, openFiles) => {
+		await using overlay = await mountLayers(described(count), { openFiles });
+		expect(readdirSync(overlay.at("d")).length).toBe(count + 1);
+		for (let index = 0; index < count; index += 7)
+			expect(read(overlay.at(`d/e/g${index}`))).toBe(String(index));
+		for (const name of readdirSync(overlay.at("d/e"))) lstatSync(overlay.at("d/e", name));
+		appendFileSync(overlay.at("d/e/g50"), " changed");
+		renameSync(overlay.at("d/e/g60"), overlay.at("d/moved"));
+		expect(read(overlay.at("d/moved"))).toBe("60");
+		rmSync(overlay.at("d/e"), { recursive: true });
+		expect(readdirSync(overlay.at("d")).length).toBe(count + 1);
+	});
+
+	test("a mount that could not have their roots open is refused, with what is lacking", async () => {
+		const mounting = mountLayers(described(70), { openFiles: 100 });
+		expect(mounting).rejects.toThrow("71 layers need 111 open files, and the limit is 100: raise it");
 	});
 });
