@@ -58,9 +58,9 @@ import { DirectoryReply } from "./directory-reply.ts";
 import { ReadAround } from "./read-around.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
 import {
-	ARGUMENTS,
 	argument32,
 	argument64,
+	argumentAt,
 	CALLER,
 	callerUid,
 	kernelId,
@@ -114,17 +114,18 @@ export function dataOperations({
 
 		write() {
 			const node = requestNode(overlay);
-			copyUp(overlay, node);
 			const flags = argument32(fuseWriteIn.writeFlags);
+			const size = argument32(fuseWriteIn.size);
+			const position = argument64(fuseWriteIn.offset);
+			const data = argumentAt(fuseWriteIn.sizeof, size);
+			copyUp(overlay, node);
 			// The kernel goes on with the bits it knows, and would start the program with them.
 			if ((flags & FUSE_WRITE_KILL_SUIDGID) !== 0 && killPrivileges(overlay, node, CALLER))
 				notifications.invalidateAttributes(requestId());
 			const fd = overlay.files.writable(node);
-			const size = argument32(fuseWriteIn.size);
-			const position = argument64(fuseWriteIn.offset);
 			const times = timeToKeep(fd);
 			const isLate = (flags & FUSE_WRITE_CACHE) !== 0;
-			const written = writeAll(fd, ARGUMENTS + fuseWriteIn.sizeof, size, position, !isLate);
+			const written = writeAll(fd, data, size, position, !isLate);
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			// What was written to a mapping moves the times without the kernel's knowing.
 			else if (isLate) notifications.invalidateAttributes(requestId());
@@ -170,7 +171,7 @@ export function dataOperations({
 			const inSize = Math.min(argument32(fuseIoctlIn.inSize), known.size);
 			const outSize = Math.min(argument32(fuseIoctlIn.outSize), known.size);
 			bytes.fill(0, CONTROL, CONTROL + known.size);
-			copy(CONTROL, ARGUMENTS + fuseIoctlIn.sizeof, inSize);
+			copy(CONTROL, argumentAt(fuseIoctlIn.sizeof, inSize), inSize);
 			// The kernel does not know these flags of a FUSE file: open would go on and only a later write would fail.
 			if (known.changes && (view.getUint32(CONTROL, true) & known.refused) !== 0) fail(EOPNOTSUPP);
 			if (known.changes) copyUp(overlay, node);
@@ -186,12 +187,14 @@ export function dataOperations({
 
 		fallocate() {
 			const node = requestNode(overlay);
+			const mode = argument32(fuseFallocateIn.mode);
+			const offset = argument64(fuseFallocateIn.offset);
+			const length = argument64(fuseFallocateIn.length);
 			copyUp(overlay, node);
-			const { mode, offset, length } = fuseFallocateIn;
 			killPrivilegesForCaller(node);
 			const fd = overlay.files.writable(node);
 			const times = timeToKeep(fd);
-			check(allocateRange(fd, argument32(mode), argument64(offset), argument64(length)));
+			check(allocateRange(fd, mode, offset, length));
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			replies.success();
 		},
@@ -199,7 +202,7 @@ export function dataOperations({
 		copyFileRange() {
 			const { offIn, nodeidOut, offOut, len, flags } = fuseCopyFileRangeIn;
 			if (argument64(flags) !== 0) fail(EINVAL);
-			const target = knownNode(overlay, ARGUMENTS + nodeidOut);
+			const target = knownNode(overlay, argumentAt(nodeidOut, 8));
 			const source = requestNode(overlay);
 			copyUp(overlay, target);
 			killPrivilegesForCaller(target);

@@ -16,7 +16,7 @@ import type { ByteString } from "../options.ts";
 import { type NodeId, ROOT } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { nameShown } from "../overlay/user-name.ts";
-import { nodeOfId, opcode, REQUEST, stringAt } from "./request.ts";
+import { MessageBroken, nodeOfId, opcode, REQUEST, stringAt } from "./request.ts";
 
 /** Where in its arguments an operation on a name has it. */
 const NAMES: { readonly [operation: string]: number } = {
@@ -48,7 +48,13 @@ export function describeNode(overlay: Overlay, operation: string, node: NodeId, 
 function nameIn(operation: string): ByteString | undefined {
 	const renamed = opcode() === FUSE_RENAME2 ? fuseRename2In.sizeof : fuseRenameIn.sizeof;
 	const offset = operation === "rename" ? renamed : NAMES[operation];
-	return offset === undefined ? undefined : readString(stringAt(offset));
+	if (offset === undefined) return undefined;
+	try {
+		return readString(stringAt(offset));
+	} catch (error) {
+		if (error instanceof MessageBroken) return undefined;
+		throw error;
+	}
 }
 
 /** undefined: it has no name any more. */

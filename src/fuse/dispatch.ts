@@ -29,7 +29,16 @@ import { Notifications } from "./notify.ts";
 import { openOperations } from "./open-operations.ts";
 import { Passthrough } from "./passthrough.ts";
 import { Replies } from "./reply.ts";
-import { ARGUMENTS, argument32, argument64, kernelId, nodeOfId, REQUEST } from "./request.ts";
+import {
+	argument32,
+	argument64,
+	argumentAt,
+	beginMessage,
+	copyMessage,
+	kernelId,
+	nodeOfId,
+	REQUEST,
+} from "./request.ts";
 
 /** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
 const SILENCE = 1e9;
@@ -152,8 +161,7 @@ export class Dispatcher {
 
 	/** Keeps the message until `node` is idle. Nothing has been changed by it yet. */
 	private defer(node: NodeId): void {
-		const size = getNumber(REQUEST + fuseInHeader.len) % 2 ** 32;
-		const message = bytes.slice(REQUEST, REQUEST + size);
+		const message = copyMessage();
 		const queue = this.waiting.get(node);
 		if (queue === undefined) this.waiting.set(node, [message]);
 		else queue.push(message);
@@ -178,22 +186,25 @@ export class Dispatcher {
 		const message = this.ready.shift();
 		if (message === undefined) return 0;
 		bytes.set(message, REQUEST);
+		beginMessage(message.length);
 		return message.length;
 	}
 
 	private forget(): void {
 		const { overlay, replies } = this.context;
-		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), argument64(fuseForgetIn.nlookup));
+		// First: a failure is nobody's answer either.
 		replies.none();
+		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), argument64(fuseForgetIn.nlookup));
 	}
 
 	private forgetMany(): void {
 		const { overlay, replies } = this.context;
+		replies.none();
 		const count = argument32(fuseBatchForgetIn.count);
+		const first = argumentAt(fuseBatchForgetIn.sizeof, count * fuseForgetOne.sizeof);
 		for (let index = 0; index < count; index++) {
-			const at = ARGUMENTS + fuseBatchForgetIn.sizeof + index * fuseForgetOne.sizeof;
+			const at = first + index * fuseForgetOne.sizeof;
 			overlay.nodes.forget(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup));
 		}
-		replies.none();
 	}
 }

@@ -39,7 +39,7 @@ import { check } from "../native/libc/errno.ts";
 import { type Fd, write } from "../native/libc/file.ts";
 import { pageSize } from "../native/libc/process.ts";
 import { bytes, copy, reserve, view } from "../native/memory.ts";
-import { ARGUMENTS, LARGEST_WRITE, opcode, REQUEST } from "./request.ts";
+import { argument32, argumentAt, LARGEST_WRITE, opcode, REQUEST } from "./request.ts";
 
 export interface Features {
 	/** The kernel gathers writes in its page cache. */
@@ -148,8 +148,8 @@ export function parseDeclined(text: string): Declined {
 export function answerInit(fd: Fd, features: Features, agreed: Agreement): boolean {
 	if (opcode() !== FUSE_INIT)
 		throw new HandshakeFailed("the kernel did not begin with INIT: is this mount in use already?");
-	const major = view.getUint32(ARGUMENTS + fuseInitIn.major, true);
-	const minor = Math.min(view.getUint32(ARGUMENTS + fuseInitIn.minor, true), features.declined.minor);
+	const major = argument32(fuseInitIn.major);
+	const minor = Math.min(argument32(fuseInitIn.minor), features.declined.minor);
 	const offered = offeredFlags(features.declined);
 	const lacking = Object.values(REQUIRED).some((flag) => !has(offered, flag));
 	if (major !== FUSE_KERNEL_VERSION || minor < OLDEST_MINOR || lacking) {
@@ -169,7 +169,7 @@ export function answerInit(fd: Fd, features: Features, agreed: Agreement): boole
 	const out = ANSWER + fuseOutHeader.sizeof;
 	view.setUint32(out + fuseInitOut.major, FUSE_KERNEL_VERSION, true);
 	view.setUint32(out + fuseInitOut.minor, minor, true);
-	copy(out + fuseInitOut.maxReadahead, ARGUMENTS + fuseInitIn.maxReadahead, 4);
+	view.setUint32(out + fuseInitOut.maxReadahead, argument32(fuseInitIn.maxReadahead), true);
 	view.setUint32(out + fuseInitOut.flags, low, true);
 	view.setUint32(out + fuseInitOut.flags2, high, true);
 	view.setUint16(out + fuseInitOut.maxBackground, MAX_BACKGROUND, true);
@@ -179,10 +179,10 @@ export function answerInit(fd: Fd, features: Features, agreed: Agreement): boole
 	view.setUint16(out + fuseInitOut.maxPages, has(taken, FUSE_MAX_PAGES) ? pages : 0, true);
 	view.setUint32(out + fuseInitOut.timeGran, 1, true);
 	view.setUint32(out + fuseInitOut.maxStackDepth, agreed.passthrough ? STACK_DEPTH : 0, true);
-	view.setUint32(ARGUMENTS + fuseInitIn.minor, minor, true);
-	view.setUint32(ARGUMENTS + fuseInitIn.flags, low, true);
+	view.setUint32(argumentAt(fuseInitIn.minor, 4), minor, true);
+	view.setUint32(argumentAt(fuseInitIn.flags, 4), low, true);
 	// An older kernel's message ends before.
-	if (has(taken, FUSE_INIT_EXT)) view.setUint32(ARGUMENTS + fuseInitIn.flags2, high, true);
+	if (has(taken, FUSE_INIT_EXT)) view.setUint32(argumentAt(fuseInitIn.flags2, 4), high, true);
 	return send(fd, 0, fuseInitOut.sizeof);
 }
 
@@ -202,9 +202,9 @@ function choose(offered: number, features: Features): number {
 /** All flags the kernel offers that are not declined, as one number. */
 function offeredFlags({ flags: declined }: Declined): number {
 	const without = declined.map((name) => FLAGS[name] ?? 0);
-	const low = view.getUint32(ARGUMENTS + fuseInitIn.flags, true);
+	const low = argument32(fuseInitIn.flags);
 	const isExtended = has(low, FUSE_INIT_EXT) && !without.includes(FUSE_INIT_EXT);
-	const offered = low + (isExtended ? view.getUint32(ARGUMENTS + fuseInitIn.flags2, true) * 2 ** 32 : 0);
+	const offered = low + (isExtended ? argument32(fuseInitIn.flags2) * 2 ** 32 : 0);
 	return without.reduce((rest, flag) => (has(rest, flag) ? rest - flag : rest), offered);
 }
 

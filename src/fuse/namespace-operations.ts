@@ -1,6 +1,7 @@
 /** The operations on names and attributes. */
 
 import {
+	E2BIG,
 	ENOENT,
 	ERANGE,
 	FATTR_ATIME,
@@ -34,6 +35,7 @@ import {
 	timespec,
 	UTIME_NOW,
 	UTIME_OMIT,
+	XATTR_SIZE_MAX,
 } from "../native/layout.ts";
 import { readLink } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
@@ -61,10 +63,9 @@ import type { Context } from "./context.ts";
 import { blueprintOf, callerWith } from "./creation.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
 import {
-	ARGUMENTS,
 	argument32,
 	argument64,
-	behind,
+	argumentAt,
 	CALLER,
 	callerUid,
 	kernelId,
@@ -74,7 +75,9 @@ import {
 	requestId,
 	requestNode,
 	secondNameAt,
+	secondStringAt,
 	stringAt,
+	valueAt,
 } from "./request.ts";
 
 /** The kernel writing back the times it keeps: utimensat(2) sets the access time or asks for the current one too. */
@@ -148,7 +151,7 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 
 		symlink() {
 			const parent = requestNode(overlay);
-			const what = blueprintOf(S_IFLNK | 0o777, 0, behind(stringAt(0)));
+			const what = blueprintOf(S_IFLNK | 0o777, 0, secondStringAt(0));
 			replies.entry(create(overlay, parent, nameAt(0), callerWith(0), what));
 		},
 
@@ -165,7 +168,7 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 		rename() {
 			const withFlags = opcode() === FUSE_RENAME2;
 			const parent = requestNode(overlay);
-			const newParent = knownNode(overlay, ARGUMENTS + fuseRenameIn.newdir);
+			const newParent = knownNode(overlay, argumentAt(fuseRenameIn.newdir, 8));
 			const flags = withFlags ? argument32(fuseRename2In.flags) : 0;
 			const names = withFlags ? fuseRename2In.sizeof : fuseRenameIn.sizeof;
 			rename(overlay, parent, nameAt(names), newParent, secondNameAt(names), flags);
@@ -173,7 +176,7 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 		},
 
 		link() {
-			const node = knownNode(overlay, ARGUMENTS + fuseLinkIn.oldnodeid);
+			const node = knownNode(overlay, argumentAt(fuseLinkIn.oldnodeid, 8));
 			link(overlay, node, requestNode(overlay), nameAt(fuseLinkIn.sizeof));
 			replies.entry(node);
 		},
@@ -198,10 +201,13 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 		setxattr() {
 			const node = requestNode(overlay);
 			const { extendedSetxattr } = agreed;
-			const name = stringAt(extendedSetxattr ? fuseSetxattrIn.sizeof : FUSE_COMPAT_SETXATTR_IN_SIZE);
+			const header = extendedSetxattr ? fuseSetxattrIn.sizeof : FUSE_COMPAT_SETXATTR_IN_SIZE;
 			const size = argument32(fuseSetxattrIn.size);
+			if (size > XATTR_SIZE_MAX) fail(E2BIG);
+			const value = valueAt(header, size);
+			const name = argumentAt(header, 1);
 			const flags = argument32(fuseSetxattrIn.flags);
-			writeAttribute(overlay, node, name, behind(name), size, flags, aclWriter(extendedSetxattr));
+			writeAttribute(overlay, node, name, value, size, flags, aclWriter(extendedSetxattr));
 			tellNewest(node);
 			replies.success();
 		},
@@ -266,7 +272,7 @@ function requestedChanges(): Changes {
 }
 
 function writeTime(at: Offset, given: number, now: number, seconds: number, nanoseconds: number): void {
-	copy(at + timespec.tvSec, ARGUMENTS + seconds, 8);
+	copy(at + timespec.tvSec, argumentAt(seconds, 8), 8);
 	setNumber(at + timespec.tvNsec, given === 0 ? UTIME_OMIT : now !== 0 ? UTIME_NOW : argument32(nanoseconds));
 }
 

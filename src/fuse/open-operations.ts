@@ -87,10 +87,10 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 			copyUp(overlay, node);
 			return;
 		}
+		const kills = (argument32(fuseOpenIn.openFlags) & FUSE_OPEN_KILL_SUIDGID) !== 0;
 		copyUpTruncated(overlay, node, 0);
 		check(truncate(overlay.files.writable(node), 0));
-		if ((argument32(fuseOpenIn.openFlags) & FUSE_OPEN_KILL_SUIDGID) !== 0)
-			killPrivileges(overlay, node, CALLER);
+		if (kills) killPrivileges(overlay, node, CALLER);
 	}
 
 	function answerCreated(node: NodeId): void {

@@ -1,12 +1,13 @@
 /**
- * The request being handled: one message from the kernel at a time, read where it lies.
+ * The request being handled: one message from the kernel at a time, read where it lies. Nothing is read that is not in
+ * it: what lies behind are parts of earlier messages.
  * Source: Linux include/uapi/linux/fuse.h.
  */
 
 import { readFileSync } from "node:fs";
 import { ESTALE, fuseInHeader } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import { bytes, getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
 import type { Writer } from "../overlay/change-attributes.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -16,11 +17,33 @@ import { nameOnDisk, reserveName } from "../overlay/user-name.ts";
 export const LARGEST_WRITE = 1 << 20;
 /** Room for the largest message: a page of headers before the data. */
 export const REQUEST_SIZE = LARGEST_WRITE + 4096;
-export const REQUEST: Offset = reserve(REQUEST_SIZE);
+/** With a NUL behind it. */
+export const REQUEST: Offset = reserve(REQUEST_SIZE + 1);
 /** Where an operation's own arguments begin. */
-export const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
+const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
+/** Where the message ends. */
+let end: Offset = REQUEST;
 const NAME = reserveName();
 const SECOND_NAME = reserveName();
+
+/** A message that the kernel would not send. */
+export class MessageBroken extends Error {
+	override readonly name = "MessageBroken";
+}
+
+/**
+ * Notes that the `size` bytes in the place of a request are a message. A string in it that does not end there ends right
+ * behind, for whoever looks at it without asking here: libfuse does.
+ */
+export function beginMessage(size: number): void {
+	end = REQUEST + size;
+	bytes[end] = 0;
+}
+
+/** The whole message, to be put back later. */
+export function copyMessage(): Uint8Array {
+	return bytes.slice(REQUEST, end);
+}
 
 export function opcode(): number {
 	return view.getUint32(REQUEST + fuseInHeader.opcode, true);
@@ -78,19 +101,38 @@ function hasGroup(gid: number): boolean {
 	}
 }
 
-/** A 32-bit argument at `offset` of the operation's arguments. */
+/** Where `size` bytes of the operation's arguments begin, `offset` bytes into them. Throws MessageBroken. */
+export function argumentAt(offset: number, size: number): Offset {
+	const at = ARGUMENTS + offset;
+	if (at + size > end) throw new MessageBroken(`it ends ${at + size - end} bytes too early`);
+	return at;
+}
+
+/** A 32-bit argument at `offset` of the operation's arguments. Throws MessageBroken. */
 export function argument32(offset: number): number {
-	return view.getUint32(ARGUMENTS + offset, true);
+	return view.getUint32(argumentAt(offset, 4), true);
 }
 
-/** A 64-bit argument at `offset` of the operation's arguments. */
+/** A 64-bit argument at `offset` of the operation's arguments. Throws MessageBroken. */
 export function argument64(offset: number): number {
-	return getNumber(ARGUMENTS + offset);
+	return getNumber(argumentAt(offset, 8));
 }
 
-/** The string that begins `offset` bytes into the operation's arguments. */
+/** The string that begins `offset` bytes into the operation's arguments; it, or another, ends them. Throws MessageBroken. */
 export function stringAt(offset: number): Name {
-	return (ARGUMENTS + offset) as Name;
+	const at = argumentAt(offset, 1);
+	if (bytes[end - 1] !== 0) throw new MessageBroken("a string in it does not end");
+	return at as Name;
+}
+
+/** The string behind the one at `offset`. Throws MessageBroken. */
+export function secondStringAt(offset: number): Name {
+	return stringAt(behind(stringAt(offset)) - ARGUMENTS);
+}
+
+/** The value of `size` bytes behind the string that begins `offset` bytes into the arguments. Throws MessageBroken. */
+export function valueAt(offset: number, size: number): Offset {
+	return argumentAt(behind(argumentAt(offset, 1)) - ARGUMENTS, size);
 }
 
 /** The name of a file that begins `offset` bytes into the operation's arguments, as it is in the layers. */
@@ -100,10 +142,10 @@ export function nameAt(offset: number): Name {
 
 /** As {@link nameAt}, the one that follows the string there. */
 export function secondNameAt(offset: number): Name {
-	return nameOnDisk(behind(stringAt(offset)) as Name, SECOND_NAME);
+	return nameOnDisk(secondStringAt(offset), SECOND_NAME);
 }
 
 /** What follows the NUL of a string. */
-export function behind(string: Offset): Offset {
+function behind(string: Offset): Offset {
 	return string + lengthOf(string) + 1;
 }

@@ -8,6 +8,7 @@ import {
 	ENOENT,
 	F_GETFL,
 	F_SETFL,
+	fuseInHeader,
 	O_NONBLOCK,
 	POLLIN,
 	pollfd,
@@ -25,7 +26,7 @@ import type { Overlay } from "../overlay/overlay.ts";
 import type { WorkerJobs } from "../overlay/worker-jobs.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
-import { REQUEST, REQUEST_SIZE } from "./request.ts";
+import { beginMessage, REQUEST, REQUEST_SIZE } from "./request.ts";
 
 /**
  * How long to ask again after the last request before sleeping, in nanoseconds: most requests come right after another,
@@ -136,7 +137,14 @@ export class Session {
 		let idleSince = 0;
 		for (;;) {
 			const size = read(this.fd, REQUEST, REQUEST_SIZE);
-			if (size > 0) return size;
+			if (size >= fuseInHeader.sizeof) {
+				beginMessage(size);
+				return size;
+			}
+			if (size > 0) {
+				this.log.error(`a message of ${size} bytes, too few for any: it is not answered`);
+				continue;
+			}
 			if (size === -ENODEV || size === 0) {
 				this.gone = true;
 				this.ended = true;

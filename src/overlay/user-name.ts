@@ -4,7 +4,8 @@
  * whiteout of `.wh.+NAME`, which hides nothing, and tools for images take it for a note that is none of theirs.
  */
 
-import { PATH_MAX } from "../native/layout.ts";
+import { ENAMETOOLONG, PATH_MAX } from "../native/layout.ts";
+import { fail } from "../native/libc/errno.ts";
 import {
 	bytes,
 	copy,
@@ -43,7 +44,9 @@ export function surplus(name: Name): number {
 }
 
 function exchangePrefix(name: Name, from: ByteString, to: ByteString, target: Offset): Name {
+	const length = lengthOf(name);
+	if (length > PATH_MAX) fail(ENAMETOOLONG);
 	writeString(target, to);
-	copy(target + to.length, name + from.length, lengthOf(name) - from.length + 1);
+	copy(target + to.length, name + from.length, length - from.length + 1);
 	return target as Name;
 }

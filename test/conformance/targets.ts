@@ -10,7 +10,7 @@ import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layer
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isCompiled, isKernel, program } from "../harness/program.ts";
-import { lacks, setting } from "../harness/setting.ts";
+import { declined, lacks, setting } from "../harness/setting.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
 
 /** A kind of target that a cell may be left out of: see left-out.ts. */
@@ -216,9 +216,12 @@ const yardsticks = [
 ];
 
 /** The binary differs from the source in how it starts, not in what it does: it is tried with the defaults. */
-const variantsTried: readonly VariantName[] = isCompiled
-	? ["default"]
-	: (Object.keys(variants) as VariantName[]);
+function variantsTried(): readonly VariantName[] {
+	if (isCompiled) return ["default"];
+	// With either of them the kernel is asked for what the other does without.
+	if (declined.length > 0) return ["default", "passthrough=off"];
+	return Object.keys(variants) as VariantName[];
+}
 
 /** What ordinary users get; the other variants, and the long statements, are tried as root. */
 const rootless = [
@@ -227,9 +230,10 @@ const rootless = [
 	...(["default", ".wh. whiteouts"] as const).map(mounted).map((target) => ({ ...target, getsLong: false })),
 ];
 
-export const targets: readonly Target[] =
-	setting !== "root"
-		? rootless
-		: isCompiled
-			? variantsTried.map(mounted)
-			: [...yardsticks, ...(isKernel ? [] : variantsTried.map(mounted))];
+function chosenTargets(): readonly Target[] {
+	if (setting !== "root") return rootless;
+	const variants = isKernel ? [] : variantsTried().map(mounted);
+	return isCompiled || declined.length > 0 ? variants : [...yardsticks, ...variants];
+}
+
+export const targets = chosenTargets();

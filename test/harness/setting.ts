@@ -15,6 +15,9 @@ export type Setting =
 /** Told by test/rootless/run.ts; without it the tests are root's. */
 export const setting = (process.env.FUSE_OVERLAYFS_TEST_SETTING ?? "root") as Setting;
 
+/** What of the kernel's the program does without, by test/init/run.ts: flags of INIT, and `minor=N`. */
+export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").filter((word) => word !== "");
+
 function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>> {
 	return { "one id": reason, "id ranges": reason, fusermount: reason };
 }
