@@ -77,7 +77,7 @@ class Actor {
 
 export class Actors implements AsyncDisposable {
 	readonly #tree = temporaryTree();
-	readonly #project: ReachableProject = reachableProject(["package.json", "src", "test", "node_modules"]);
+	readonly #project: ReachableProject = reachableProject();
 	readonly #actors = identities.map((one, index) => new Actor(one, this.#tree, this.#project.path, index));
 
 	/** What each side's tree is from now on; all that was held open is let go. */

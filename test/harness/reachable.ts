@@ -1,22 +1,27 @@
 /** The program where users other than root can start it: a checkout in root's home is closed to them. */
-import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { projectDirectory } from "./program.ts";
 
 const searchableByAll = 0o001;
 
+/** What the program and the tests of it consist of. */
+const parts = ["package.json", "bunfig.toml", "tsconfig.json", "src", "test", "node_modules", "dist"];
+
 export interface ReachableProject extends Disposable {
-	/** The checkout, or a copy of what the program consists of. */
+	/** The checkout, or a copy of its {@link parts}. */
 	readonly path: string;
 }
 
 /** The checkout itself where all users can reach it, else a copy below the directory for temporary files. */
-export function reachableProject(parts: readonly string[]): ReachableProject {
+export function reachableProject(): ReachableProject {
 	if (isReachable(projectDirectory)) return { path: projectDirectory, [Symbol.dispose]() {} };
 	const path = mkdtempSync(join(tmpdir(), "fuse-overlayfs-program-"));
 	chmodSync(path, 0o755);
-	for (const part of parts) linkOrCopy(join(projectDirectory, part), path);
+	for (const part of parts.filter((part) => existsSync(join(projectDirectory, part)))) {
+		linkOrCopy(join(projectDirectory, part), path);
+	}
 	return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 

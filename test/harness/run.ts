@@ -1,96 +1,103 @@
 /**
  * `npm test`: all tests with the program run from source, those that mount once more with the compiled binary, and
- * as an ordinary user. Tests that pass are not told of. The last line sums up all runs:
- * `N passed, N failed, N skipped`.
+ * as an ordinary user. `npm test -- PATH...` runs some files or directories of them, in every run that has them, and
+ * `npm run test:quick` gives an impression. The last line sums up all runs: `N passed, N failed, N skipped`.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { runRootless } from "../rootless/run.ts";
+import { join, normalize } from "node:path";
+import { rootlessRuns } from "../rootless/run.ts";
+import { type Run, runAll } from "./lanes.ts";
 import { projectDirectory } from "./program.ts";
 import { reachableProject } from "./reachable.ts";
-import { readReport, summary, type Totals } from "./report.ts";
+import { conclude, oneFailure } from "./report.ts";
 
 /** Where tests run the program as a whole. */
 const programTests = [
-	"./test/mount",
-	"./test/hostile",
-	"./test/faults",
-	"./test/conformance",
-	"./test/clients",
-	"./test/real-input",
+	"test/mount",
+	"test/hostile",
+	"test/faults",
+	"test/conformance",
+	"test/clients",
+	"test/real-input",
 ];
-/** No test takes this long unless something hangs; see watchdog.ts for what then happens. */
-const timeoutMs = 60_000;
+/** What needs no mount, and a few files that use much of the program. */
+const quickTests = [
+	"test/architecture.test.ts",
+	"test/cli",
+	"test/native",
+	"test/overlay",
+	"test/mount/command-line.test.ts",
+	"test/mount/rename.test.ts",
+];
 /**
- * Each run mounts where nobody else sees it: who copies the machine's table of mounts meanwhile, as containers do,
+ * Each file mounts where nobody else sees it: who copies the machine's table of mounts meanwhile, as containers do,
  * would keep mounts of the tests alive after their unmount.
  */
 const ownMounts = ["unshare", "--mount", "--propagation", "private", "--"];
 
-async function runTests(title: string, paths: readonly string[], environment = {}): Promise<Totals> {
-	console.log(`\n== ${title}`);
-	const scratch = mkdtempSync(join(tmpdir(), "fuse-overlayfs-report-"));
-	const report = join(scratch, "report.xml");
-	const options = [
-		`--timeout=${timeoutMs}`,
-		"--only-failures",
-		"--reporter=junit",
-		`--reporter-outfile=${report}`,
+/** Tests as root, of a program and with variables that the tests and the program mind. */
+function rootRun(
+	title: string,
+	paths: readonly string[],
+	program: string,
+	variables: Readonly<Record<string, string>> = {},
+): Run {
+	return {
+		title,
+		paths,
+		enter(scratch) {
+			const report = join(scratch, "report.xml");
+			return {
+				project: projectDirectory,
+				starter: ownMounts,
+				environment: { FUSE_OVERLAYFS_PROGRAM: program, ...variables },
+				report: [report, report],
+			};
+		},
+	};
+}
+
+function build(): boolean {
+	console.log("building the binary");
+	const { exitCode } = Bun.spawnSync([process.execPath, "run", "build"], {
+		cwd: projectDirectory,
+		stdio: ["ignore", "ignore", "inherit"],
+	});
+	return exitCode === 0;
+}
+
+/** The runs with what they have of these files and directories; those that have none are left out. */
+function narrowed(runs: readonly Run[], chosen: readonly string[]): Run[] {
+	const contains = (outer: string, inner: string) => inner === outer || inner.startsWith(`${outer}/`);
+	return runs
+		.map((run) => {
+			const within = chosen.filter((path) => run.paths.some((own) => contains(own, path)));
+			const around = run.paths.filter((own) => chosen.some((path) => contains(path, own)));
+			return { ...run, paths: [...new Set([...within, ...around])] };
+		})
+		.filter(({ paths }) => paths.length > 0);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+	const isQuick = args.includes("--quick");
+	const isBuilt = isQuick || build();
+	using project = reachableProject();
+	const source = join(project.path, "src/fuse-overlayfs");
+	const binary = join(project.path, "dist/fuse-overlayfs");
+	const all = [
+		rootRun("from source", ["test"], source),
+		// Where passthrough is the default, opening without a message and the write cache need a run of their own.
+		rootRun("from source, without passthrough", ["test/mount"], source, {
+			FUSE_OVERLAYFS_NO_PASSTHROUGH: "1",
+		}),
+		...(isBuilt ? [rootRun("the compiled binary", programTests, binary)] : []),
+		...rootlessRuns(project.path),
 	];
-	const child = Bun.spawn([...ownMounts, process.execPath, "test", ...options, ...paths], {
-		cwd: projectDirectory,
-		env: { ...process.env, ...environment },
-		stdio: ["ignore", "inherit", "inherit"],
-	});
-	const exitCode = await child.exited;
-	const totals = readReport(report, exitCode === 0);
-	rmSync(scratch, { recursive: true });
-	console.log(`${title}: ${summary([totals])}`);
-	return totals;
+	const chosen = args.filter((arg) => !arg.startsWith("-")).map((path) => normalize(path).replace(/\/$/, ""));
+	const quick = [rootRun("from source, in short", quickTests, source)];
+	const totals = await runAll(isQuick ? quick : chosen.length > 0 ? narrowed(all, chosen) : all);
+	if (!isBuilt) totals.push(oneFailure);
+	conclude(totals);
 }
 
-async function build(): Promise<boolean> {
-	console.log("\n== building the binary");
-	const child = Bun.spawn([process.execPath, "run", "build"], {
-		cwd: projectDirectory,
-		stdio: ["ignore", "inherit", "inherit"],
-	});
-	return (await child.exited) === 0;
-}
-
-async function runFromSource(): Promise<Totals> {
-	using project = reachableProject(["package.json", "src", "node_modules"]);
-	return await runTests("from source", ["./test"], {
-		FUSE_OVERLAYFS_PROGRAM: join(project.path, "src/fuse-overlayfs"),
-	});
-}
-
-async function runCompiled(): Promise<Totals> {
-	using project = reachableProject(["dist"]);
-	return await runTests("the compiled binary", programTests, {
-		FUSE_OVERLAYFS_PROGRAM: join(project.path, "dist/fuse-overlayfs"),
-	});
-}
-
-/** Where passthrough is the default, opening without a message and the write cache need runs of their own. */
-async function runWithoutPassthrough(): Promise<Totals> {
-	using project = reachableProject(["package.json", "src", "node_modules"]);
-	return await runTests("from source, without passthrough", ["./test/mount"], {
-		FUSE_OVERLAYFS_PROGRAM: join(project.path, "src/fuse-overlayfs"),
-		FUSE_OVERLAYFS_NO_PASSTHROUGH: "1",
-	});
-}
-
-const totals = [await runFromSource(), await runWithoutPassthrough()];
-if (await build()) {
-	totals.push(await runCompiled());
-} else {
-	totals.push({ passed: 0, failed: 1, skipped: 0 });
-}
-
-totals.push(...runRootless());
-
-console.log(`\n${summary(totals)}`);
-process.exitCode = totals.some(({ failed }) => failed > 0) ? 1 : 0;
+await main(process.argv.slice(2));

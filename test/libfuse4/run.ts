@@ -10,7 +10,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { projectDirectory } from "../harness/program.ts";
-import { readReport, summary, type Totals } from "../harness/report.ts";
+import { conclude, oneFailure, readReport, summary, type Totals } from "../harness/report.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
 import { debianRoot, type EnterOptions, runInRoot, suites } from "./debian-root.ts";
 
@@ -50,11 +50,11 @@ function runSuite(suite: string, tests: string[]): Totals {
 		const reporter = ["--reporter=junit", "--reporter-outfile=/tmp/report.xml"];
 		const { ok } = runInRoot(root, [bun, "test", "--timeout=60000", ...reporter, ...tests], options);
 		const totals = readReport(join(temporary, "report.xml"), ok);
-		console.log(`${suite}: libfuse ${libfuse}: ${summary([totals])}`);
+		console.log(`${suite}: libfuse ${libfuse}: ${summary(totals)}`);
 		return totals;
 	} catch (error) {
 		console.error(`${suite}: ${error instanceof Error ? error.message : error}`);
-		return { passed: 0, failed: 1, skipped: 0 };
+		return oneFailure;
 	} finally {
 		rmSync(temporary, { recursive: true, force: true });
 		watchdog.tell("tree-gone", temporary);
@@ -70,8 +70,7 @@ function main(args: string[]): void {
 	const all = (chosen.length > 0 ? chosen : suites).map((suite) =>
 		runSuite(suite, tests.length > 0 ? tests : defaultTests),
 	);
-	console.log(`\n${summary(all)}`);
-	process.exitCode = all.some(({ failed }) => failed > 0) ? 1 : 0;
+	conclude(all);
 }
 
 try {
