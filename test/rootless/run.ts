@@ -63,9 +63,8 @@ function provideFor(file: string, ownHome: string): Record<string, string> {
 	return { FUSE_OVERLAYFS_TEST_DEBIAN: `${home}/debian.tar` };
 }
 
-/** Tests as the user, in namespaces that take along all that is mounted and started in them. */
-function rootlessRun(setting: Rootless, project: string, paths: readonly string[]): Run {
-	const inProject = relative(projectDirectory, program);
+/** Tests of a program as the user, in namespaces that take along all that is mounted and started in them. */
+function rootlessRun(setting: Rootless, program: string, project: string, paths: readonly string[]): Run {
 	return {
 		title: `as an ordinary user: ${setting}`,
 		paths,
@@ -84,7 +83,7 @@ function rootlessRun(setting: Rootless, project: string, paths: readonly string[
 				starter: ["setpriv", "--pdeathsig", "KILL", ...namespaces, ...becoming, ...commands[setting]],
 				environment: {
 					...provideFor(file, ownHome),
-					FUSE_OVERLAYFS_PROGRAM: inProject.startsWith("..") ? program : join(project, inProject),
+					FUSE_OVERLAYFS_PROGRAM: program,
 					FUSE_OVERLAYFS_TEST_SETTING: setting,
 					HOME: home,
 					TMPDIR: home,
@@ -95,9 +94,19 @@ function rootlessRun(setting: Rootless, project: string, paths: readonly string[
 	};
 }
 
-/** The runs in these settings. `project` is where the user can read it. */
-export function rootlessRuns(project: string, settings = allSettings, tests?: readonly string[]): Run[] {
-	return settings.map((setting) => rootlessRun(setting, project, tests ?? defaultTests[setting]));
+/**
+ * The runs in these settings, each with the program that it names.
+ * @param project where the user can read it
+ */
+export function rootlessRuns(
+	project: string,
+	programs: Readonly<Partial<Record<Rootless, string>>>,
+	tests?: readonly string[],
+): Run[] {
+	return Object.entries(programs).map(([name, program]) => {
+		const setting = name as Rootless;
+		return rootlessRun(setting, program, project, tests ?? defaultTests[setting]);
+	});
 }
 
 if (import.meta.main) {
@@ -105,10 +114,9 @@ if (import.meta.main) {
 	const settings = process.argv.slice(2).filter(isSetting);
 	const tests = process.argv.slice(2).filter((arg) => !isSetting(arg));
 	using project = reachableProject();
-	const runs = rootlessRuns(
-		project.path,
-		settings.length > 0 ? settings : allSettings,
-		tests.length > 0 ? tests : undefined,
-	);
-	conclude(await runAll(runs));
+	const inProject = relative(projectDirectory, program);
+	const reachable = inProject.startsWith("..") ? program : join(project.path, inProject);
+	const chosen = settings.length > 0 ? settings : allSettings;
+	const programs = Object.fromEntries(chosen.map((setting) => [setting, reachable]));
+	conclude(await runAll(rootlessRuns(project.path, programs, tests.length > 0 ? tests : undefined)));
 }
