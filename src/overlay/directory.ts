@@ -10,13 +10,22 @@ import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
 import { check, Errno, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import type { Name } from "../native/memory.ts";
+import { refuseRedirected } from "./elsewhere.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
 import { Listing } from "./listing.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { fillListing } from "./readdir.ts";
-import { hasWhiteoutFile, IMPURE, markImpure, OPAQUE, readMarks, removeWhiteoutFile } from "./whiteout.ts";
+import {
+	hasWhiteoutFile,
+	IMPURE,
+	markImpure,
+	OPAQUE,
+	REDIRECTED,
+	readMarks,
+	removeWhiteoutFile,
+} from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
@@ -382,6 +391,7 @@ export class DirectoryCache {
 			const isBeyondLimit = this.descriptors > this.largestDescriptors && stack.fds.length > LEAST_OPEN;
 			if (isBeyondLimit) this.closeFrom(stack, stack.fds.length - 1);
 			if ((marks & OPAQUE) !== 0) return false;
+			if ((marks & REDIRECTED) !== 0) refuseRedirected(this.overlay, stack.node, layer.index);
 		}
 		// A listing has heeded these already.
 		return isLast || parent.listing !== undefined || !hasWhiteoutFile(above, name, measure(name).length);

@@ -15,7 +15,9 @@ import {
 } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, reopen } from "../native/libc/file.ts";
-import type { NodeId } from "./node.ts";
+import { EMPTY_NAME } from "../native/memory.ts";
+import { refuseMetacopy } from "./elsewhere.ts";
+import { type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 
 /** What a descriptor is good for; each includes those before it. */
@@ -134,6 +136,17 @@ export class FileCache {
 		}
 	}
 
+	/** Before the first use of a descriptor: what must not be read must not be written either. */
+	private checkHasData(node: NodeId, fd: Fd): void {
+		if (this.overlay.nodes.flag(node, PLAIN)) return;
+		try {
+			refuseMetacopy(this.overlay, node, fd, EMPTY_NAME);
+		} catch (error) {
+			close(fd);
+			throw error;
+		}
+	}
+
 	private acquire(node: NodeId, file: OpenFile | undefined, use: number, flags: number): Fd {
 		const { overlay } = this;
 		let fd: Fd;
@@ -144,6 +157,7 @@ export class FileCache {
 			const layer = overlay.layers[overlay.nodes.layer(node)]!;
 			fd = check(layer.open(directory, name, flags | O_NONBLOCK));
 		}
+		if (file === undefined || file.use === NAMING) this.checkHasData(node, fd);
 		if (file === undefined) {
 			this.open.set(node, { fd, use, recent: true });
 		} else {

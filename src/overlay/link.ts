@@ -9,6 +9,7 @@ import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name } from "../native/memory.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
+import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, findLayer, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import type { NodeId } from "./node.ts";
@@ -27,6 +28,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (nodes.kind(node) === DT_DIR) fail(EPERM);
 	const directory = overlay.directory(parent);
 	if (directory.removed) fail(ENOENT);
+	refuseMovedMetacopy(overlay, node);
 	copyUp(overlay, node);
 	copyUp(overlay, parent);
 	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);

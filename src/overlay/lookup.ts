@@ -4,9 +4,11 @@ import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, NAME_MAX, statx } from ".
 import { fail, succeeds } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "../native/libc/stat.ts";
+import { attributeNames } from "../native/libc/xattr.ts";
 import { type Name, type Offset, reserve } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
+import { looksHollow, refuseMetacopy } from "./elsewhere.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
@@ -133,7 +135,8 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer: number): void {
 	const { nodes, inodes, directories } = overlay;
 	inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
-	if (layer === parent.layers.at(-1)) {
+	// What kernel overlayfs has moved into a directory lies in one that is marked.
+	if (layer === parent.layers.at(-1) && !isImpure(parent, layer)) {
 		nodes.setFlag(node, PURE, true);
 	} else {
 		const directory = directories.get(node);
@@ -153,19 +156,33 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 export function mayHoldOrigins(overlay: Overlay, directory: Directory): boolean {
 	const { work, options } = overlay;
 	if (work === undefined || options.fastInode) return false;
-	return (directory.marks[0]! & IMPURE) !== 0 || (work.mayLackMarks && directory.isMerged);
+	return isImpure(directory, 0) || (work.mayLackMarks && directory.isMerged);
 }
 
-/** A file that was copied up keeps the number it had in the lower layer. */
+/**
+ * A file that was copied up keeps the number it had in the lower layer, and is refused if its data was left there. Its
+ * attributes are asked for only where there is a sign that it has any.
+ */
 function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer: number): void {
 	const { nodes, inodes } = overlay;
-	const origin =
-		layer === 0 && mayHoldOrigins(overlay, directory)
-			? readOrigin(overlay.layers, directory.fds[0]!, nodes.name(node), PROBE)
-			: NOWHERE;
+	const mayHaveOrigin = layer === 0 && mayHoldOrigins(overlay, directory);
+	const mayLackData = nodes.kind(node) === DT_REG && (isImpure(directory, layer) || looksHollow(STAT));
+	let origin = NOWHERE;
+	if (mayHaveOrigin || mayLackData) {
+		const fd = overlay.directories.borrow(directory, layer);
+		const name = nodes.name(node);
+		const attributes = attributeNames(fd, name);
+		if (mayLackData) refuseMetacopy(overlay, node, fd, name, attributes);
+		if (mayHaveOrigin) origin = readOrigin(overlay.layers, fd, name, attributes, PROBE);
+	}
 	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	else inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));
 	nodes.setInode(node, inodes.low, inodes.high);
+}
+
+/** A layer's directory says that something was copied up or moved into it. */
+function isImpure({ layers, marks }: Directory, layer: number): boolean {
+	return (marks[layers.indexOf(layer)]! & IMPURE) !== 0;
 }
 
 /** Refuses names that cannot be made: too long, or with a meaning of their own in a layer. */

@@ -20,13 +20,12 @@ import {
 } from "../native/layout.ts";
 import { close, control, type Fd, NO_FD, openResolved } from "../native/libc/file.ts";
 import { getHandle, openHandle, statDescriptor } from "../native/libc/metadata.ts";
-import { getAttribute, listAttributes, setAttribute } from "../native/libc/xattr.ts";
+import { getAttribute, setAttribute } from "../native/libc/xattr.ts";
 import {
 	bytes,
 	copy,
 	type Name,
 	type Offset,
-	readBytes,
 	reserve,
 	sameBytes,
 	store,
@@ -49,11 +48,18 @@ const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
 
-/** The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. */
-export function readOrigin(layers: readonly Layer[], directory: Fd, name: Name, target: Offset): number {
-	// Most files have no attributes at all.
-	const listed = listAttributes(directory, name, VALUE, VALUE_SIZE);
-	if (listed === 0 || (listed > 0 && !readBytes(VALUE, listed).includes(".origin\0"))) return -1;
+/**
+ * The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. `attributes`: their
+ * names, undefined where they cannot be listed.
+ */
+export function readOrigin(
+	layers: readonly Layer[],
+	directory: Fd,
+	name: Name,
+	attributes: ByteString | undefined,
+	target: Offset,
+): number {
+	if (attributes?.includes(".origin\0") === false) return -1;
 	let length = getAttribute(directory, name, KERNEL_ORIGIN, VALUE, VALUE_SIZE - 1);
 	if (length <= 0) length = getAttribute(directory, name, KERNEL_USER_ORIGIN, VALUE, VALUE_SIZE - 1);
 	const find = length > 0 ? openByHandle : openByPath;

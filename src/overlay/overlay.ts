@@ -72,6 +72,10 @@ export class Overlay {
 	acl: boolean;
 	/** Told of every node on which a job has ended: what waited for it can be run again. */
 	onIdle: (node: NodeId) => void = () => {};
+	/** Objects refused for good, by what was reported of each: see elsewhere.ts. */
+	readonly reports = new Set<string>();
+	/** Told what is refused for good, and what to do about it. */
+	onRefused: (message: string) => void = () => {};
 	/** Told of a file parted from its other names by copy-up, and its directory: number and link count are others now. */
 	onParted: (node: NodeId, directory: NodeId) => void = () => {};
 	private readonly place: Place = { directory: -1 as Fd, name: EMPTY_NAME, flags: 0 };

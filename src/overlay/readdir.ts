@@ -17,6 +17,7 @@ import { isDot, readEntries } from "../native/libc/directory.ts";
 import { check, succeeds } from "../native/libc/errno.ts";
 import { close, type Fd, seek } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
+import { attributeNames } from "../native/libc/xattr.ts";
 import { bytes, type Name, readString, reserve, store, view, writeString } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { Directory } from "./directory.ts";
@@ -143,7 +144,8 @@ export function numberOf(overlay: Overlay, directory: Directory, listing: Listin
 /** The layer an entry of the upper layer takes its number from, with that object's attributes in this file's STAT. */
 function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot, name: Name): number {
 	const upper = directory.fds[0]!;
-	if (!listing.isMerged(slot)) return readOrigin(overlay.layers, upper, name, STAT);
+	if (!listing.isMerged(slot))
+		return readOrigin(overlay.layers, upper, name, attributeNames(upper, name), STAT);
 	const fd = overlay.layers[0]!.openDirectory(upper, name);
 	if (fd < 0) return NOWHERE;
 	let opaque: boolean;

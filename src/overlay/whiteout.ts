@@ -35,20 +35,20 @@ import { check, fail, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { modeOf } from "../native/libc/stat.ts";
-import { getAttribute, getAttributeOf, listAttributesOf, setAttributeOf } from "../native/libc/xattr.ts";
+import { attributeNames, getAttribute, getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
 import {
 	bytes,
 	copy,
 	EMPTY_NAME,
 	type Name,
 	type Offset,
-	readBytes,
 	reserve,
 	startsWith,
 	store,
 	view,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import { isRedirected } from "./elsewhere.ts";
 import { removeTreeAt } from "./remove-tree.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
@@ -70,8 +70,6 @@ const USER_IMPURE = store("user.overlay.impure" as ByteString);
 const YES = store("y" as ByteString);
 
 const VALUE = reserve(16);
-const LIST_SIZE = 65536;
-const LIST = reserve(LIST_SIZE);
 const STAT = reserve(statx.sizeof);
 const PREFIXED = reserve(NAME_MAX + 8) as Name;
 
@@ -81,6 +79,8 @@ export const OPAQUE = 1;
 export const ATTRIBUTE_WHITEOUTS = 2;
 /** Files in the directory may have been copied up from elsewhere, so their origins must be looked at. */
 export const IMPURE = 4;
+/** The directory was renamed, and has its lower content under another name: see elsewhere.ts. */
+export const REDIRECTED = 8;
 
 /** Whether a name of a layer is one that a user gave, and kept in another form. */
 export function isKept(name: Name): boolean {
@@ -133,19 +133,18 @@ function whiteoutFileName(name: Name, length: number): Name {
 }
 
 /**
- * What a directory of a layer says of itself: OPAQUE, ATTRIBUTE_WHITEOUTS, IMPURE. Where it has nothing below that it
- * could hide, OPAQUE may be missing.
+ * What a directory of a layer says of itself: OPAQUE, ATTRIBUTE_WHITEOUTS, IMPURE, REDIRECTED. Where it has nothing below
+ * that it could hide, OPAQUE may be missing.
  */
 export function readMarks(directory: Fd, mayHide: boolean): number {
 	let marks = 0;
-	const length = listAttributesOf(directory, LIST, LIST_SIZE);
-	// Most directories have no attributes at all; a descriptor opened with O_PATH cannot list them.
-	if (length > 0) {
-		const list = readBytes(LIST, length);
-		if (list.includes("opaque\0")) marks |= readOpaque(directory);
-		if (list.includes(".overlay.impure\0") || list.includes("user.fuseoverlayfs.origin\0")) marks |= IMPURE;
-	} else if (!succeeds(length) && length !== -EOPNOTSUPP) {
-		marks |= readOpaque(directory);
+	const names = attributeNames(directory, EMPTY_NAME);
+	// Most directories have no attributes at all.
+	if (names !== "") {
+		if (names?.includes("opaque\0") !== false) marks |= readOpaque(directory);
+		if (isRedirected(directory, names)) marks |= REDIRECTED;
+		if (names?.includes(".overlay.impure\0") || names?.includes("user.fuseoverlayfs.origin\0"))
+			marks |= IMPURE;
 	}
 	if (mayHide && (marks & OPAQUE) === 0 && succeeds(stat(directory, OPAQUE_FILE, STAT))) marks |= OPAQUE;
 	return marks;

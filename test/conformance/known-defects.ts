@@ -245,6 +245,14 @@ const ours: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"layers that the kernel wrote with metacopy=on read as zeros, with redirect_dir=on as empty directories": {
+		tests: {
+			"mount/elsewhere.test.ts": [
+				"is refused to whatever is tried, stays as it was and is reported: %s",
+				"a file whose attributes take blocks is refused when its data is asked for",
+			],
+		},
+	},
 	"with glibc 2.31, Debian 11's, the program does not start": {
 		tests: { "native/bindings.test.ts": ["the oldest %s that is promised"] },
 	},

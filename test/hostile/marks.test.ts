@@ -49,17 +49,7 @@ const values: Readonly<Record<string, Buffer>> = {
 		Buffer.alloc(144, 0x41),
 	]),
 };
-const keptMarks = [
-	"opaque",
-	"origin",
-	"impure",
-	"redirect",
-	"metacopy",
-	"upper",
-	"nlink",
-	"whiteout",
-	"uuid",
-];
+const keptMarks = ["opaque", "origin", "impure", "upper", "nlink", "whiteout", "uuid"];
 const attributes = [
 	...keptMarks.map((mark) => `trusted.overlay.${mark}`),
 	...keptMarks.map((mark) => `user.overlay.${mark}`),
@@ -116,6 +106,34 @@ describe.skipIf(lacks("trusted attributes"))("attributes that overlays keep mark
 			const seen = snapshot(overlay.path);
 			await overlay.remount();
 			expect(snapshot(overlay.path)).toEqual(seen);
+		},
+	);
+
+	test.each(Object.keys(values))(
+		"that tell of content elsewhere keep what has them from being used, with %s for a value",
+		async (key) => {
+			const of = (mark: string): Attributes => ({
+				xattrs: { [`trusted.overlay.${mark}`]: values[key] as Buffer },
+			});
+			const described: Description = {
+				a: file("a", of("metacopy")),
+				d: directory(of("redirect")),
+				"d/x": "x",
+				passwd: "passwd",
+			};
+			using disk = temporaryTree();
+			mount("tmpfs", disk.path, "tmpfs", 0, "size=16m");
+			await using overlay = await mountLayers([described, { "d/below": "below" }], { base: disk.path });
+			expect(readdirSync(overlay.path).sort()).toEqual(["a", "d", "passwd"]);
+			for (const action of [
+				() => readFileSync(overlay.at("a")),
+				() => appendFileSync(overlay.at("a"), "+"),
+				() => readdirSync(overlay.at("d")),
+				() => readFileSync(overlay.at("d/x")),
+				() => writeFileSync(overlay.at("d/new"), ""),
+			])
+				expect(codeOf(action)).toBe("EPERM");
+			expect(readFileSync(overlay.at("passwd"), "utf8")).toBe("passwd");
 		},
 	);
 

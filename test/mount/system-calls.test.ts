@@ -61,9 +61,9 @@ const cases: Readonly<Record<string, Case>> = {
 		before: (overlay, index) => lstatSync(at(overlay, index)),
 		operation: (overlay, index) => lstatSync(at(overlay, index)),
 	},
-	// Looked at, opened, read, given to the kernel.
+	// Looked at, opened, asked whether its data is its own, looked at, read, given to the kernel.
 	"first reading of a small lower file": {
-		most: 5,
+		most: 6,
 		operation: (overlay, index) => readFileSync(at(overlay, index)),
 	},
 	// With it the attributes of the directory, which the kernel asks for anew after each change in it.

@@ -5,7 +5,8 @@
  */
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { base, copy, EMPTY_NAME, lengthOf, type Offset, reserve, writeString } from "../memory.ts";
+import { EOPNOTSUPP, XATTR_LIST_MAX } from "../layout.ts";
+import { base, copy, EMPTY_NAME, lengthOf, type Offset, readBytes, reserve, writeString } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import { type Fd, throughProc } from "./file.ts";
 
@@ -25,6 +26,7 @@ const libc = dlopen("libc.so.6", {
 }).symbols;
 
 const PATH = reserve(512);
+const NONE = "" as ByteString;
 
 /** The path of a name in a directory, or of the descriptor itself for the empty name. Scratch memory. */
 function pathOf(directory: Fd, name: Offset): number {
@@ -92,6 +94,21 @@ export function setAttribute(
 export function listAttributes(directory: Fd, name: Offset, target: Offset, size: number): number {
 	const call = name === EMPTY_NAME ? libc.listxattr : libc.llistxattr;
 	return throughProc(outcome(call(pathOf(directory, name), base + target, size)));
+}
+
+const LIST = reserve(XATTR_LIST_MAX);
+
+/**
+ * The names of a name's attributes, or for EMPTY_NAME of the descriptor's, each ended by NUL: mostly none. undefined where
+ * they cannot be listed, as with a descriptor opened with O_PATH: one may be asked for all the same.
+ */
+export function attributeNames(directory: Fd, name: Offset): ByteString | undefined {
+	const length =
+		name === EMPTY_NAME
+			? listAttributesOf(directory, LIST, XATTR_LIST_MAX)
+			: listAttributes(directory, name, LIST, XATTR_LIST_MAX);
+	if (length < 0) return length === -EOPNOTSUPP ? NONE : undefined;
+	return length === 0 ? NONE : readBytes(LIST, length);
 }
 
 /** As {@link removeAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
