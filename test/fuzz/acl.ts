@@ -2,6 +2,10 @@
 
 export const aclName = { access: "system.posix_acl_access", default: "system.posix_acl_default" } as const;
 
+export function isAcl(name: string): boolean {
+	return name === aclName.access || name === aclName.default;
+}
+
 const version = 2;
 const nobody = 0xffffffff;
 /** Owner, one user, owning group, mask, others: the order the kernel wants. */

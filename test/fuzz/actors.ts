@@ -1,28 +1,26 @@
 /** The processes that do the steps: two of root, one each of two users with different groups. */
 
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
+import { join, relative } from "node:path";
 import { type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { mknod } from "../harness/native.ts";
+import { program, projectDirectory } from "../harness/program.ts";
 import { type ReachableProject, reachableProject } from "../harness/reachable.ts";
+import { setting } from "../harness/setting.ts";
+import type { Snapshot } from "../harness/snapshot.ts";
+import { watchdog } from "../harness/watchdog-client.ts";
+import { type Identity, identities } from "./identities.ts";
 import type { Step } from "./operation.ts";
 
-interface Identity {
-	readonly name: string;
-	readonly uid: number;
-	readonly gid: number;
-	readonly groups: readonly number[];
+/** What the sides of a run can and cannot do: what one of them cannot is left out on all. */
+export interface Abilities {
+	readonly hasNameless: boolean;
+	readonly hasAcls: boolean;
 }
 
-export const identities: readonly Identity[] = [
-	{ name: "root", uid: 0, gid: 0, groups: [0] },
-	{ name: "root, another process", uid: 0, gid: 0, groups: [0] },
-	{ name: "user 1000", uid: 1000, gid: 1000, groups: [50] },
-	{ name: "user 1001", uid: 1001, gid: 50, groups: [1001] },
-];
-
 export type Message =
-	| { readonly roots: readonly string[]; readonly passesThrough: boolean }
+	| ({ readonly roots: readonly string[] } & Abilities)
+	| { readonly look: string }
 	| { readonly step: Step };
 
 /** What came of a step on one side. */
@@ -30,24 +28,38 @@ export type Outcome = { readonly answer: unknown } | { readonly error: string };
 
 /** One process and the two pipes to it. Talking to it blocks: a step is done when its answer is there. */
 class Actor {
-	readonly #child;
-	readonly #requests: number;
-	readonly #replies: number;
+	readonly #identity: Identity;
+	readonly #tree: TemporaryTree;
+	readonly #project: string;
+	#child: Bun.Subprocess | undefined;
+	#requests = -1;
+	#replies = -1;
 	readonly #chunk = Buffer.alloc(65536);
 
-	constructor({ uid, gid, groups }: Identity, tree: TemporaryTree, project: string, index: number) {
+	constructor(identity: Identity, tree: TemporaryTree, project: string) {
+		this.#identity = identity;
+		this.#tree = tree;
+		this.#project = project;
+		this.#start();
+	}
+
+	#start(): void {
 		const [inward, outward] = ["in", "out"].map((name) => {
-			const path = tree.join(`${name}${index}`);
+			const path = this.#tree.join(name);
 			mknod(path, 0o010600);
 			// Open for both first, so that neither end waits for the other.
 			const both = openSync(path, "r+");
 			const ends = { read: openSync(path, "r"), write: openSync(path, "w") };
 			closeSync(both);
+			unlinkSync(path);
 			return ends;
 		});
+		const { uid, gid, groups } = this.#identity;
 		const identity = [`--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(",")}`];
-		const bun = join(project, "node_modules/bun/bin/bun.exe");
-		this.#child = Bun.spawn(["setpriv", ...identity, "--", bun, join(project, "test/fuzz/agent.ts")], {
+		// Where only one id exists, even setting the groups to what they are is refused.
+		const become = setting === "one id" ? [] : ["setpriv", ...identity, "--"];
+		const bun = join(this.#project, "node_modules/bun/bin/bun.exe");
+		this.#child = Bun.spawn([...become, bun, join(this.#project, "test/fuzz/agent.ts")], {
 			cwd: "/",
 			stdio: [inward!.read, outward!.write, "inherit"],
 		});
@@ -62,27 +74,47 @@ class Actor {
 		let answer = "";
 		while (!answer.endsWith("\n")) {
 			const length = readSync(this.#replies, this.#chunk, 0, this.#chunk.length, null);
-			if (length === 0) throw new Error(`the actor died during ${JSON.stringify(message)}`);
+			if (length === 0) {
+				this.#close();
+				this.#start();
+				throw new Error(`the actor died during ${JSON.stringify(message)}`);
+			}
+			watchdog.tell("alive");
 			answer += this.#chunk.toString("utf8", 0, length);
 		}
 		return JSON.parse(answer);
 	}
 
-	async stop(): Promise<void> {
+	#close(): void {
 		closeSync(this.#requests);
-		await this.#child.exited;
 		closeSync(this.#replies);
+	}
+
+	async stop(): Promise<void> {
+		this.#close();
+		await this.#child?.exited;
 	}
 }
 
 export class Actors implements AsyncDisposable {
 	readonly #tree = temporaryTree();
 	readonly #project: ReachableProject = reachableProject();
-	readonly #actors = identities.map((one, index) => new Actor(one, this.#tree, this.#project.path, index));
+	readonly #actors = identities.map((one) => new Actor(one, this.#tree, this.#project.path));
 
 	/** What each side's tree is from now on; all that was held open is let go. */
-	enter(roots: readonly string[], passesThrough: boolean): void {
-		for (const actor of this.#actors) actor.ask({ roots, passesThrough });
+	enter(roots: readonly string[], abilities: Abilities): void {
+		for (const actor of this.#actors) actor.ask({ roots, ...abilities });
+	}
+
+	/** What the first actor sees below `path`. */
+	look(path: string): Snapshot {
+		return this.#actors[0]!.ask({ look: path }) as Snapshot;
+	}
+
+	/** The program where all actors can start it. */
+	get program(): string {
+		const inProject = relative(projectDirectory, program);
+		return inProject.startsWith("..") ? program : join(this.#project.path, inProject);
 	}
 
 	/** The outcome on each side. */

@@ -3,14 +3,16 @@
  * other, and answers what came of it. A line of JSON each way.
  */
 
+import "./unwatched.ts";
 import { readSync, writeSync } from "node:fs";
+import { snapshot } from "../harness/snapshot.ts";
 import type { Message, Outcome } from "./actors.ts";
-import { descriptorOperations } from "./descriptor-operations.ts";
 import type { Step } from "./operation.ts";
-import { pathOperations } from "./path-operations.ts";
+import { operations } from "./operations.ts";
 import { Side } from "./side.ts";
 
-const operations = { ...pathOperations, ...descriptorOperations };
+/** Marks of ours that kernel overlayfs does not know are not hidden by it; users have no others. */
+const lookOptions = { maySeeClosed: true, ignoreAttributes: /^user\.fuseoverlayfs\./ };
 let sides: Side[] = [];
 
 function perform(side: Side, { operation, args }: Step): Outcome {
@@ -25,9 +27,10 @@ function perform(side: Side, { operation, args }: Step): Outcome {
 
 function serve(message: Message): unknown {
 	if ("step" in message) return sides.map((side) => perform(side, message.step));
+	if ("look" in message) return snapshot(message.look, lookOptions);
 	for (const side of sides) side.releaseAll();
-	const { passesThrough } = message;
-	sides = message.roots.map((root) => Object.assign(new Side(), { root, passesThrough }));
+	const { roots, ...abilities } = message;
+	sides = roots.map((root) => Object.assign(new Side(), { root, ...abilities }));
 	return "ready";
 }
 

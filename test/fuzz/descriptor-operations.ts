@@ -13,6 +13,7 @@ import {
 	unlinkSync,
 	writeSync,
 } from "node:fs";
+import { pread, pwrite } from "../harness/exact-offsets.ts";
 import {
 	copyFileRange,
 	FALLOC_FL_KEEP_SIZE,
@@ -46,6 +47,9 @@ const openFlags = [
 	O_RDWR | O_CREAT,
 	O_RDWR | O_CREAT | O_EXCL,
 	O_RDWR | O_CREAT | O_TRUNC,
+	O_WRONLY | O_CREAT | O_TRUNC,
+	O_RDONLY | O_TRUNC,
+	O_RDWR | O_APPEND,
 	O_RDONLY | O_DIRECTORY,
 	O_RDONLY | O_DIRECTORY,
 ];
@@ -54,13 +58,15 @@ const mappedLength = 8192;
 const pageSize = 4096;
 
 /** A device would be opened, and a FIFO with a reader on another side would answer differently. */
-function isSpecial(side: Side, path: string): boolean {
+export function isSpecial(side: Side, path: string): boolean {
 	const stats = lstatSync(side.at(path), { throwIfNoEntry: false });
 	return stats !== undefined && !stats.isFile() && !stats.isDirectory() && !stats.isSymbolicLink();
 }
 
+export type Held = "file" | "directory";
+
 /** What open(2) of a name gives is kept, as "file" or "directory". */
-function hold(side: Side, slot: number, fd: number): string {
+export function hold(side: Side, slot: number, fd: number): Held {
 	side.hold(slot, fd);
 	return fstatSync(fd).isDirectory() ? "directory" : "file";
 }
@@ -72,14 +78,16 @@ function mapped(side: Side, slot: number, offset: number): Buffer | undefined {
 	return offset < Math.min(fstatSync(side.fd(slot)).size, mappedLength) ? mapping.bytes : undefined;
 }
 
+/** More than a step copies; what is asked for may be 2^63 bytes. */
+const longestCopy = 2n ** 21n;
+
 /** Between layers on different file systems, overlayfs leaves it to the caller to read and write, as we do for it. */
-function copyRange(from: number, fromAt: number, to: number, toAt: number, length: number): number {
+export function copyRange(from: number, fromAt: bigint, to: number, toAt: bigint, length: bigint): number {
 	try {
 		return copyFileRange(from, fromAt, to, toAt, length);
 	} catch (error) {
 		if ((error as { code?: unknown }).code !== "EXDEV") throw error;
-		const bytes = Buffer.alloc(length);
-		return writeSync(to, bytes, 0, readSync(from, bytes, 0, length, fromAt), toAt);
+		return pwrite(to, pread(from, Number(length < longestCopy ? length : longestCopy), fromAt), toAt);
 	}
 }
 
@@ -123,7 +131,6 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 		(pick) => ({ slot: pick.slot(), offset: pick.offset(), content: pick.content() }),
 		(side, { slot, offset, content }) => {
 			const bytes = contentOf(content);
-			side.prepareWrite(side.fd(slot));
 			return writeSync(side.fd(slot), bytes, 0, bytes.length, offset);
 		},
 	),
@@ -151,7 +158,8 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 			at: pick.offset(),
 			length: pick.size(),
 		}),
-		(side, { slot, to, from, at, length }) => copyRange(side.fd(slot), from, side.fd(to), at, length),
+		(side, { slot, to, from, at, length }) =>
+			copyRange(side.fd(slot), BigInt(from), side.fd(to), BigInt(at), BigInt(length)),
 	),
 	fstat: operation(
 		4,

@@ -11,11 +11,12 @@
  * - the time of a store through mapped memory (descriptor-operations.ts): not promised
  * - the setgid bit without group execution is not drawn: whether a write takes it away depends on groups of the writer
  *   that FUSE does not tell
- * - root writing to a file with set-id bits (side.ts): passthrough takes them away, see docs/decisions/passthrough.md
  * - copy_file_range between layers on different file systems (descriptor-operations.ts): EXDEV there, done here
  * - RENAME_WHITEOUT is not drawn: as kernel overlayfs we refuse it
- * - O_TMPFILE is not drawn: it depends on the version of libfuse
- * - fallocate(2) modes that a layer's file system lacks are not drawn: the FUSE client changes the times before it asks
+ * - O_TMPFILE is left out where the version of libfuse does not have it
+ * - fallocate(2) modes that a layer's file system may lack are drawn only where the times are set anyway
+ *   (edge-operations.ts): the FUSE client changes them before it asks. Those it does not know itself are not drawn
+ * - writing where the upper layer's file system has no file so long (picker.ts): what is gathered fails at any later fsync
  */
 
 import type { Outcome } from "./actors.ts";
@@ -35,6 +36,7 @@ export interface Explanation {
 	holds(observation: Observation): boolean;
 }
 
+const largestOnExt4 = 2n ** 44n - 4096n;
 const ofOpenFile = ["fchmod", "fchown", "futimens", "fsetxattr"];
 
 export const explanations: readonly Explanation[] = [
@@ -67,6 +69,15 @@ export const explanations: readonly Explanation[] = [
 			"error" in ours &&
 			ours.error === "ENODATA" &&
 			"answer" in kernels,
+	},
+	{
+		reason: "the FUSE client does not know how large a file can be on the upper layer's file system",
+		holds: ({ step, ours, kernels }) =>
+			step.operation === "seekEdge" &&
+			"error" in kernels &&
+			kernels.error === "EINVAL" &&
+			"answer" in ours &&
+			BigInt(String(ours.answer)) > largestOnExt4,
 	},
 	{
 		reason:

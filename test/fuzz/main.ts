@@ -1,9 +1,13 @@
 /**
  * `bun run fuzz`: random steps on our mount and on kernel overlayfs until they differ.
  *
+ * --as S      who mounts: "root" (default), "fusermount" (an ordinary user), "id ranges" or "one id" (root of a user
+ *             namespace of an ordinary user)
  * --seed N    the first seed (default: one from the clock)
  * --seeds N   how many seeds (default: 1)
  * --steps N   steps of each seed (default: 500)
+ * --crowd N   names in a lower directory and in each one that is made to hold many
+ * --decline F do without that flag of INIT, as on an older kernel; "each": in turn, another one with each seed
  * --replay F  run the script in the file F instead
  * --keep D    write the script of each failure to the directory D
  * --no-shrink leave failing scripts as they are
@@ -13,17 +17,22 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { setting } from "../harness/setting.ts";
 import { Actors } from "./actors.ts";
 import { type Report, runScript, runSeed } from "./run.ts";
+import { runAs } from "./setting.ts";
 import { shrink } from "./shrink.ts";
-import { variantOf } from "./variant.ts";
+import { declinable, type Variant } from "./variant.ts";
 
 const { values } = parseArgs({
 	args: Bun.argv.slice(2),
 	options: {
+		as: { type: "string", default: setting },
 		seed: { type: "string", default: String((Date.now() % 1_000_000_000) + 1) },
 		seeds: { type: "string", default: "1" },
 		steps: { type: "string", default: "500" },
+		crowd: { type: "string" },
+		decline: { type: "string" },
 		replay: { type: "string" },
 		keep: { type: "string" },
 		"no-shrink": { type: "boolean", default: false },
@@ -34,7 +43,9 @@ const { values } = parseArgs({
 const say = (text: string) => console.log(text);
 
 function tellFailure({ script, failure }: Report): void {
-	say(`seed ${script.seed} (${variantOf(script.seed).title}): ${failure?.kind}`);
+	say(
+		`seed ${script.seed} (${script.variant.title}, without ${script.variant.declined ?? "nothing"}): ${failure?.kind}`,
+	);
 	say(JSON.stringify(failure?.details, null, 1));
 }
 
@@ -57,6 +68,16 @@ async function replay(actors: Actors, path: string): Promise<boolean> {
 	return false;
 }
 
+/** What this run changes of a seed's variant. */
+function changes(seed: number): Partial<Variant> {
+	const { crowd, decline } = values;
+	const declined = decline === "each" ? declinable[seed % declinable.length] : decline;
+	return {
+		...(crowd === undefined ? {} : { crowd: Number(crowd) }),
+		...(declined === undefined ? {} : { declined }),
+	};
+}
+
 async function fuzz(actors: Actors): Promise<boolean> {
 	const first = Number(values.seed);
 	const seeds = Number(values.seeds);
@@ -65,7 +86,7 @@ async function fuzz(actors: Actors): Promise<boolean> {
 	let failures = 0;
 	const start = Date.now();
 	for (let seed = first; seed < first + seeds; seed++) {
-		let report = await runSeed(actors, seed, Number(values.steps));
+		let report = await runSeed(actors, seed, Number(values.steps), changes(seed));
 		done += report.script.steps.length;
 		for (const [reason, count] of report.explained)
 			explained.set(reason, (explained.get(reason) ?? 0) + count);
@@ -89,8 +110,9 @@ async function fuzz(actors: Actors): Promise<boolean> {
 	return failures === 0;
 }
 
-const succeeded = await (async () => {
+async function main(): Promise<boolean> {
+	if (values.as !== setting) return runAs(values.as, Bun.argv.slice(2));
 	await using actors = new Actors();
 	return values.replay === undefined ? await fuzz(actors) : await replay(actors, values.replay);
-})();
-process.exit(succeeded ? 0 : 1);
+}
+process.exit((await main()) ? 0 : 1);

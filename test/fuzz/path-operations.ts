@@ -35,7 +35,9 @@ import {
 	XATTR_CREATE,
 	XATTR_REPLACE,
 } from "../harness/native.ts";
-import { accessList, aclName } from "./acl.ts";
+import { contentHash } from "../harness/snapshot.ts";
+import { deadEnd } from "../overlay/core/random-layers.ts";
+import { accessList, aclName, isAcl } from "./acl.ts";
 import { openFile } from "./open-file.ts";
 import { type Content, contentOf, digest, type Operation, operation, pastTime, timeOf } from "./operation.ts";
 import type { Side } from "./side.ts";
@@ -70,7 +72,7 @@ function masked<Result>(mask: number, action: () => Result): Result {
 }
 
 /** A symlink would lead one side's step into the other's tree, or to a device. */
-function isSymlink(side: Side, path: string): boolean {
+export function isSymlink(side: Side, path: string): boolean {
 	return lstatSync(side.at(path)).isSymbolicLink();
 }
 
@@ -83,13 +85,20 @@ function isPlain(side: Side, path: string): boolean {
 function rewrite(side: Side, path: string, flags: number, content: Content): unknown {
 	if (!isPlain(side, path)) return "special";
 	using file = new Descriptor(openFile(side, path, constants.O_WRONLY | flags, 0));
-	side.prepareWrite(file.fd);
 	const bytes = contentOf(content);
 	return writeSync(file.fd, bytes, 0, bytes.length);
 }
 
+/** The directory or file `path` and all below it, in the order of names. */
+export function removeTree(path: string): void {
+	if (lstatSync(path).isDirectory()) {
+		for (const name of readdirSync(path).sort()) removeTree(`${path}/${name}`);
+		rmdirSync(path);
+	} else unlinkSync(path);
+}
+
 /** Each entry with its type. */
-function listing(path: string): string[] {
+export function listing(path: string): string[] {
 	using directory = open(path, constants.O_RDONLY | constants.O_DIRECTORY);
 	const lines: string[] = [];
 	for (;;) {
@@ -99,6 +108,7 @@ function listing(path: string): string[] {
 	}
 }
 
+const largestWhole = 64n * 1024n * 1024n;
 const setgid = 0o2000;
 const groupExecution = 0o010;
 
@@ -125,7 +135,7 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	),
 	symlink: operation(
 		2,
-		(pick) => ({ path: pick.place(), target: pick.oneOf("/dev/null", "a", "../b", "nowhere") }),
+		(pick) => ({ path: pick.place(), target: pick.oneOf(deadEnd, "a", "../b", "nowhere") }),
 		(side, { path, target }) => symlinkSync(target, side.at(path)),
 	),
 	mknod: operation(
@@ -156,14 +166,7 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	removeTree: operation(
 		2,
 		(pick) => ({ path: pick.path() }),
-		(side, { path }) => {
-			const remove = (victim: string) => {
-				if (!lstatSync(victim).isDirectory()) return unlinkSync(victim);
-				for (const name of readdirSync(victim).sort()) remove(`${victim}/${name}`);
-				rmdirSync(victim);
-			};
-			remove(side.at(path));
-		},
+		(side, { path }) => removeTree(side.at(path)),
 	),
 	rename: operation(
 		10,
@@ -208,7 +211,12 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	readFile: operation(
 		3,
 		(pick) => ({ path: pick.path() }),
-		(side, { path }) => (isPlain(side, path) ? digest(readFileSync(side.at(path))) : "special"),
+		(side, { path }) => {
+			if (!isPlain(side, path)) return "special";
+			const { size } = lstatSync(side.at(path), { bigint: true });
+			if (size > largestWhole) return `${size} bytes, ${contentHash(Buffer.from(side.at(path)), size)}`;
+			return digest(readFileSync(side.at(path)));
+		},
 	),
 	access: operation(
 		2,
@@ -269,7 +277,8 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	getxattr: operation(
 		1,
 		(pick) => ({ path: pick.path(), name: pick.oneOf("user.note", "trusted.note", aclName.access) }),
-		(side, { path, name }) => digest(getxattr(side.at(path), name)),
+		(side, { path, name }) =>
+			isAcl(name) && !side.hasAcls ? "not offered" : digest(getxattr(side.at(path), name)),
 	),
 	listxattr: operation(
 		1,
@@ -283,6 +292,7 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 			name: pick.oneOf("user.note", "user.note", aclName.access, aclName.default),
 		}),
 		(side, { path, name }) => {
+			if (isAcl(name) && !side.hasAcls) return "not offered";
 			// Overlayfs, unlike other file systems, takes the setgid bit away with the ACL.
 			const isGroup = (lstatSync(side.at(path)).mode & setgid) !== 0;
 			return isGroup && name === aclName.access ? "setgid" : removexattr(side.at(path), name);
@@ -298,6 +308,8 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 			uid: pick.oneOf(1000, 1001),
 		}),
 		(side, { path, kind, permissions, uid }) =>
-			setxattr(side.at(path), aclName[kind as "access"], accessList(permissions, uid)),
+			side.hasAcls
+				? setxattr(side.at(path), aclName[kind as "access"], accessList(permissions, uid))
+				: "not offered",
 	),
 };

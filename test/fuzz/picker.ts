@@ -2,13 +2,20 @@
 
 import { deepest, names, type Random } from "../overlay/core/random-layers.ts";
 import { oneOf } from "../overlay/random.ts";
+import { ids } from "./identities.ts";
 import type { Content } from "./operation.ts";
+import { gathersWrites, type Variant } from "./variant.ts";
 
 export const slotCount = 5;
 const pageSize = 4096;
 const placeNames = [...names, "f", "g", "h"];
 /** More than is copied at once: a copy-up of it is a job. */
 const largeSize = 1_100_000;
+/** Where numbers change their kind: of 32 bits, of a double, of 64 bits; and the largest file of an ext4. */
+const edges = [31n, 32n, 44n].flatMap((bits) => [2n ** bits - 1n, 2n ** bits, 2n ** bits + 1n]);
+/** Of what a step writes at an edge. */
+const longestText = 100n;
+const extentEnd = 2n ** 44n - BigInt(pageSize);
 
 export class Picker {
 	readonly random: Random;
@@ -19,10 +26,17 @@ export class Picker {
 
 	/** What is stored in mapped memory is written at once: without a write cache its time is that of the writing. */
 	readonly writesAtOnce: boolean;
+	/** A file system of few MiB: to ask it for too much does no harm. */
+	readonly isSmallDisk: boolean;
+	readonly #openFiles: number | undefined;
+	readonly #crowd: number | undefined;
 
-	constructor(random: Random, writesAtOnce: boolean) {
+	constructor(random: Random, variant: Variant) {
 		this.random = random;
-		this.writesAtOnce = writesAtOnce;
+		this.writesAtOnce = !gathersWrites(variant);
+		this.isSmallDisk = variant.onTmpfs === true;
+		this.#openFiles = variant.openFiles;
+		this.#crowd = variant.crowd;
 	}
 
 	number(below: number): number {
@@ -78,8 +92,24 @@ export class Picker {
 		return this.rarely(4) ? this.oneOf(pageSize - 2, pageSize, 2 * pageSize, 65_536) : this.random(12);
 	}
 
+	/** An offset, length or size where its number is at an edge; as text, because JSON has doubles. */
+	edge(): string {
+		return String(this.oneOf(0n, BigInt(this.offset()), ...edges, extentEnd));
+	}
+
 	mode(): number {
 		return this.oneOf(0o644, 0o600, 0o666, 0o755, 0o777, 0o4755, 0o2755, 0o6777, 0o1777, 0o2777, 0o700, 0);
+	}
+
+	/** Where something may be written. Of what is gathered first, a later fsync of any descriptor tells that it failed. */
+	edgeToWrite(): string {
+		const edge = this.edge();
+		return this.writesAtOnce || this.isSmallDisk || BigInt(edge) < extentEnd - longestText ? edge : "0";
+	}
+
+	/** One that takes rights from the owner. */
+	oddMode(): number {
+		return this.oneOf(0o444, 0o555, 0, 0o200, 0o400, 0o311);
 	}
 
 	mask(): number {
@@ -87,10 +117,20 @@ export class Picker {
 	}
 
 	uid(): number {
-		return this.oneOf(0, 1000, 1001);
+		return this.oneOf(...ids.givenTo);
 	}
 
 	gid(): number {
-		return this.oneOf(0, 50, 1000, 1001);
+		return this.oneOf(...ids.givenToGroups);
+	}
+
+	/** More files than the daemon may open, where that is limited. */
+	fileCount(): number {
+		return this.#openFiles === undefined ? 5 + this.random(30) : 5;
+	}
+
+	/** Names in a directory: more than one answer holds, rarely more than are kept. */
+	nameCount(): number {
+		return this.#crowd ?? (this.rarely(20) ? 1000 : 20 + this.random(150));
 	}
 }

@@ -19,7 +19,7 @@ export async function shrink(actors: Actors, report: Report, tell: (text: string
 	}
 	await reduce(best.script.steps, (steps) => failsWith({ ...best.script, steps }), tell);
 	// What is left out grows while all that remains is tried.
-	const entries = layerEntries(report.script.seed);
+	const entries = layerEntries(report.script.seed, report.script.variant);
 	await reduce(
 		entries,
 		(kept) => failsWith({ ...best.script, dropped: entries.filter((entry) => !kept.includes(entry)) }),

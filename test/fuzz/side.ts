@@ -1,18 +1,19 @@
 /** One of the trees that a step is done on, as one actor sees it: its root, and what the actor holds open in it. */
 
-import { closeSync, constants, fchmodSync, fstatSync, readFileSync } from "node:fs";
+import { closeSync, constants, readFileSync, writeSync } from "node:fs";
 import { type Mapping, SystemCallError } from "../harness/native.ts";
 
 const EBADF = 9;
 /** O_ACCMODE of open(2). */
 const accessModes = 3;
-const setIdBits = 0o6000;
-const modeBits = 0o7777;
 
 export class Side {
 	root = "";
-	/** One side is a mount with passthrough: what it cannot do is left out on all. */
-	passesThrough = false;
+	/** O_TMPFILE is there on all sides: it needs a newer libfuse than the oldest one supported. */
+	hasNameless = false;
+	/** ACLs are heeded on all sides. */
+	hasAcls = true;
+	#lastSign = Date.now();
 	readonly #open = new Map<number, number>();
 	readonly mappings = new Map<number, Mapping>();
 
@@ -28,14 +29,16 @@ export class Side {
 		return fd;
 	}
 
-	/** To be called before something is written: passthrough takes set-id bits away from root's files, too. */
-	prepareWrite(fd: number): void {
-		if (!this.passesThrough || process.getuid?.() !== 0) return;
-		// What is open for reading only cannot be written to, and kernel overlayfs not change it once it is removed.
+	isWritable(fd: number): boolean {
 		const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? "0";
-		if ((Number.parseInt(flags, 8) & accessModes) === constants.O_RDONLY) return;
-		const { mode } = fstatSync(fd);
-		if ((mode & setIdBits) !== 0) fchmodSync(fd, mode & modeBits & ~setIdBits);
+		return (Number.parseInt(flags, 8) & accessModes) !== constants.O_RDONLY;
+	}
+
+	/** To be called often where a step takes long: who waits for its answer gets a blank now and then. */
+	showLife(): void {
+		if (Date.now() - this.#lastSign < 1000) return;
+		this.#lastSign = Date.now();
+		writeSync(1, " ");
 	}
 
 	hold(slot: number, fd: number): void {

@@ -1,11 +1,22 @@
 /** How a seed's run differs from others: options of the mount, and where its layers lie. */
 
+import { flagNames, requiredFlagNames } from "../../src/fuse/handshake.ts";
+import { setting } from "../harness/setting.ts";
+
 export interface Variant {
 	readonly title: string;
 	readonly options: readonly string[];
+	/** What of the kernel's the mount does without, as if the kernel were older. */
+	readonly declined?: string;
 	readonly fileWhiteouts?: boolean;
 	/** Each lower layer on a file system of its own. */
 	readonly severalDevices?: boolean;
+	/** All layers on a tmpfs, whose files may be as large as numbers go. */
+	readonly onTmpfs?: boolean;
+	/** Objects that their owner may not use, and immense files. */
+	readonly oddLayers?: boolean;
+	/** A lower directory of so many names. */
+	readonly crowd?: number;
 	/** The topmost described layer is the upper one. */
 	readonly filledUpper?: boolean;
 	/** The daemon's hard limit on open files. */
@@ -27,18 +38,50 @@ const variants: readonly Variant[] = [
 		options: ["passthrough=off,timeout=0,writeback=0"],
 		openFiles: 64,
 	},
+	{ title: "odd layers on a tmpfs", options: [], oddLayers: true, onTmpfs: true },
+	{
+		title: "no passthrough, odd layers on a tmpfs",
+		options: ["passthrough=off"],
+		oddLayers: true,
+		onTmpfs: true,
+		filledUpper: true,
+	},
+	{ title: "odd layers, 1024 open files", options: [], oddLayers: true, openFiles: 1024 },
+	{
+		title: "no passthrough, no write cache, odd layers",
+		options: ["passthrough=off,writeback=0"],
+		oddLayers: true,
+		filledUpper: true,
+	},
 ];
+
+export const variantCount = variants.length;
 
 export function variantOf(seed: number): Variant {
 	return variants[seed % variants.length]!;
 }
 
+/** All that a mount can do without, one at a time. */
+export const declinable: readonly string[] = [
+	...flagNames.filter((name) => !requiredFlagNames.includes(name)),
+	"minor=31",
+];
+
 /** Whether the kernel reads and writes the real files by itself. */
-export function passesThrough({ options }: Variant): boolean {
-	return !options.some((option) => option.includes("passthrough=off"));
+function passesThrough({ options, declined }: Variant): boolean {
+	const isRefused = declined === "FUSE_PASSTHROUGH" || setting !== "root";
+	return !isRefused && !options.some((option) => option.includes("passthrough=off"));
 }
 
 /** Whether the kernel gathers all writes. With passthrough it does not, of files that it cannot pass through either. */
 export function gathersWrites(variant: Variant): boolean {
-	return !passesThrough(variant) && !variant.options.some((option) => option.includes("writeback=0"));
+	const isRefused = variant.declined === "FUSE_WRITEBACK_CACHE";
+	return (
+		!isRefused && !passesThrough(variant) && !variant.options.some((option) => option.includes("writeback=0"))
+	);
+}
+
+/** Whether ACLs are heeded, and so there. */
+export function hasAcls({ declined }: Variant): boolean {
+	return declined !== "FUSE_POSIX_ACL";
 }

@@ -3,8 +3,9 @@
  * plain directory with what they show, which tells what is an overlay's own way.
  */
 
-import { chmodSync, readdirSync } from "node:fs";
+import { chmodSync, constants, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { O_TMPFILE, open } from "../harness/descriptor.ts";
 import {
 	type Description,
 	type Entry,
@@ -14,25 +15,28 @@ import {
 	temporaryTree,
 } from "../harness/layers.ts";
 import { mountKernelOverlay, mountOverlay, type OverlayMount } from "../harness/mount.ts";
-import { mount, setTimes } from "../harness/native.ts";
+import { codeOf, mknod, mount, setTimes } from "../harness/native.ts";
+import { setting } from "../harness/setting.ts";
 import { differences, type Snapshot, snapshot } from "../harness/snapshot.ts";
 import { randomLayers } from "../overlay/core/random-layers.ts";
 import { randomNumbers } from "../overlay/random.ts";
+import type { Actors } from "./actors.ts";
+import { mounter } from "./identities.ts";
 import { earliestNow, pastTime } from "./operation.ts";
-import { fuzzStyle } from "./style.ts";
+import { styleOf } from "./style.ts";
 import type { Variant } from "./variant.ts";
 
 /** Topmost first, each with the names of its entries left out in `dropped` as `LAYER:NAME`. */
-function describedLayers(seed: number, dropped: readonly string[]): Description[] {
-	return randomLayers(randomNumbers(seed), fuzzStyle).map((description, index) => {
+function describedLayers(seed: number, variant: Variant, dropped: readonly string[]): Description[] {
+	return randomLayers(randomNumbers(seed), styleOf(variant)).map((description, index) => {
 		const entries = Object.entries(description as Record<string, Entry>);
 		return Object.fromEntries(entries.filter(([name]) => !dropped.includes(`${index}:${name}`)));
 	});
 }
 
 /** Names of all entries of a seed's layers, as {@link World} takes them for leaving out; deepest first. */
-export function layerEntries(seed: number): string[] {
-	return randomLayers(randomNumbers(seed), fuzzStyle)
+export function layerEntries(seed: number, variant: Variant): string[] {
+	return randomLayers(randomNumbers(seed), styleOf(variant))
 		.flatMap((description, index) => Object.keys(description).map((name) => `${index}:${name}`))
 		.reverse();
 }
@@ -54,11 +58,31 @@ function buildLayers(tree: TemporaryTree, lowers: readonly Description[], varian
 		});
 	}
 	const layers = tree.layers(piled);
+	if (variant.crowd !== undefined) makeCrowd(layers.lower.at(-1) ?? layers.upper, variant.crowd);
 	if (upper !== undefined) fillLayer(layers.upper, upper);
 	// Everybody may make things in the root.
 	chmodSync(layers.upper, 0o777);
 	for (const layer of [...layers.lower, layers.upper]) setTimes(layer, pastTime(1), pastTime(1));
+	if (setting === "fusermount") giveToMounter(tree.path);
 	return layers;
+}
+
+/** A directory of many names, which is not described entry by entry. */
+function makeCrowd(layer: string, count: number): void {
+	mkdirSync(join(layer, "crowd"));
+	for (let index = 0; index < count; index++) mknod(join(layer, "crowd", `crowd${index}`), 0o100644);
+	chmodSync(join(layer, "crowd"), 0o777);
+}
+
+/** Symlinks, FIFOs and whiteouts, too, are the ordinary user's who mounts. */
+function giveToMounter(tree: string): void {
+	const owner = `${mounter.uid}:${mounter.gid}`;
+	const { exitCode, stderr } = Bun.spawnSync([
+		..."find PATH ! -uid".replace("PATH", tree).split(" "),
+		String(mounter.uid),
+		..."-exec chown -h OWNER {} +".replace("OWNER", owner).split(" "),
+	]);
+	if (exitCode !== 0) throw new Error(`find: ${stderr}`);
 }
 
 /** Not by the `recursive` of node:fs, which follows symlinks. */
@@ -69,19 +93,35 @@ function pathsBelow(root: string, prefix: string): string[] {
 	});
 }
 
+/** What a world is made from. */
+export interface Surroundings {
+	readonly seed: number;
+	readonly variant: Variant;
+	/** Entries of the seed's layers that are left out. */
+	readonly dropped: readonly string[];
+}
+
 export class World implements AsyncDisposable {
 	readonly #tree = temporaryTree();
 	readonly #kernelsTree = temporaryTree();
 	readonly #variant: Variant;
+	readonly #actors: Actors;
 	readonly #ours: Layers;
 	readonly #kernels: Layers;
 	#mount: OverlayMount | undefined;
 	#kernel: ReturnType<typeof mountKernelOverlay> | undefined;
 
-	constructor(seed: number, dropped: readonly string[], variant: Variant) {
+	/** @param actors as whom a mount is looked at that others may not see */
+	constructor({ seed, variant, dropped }: Surroundings, actors: Actors) {
 		this.#variant = variant;
-		const lowers = describedLayers(seed, dropped);
+		this.#actors = actors;
+		const lowers = describedLayers(seed, variant, dropped);
 		try {
+			if (variant.onTmpfs) {
+				for (const { path } of [this.#tree, this.#kernelsTree]) {
+					mount("tmpfs", path, "tmpfs", 0, "size=64m,mode=755");
+				}
+			}
 			this.#ours = buildLayers(this.#tree, lowers, variant);
 			this.#kernels = buildLayers(this.#kernelsTree, lowers, variant);
 		} catch (error) {
@@ -104,14 +144,16 @@ export class World implements AsyncDisposable {
 	}
 
 	#mountOurs(layers: Layers): Promise<OverlayMount> {
-		const { options, openFiles } = this.#variant;
-		const environment: Record<string, string> = this.#variant.fileWhiteouts
-			? { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" }
-			: {};
+		const { options, openFiles, fileWhiteouts, declined } = this.#variant;
+		const environment = {
+			...(declined === undefined ? {} : { _FUSE_OVERLAYFS_DECLINE: declined }),
+			...(fileWhiteouts ? { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" } : {}),
+		};
 		return mountOverlay({
 			...layers,
 			options,
 			environment,
+			...(setting === "fusermount" ? { user: mounter.uid, program: this.#actors.program } : {}),
 			...(openFiles === undefined ? {} : { openFiles }),
 		});
 	}
@@ -125,9 +167,32 @@ export class World implements AsyncDisposable {
 		return this.#ours.lower.map((layer) => snapshot(layer));
 	}
 
+	/** Whether files without names can be made on all sides. */
+	get hasNameless(): boolean {
+		const flags = O_TMPFILE | constants.O_RDWR;
+		return codeOf(() => open(this.roots[0]!, flags)[Symbol.dispose]()) === undefined;
+	}
+
+	/** What is below `path`, as those see it who may. */
+	#look(path: string): Snapshot {
+		return setting === "fusermount" ? this.#actors.look(path) : snapshot(path);
+	}
+
 	/** Where what we show differs from what the kernel shows. */
 	compare(): string[] {
-		return differences(untimed(snapshot(this.#ours.mountpoint)), untimed(snapshot(this.#kernels.mountpoint)));
+		return differences(
+			untimed(this.#look(this.#ours.mountpoint)),
+			untimed(this.#look(this.#kernels.mountpoint)),
+		);
+	}
+
+	/** Our layers as the kernel shows them; it would leave a workdir that the user may not clear. */
+	#lookThroughKernel({ lower, upper, work, mountpoint }: Layers): Snapshot {
+		const layers = setting === "fusermount" ? { lower: [upper, ...lower] } : { lower, upper, work };
+		using kernel = mountKernelOverlay({ ...layers, mountpoint });
+		// It does not know these, and so does not hide them.
+		const options = { ignoreAttributes: /^user\.fuseoverlayfs\./ };
+		return setting === "fusermount" ? this.#actors.look(kernel.path) : snapshot(kernel.path, options);
 	}
 
 	/**
@@ -135,8 +200,8 @@ export class World implements AsyncDisposable {
 	 * the kernel's layers read by us, what is left in the workdir.
 	 */
 	async compareAfterwards(): Promise<Record<string, string[]>> {
-		const shown = snapshot(this.#ours.mountpoint);
-		const shownByKernel = snapshot(this.#kernels.mountpoint);
+		const shown = this.#look(this.#ours.mountpoint);
+		const shownByKernel = this.#look(this.#kernels.mountpoint);
 		await this.#mount?.unmount();
 		this.#kernel?.[Symbol.dispose]();
 		this.#kernel = undefined;
@@ -144,14 +209,15 @@ export class World implements AsyncDisposable {
 			"left in the workdir": readdirSync(join(this.#ours.work, "work")),
 		};
 		if (!this.#variant.fileWhiteouts) {
-			using kernel = mountKernelOverlay(this.#ours);
-			found["our layers read by the kernel"] = differences(shown, snapshot(kernel.path));
+			found["our layers read by the kernel"] = differences(shown, this.#lookThroughKernel(this.#ours));
 		}
+		// The kernel's own, which is root's.
+		if (setting === "fusermount") rmSync(join(this.#kernels.work, "work"), { recursive: true });
 		this.#mount = await this.#mountOurs(this.#kernels);
-		found["the kernel's layers read by us"] = differences(snapshot(this.#mount.path), shownByKernel);
+		found["the kernel's layers read by us"] = differences(this.#look(this.#mount.path), shownByKernel);
 		await this.#mount.unmount();
 		this.#mount = await this.#mountOurs(this.#ours);
-		found["our tree after a remount"] = differences(snapshot(this.#mount.path), shown);
+		found["our tree after a remount"] = differences(this.#look(this.#mount.path), shown);
 		await this.#mount.unmount();
 		return found;
 	}

@@ -9,7 +9,6 @@
 import {
 	chmodSync,
 	closeSync,
-	ftruncateSync,
 	lchownSync,
 	linkSync,
 	mkdirSync,
@@ -18,10 +17,10 @@ import {
 	rmSync,
 	symlinkSync,
 	writeFileSync,
-	writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ftruncate, pwrite } from "./exact-offsets.ts";
 import { detachMountsUnder } from "./mount-table.ts";
 import { type BytePath, mknod, mount, setTimes, setxattr } from "./native.ts";
 import { overlayAttributes } from "./setting.ts";
@@ -64,14 +63,14 @@ export function file(content: string | Buffer, attributes: Attributes = {}): Ent
 
 /** Parts of data at their offsets, holes around them. */
 export function sparseFile(
-	size: number,
-	parts: Readonly<Record<number, string>>,
+	size: number | bigint,
+	parts: Readonly<Record<number | string, string>>,
 	attributes: Attributes = {},
 ): Entry {
 	return entry((path) => {
 		const fd = openSync(path, "w");
-		ftruncateSync(fd, size);
-		for (const [offset, text] of Object.entries(parts)) writeSync(fd, text, Number(offset));
+		ftruncate(fd, BigInt(size));
+		for (const [offset, text] of Object.entries(parts)) pwrite(fd, text, BigInt(offset));
 		closeSync(fd);
 	}, attributes);
 }

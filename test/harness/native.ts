@@ -70,7 +70,7 @@ export function stableBuffer(size: number): Buffer {
 	return Buffer.from(new ArrayBuffer(size));
 }
 
-function cString(text: BytePath): Buffer {
+export function cString(text: BytePath): Buffer {
 	const bytes = typeof text === "string" ? Buffer.from(text) : text;
 	const terminated = stableBuffer(bytes.length + 1);
 	bytes.copy(terminated);
@@ -164,7 +164,7 @@ export const FALLOC_FL_PUNCH_HOLE = 2;
 export const FALLOC_FL_COLLAPSE_RANGE = 8;
 export const FALLOC_FL_ZERO_RANGE = 16;
 
-export function fallocate(fd: number, mode: number, offset: number, length: number): void {
+export function fallocate(fd: number, mode: number, offset: number | bigint, length: number | bigint): void {
 	checked("fallocate", libc.fallocate(fd, mode, offset, length));
 }
 
@@ -179,10 +179,10 @@ export function lseek(fd: number, offset: number | bigint, whence: number): numb
 /** Copies at explicit offsets; the number of bytes copied. */
 export function copyFileRange(
 	from: number,
-	fromAt: number,
+	fromAt: number | bigint,
 	to: number,
-	toAt: number,
-	length: number,
+	toAt: number | bigint,
+	length: number | bigint,
 ): number {
 	const offsets = stableBuffer(16);
 	offsets.writeBigInt64LE(BigInt(fromAt), 0);

@@ -2,7 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { getxattr, listxattr } from "./native.ts";
+import { open } from "./descriptor.ts";
+import { pread, seek } from "./exact-offsets.ts";
+import { codeOf, getxattr, listxattr, SEEK_DATA, SEEK_HOLE } from "./native.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 export interface SnapshotOptions {
@@ -14,6 +16,8 @@ export interface SnapshotOptions {
 	readonly leaveOut?: readonly string[];
 	/** Leave out extended attributes of such names. */
 	readonly ignoreAttributes?: RegExp;
+	/** Whoever looks may not look into everything: what they are refused is told as such. Default: false. */
+	readonly maySeeClosed?: boolean;
 }
 
 /** Path (escaped where it is no printable ASCII) to what is there, in words. */
@@ -46,15 +50,68 @@ function describeXattrs(path: Buffer, { ignoreAttributes }: SnapshotOptions): st
 	);
 }
 
+const largestReadWhole = 64n * 1024n * 1024n;
+const blockSize = 4096;
+const chunkSize = 1024 * 1024;
+
+/** Of what is too large to be read whole: all blocks that are not zeros, with their places. */
+function hashOfBlocks(path: Buffer, size: bigint): string {
+	using file = open(path);
+	const hash = createHash("sha256");
+	const next = (from: bigint, whence: number) => {
+		let found = size;
+		// ENXIO: no data from there on.
+		codeOf(() => {
+			found = seek(file.fd, from, whence);
+		});
+		return found;
+	};
+	for (let at = 0n; at < size; ) {
+		const start = next(at, SEEK_DATA);
+		if (start >= size) break;
+		const end = next(start, SEEK_HOLE);
+		// Where data begins and ends is the file system's choice; blocks are nobody's.
+		at = start - (start % BigInt(blockSize));
+		while (at < end) {
+			const chunk = pread(file.fd, chunkSize, at);
+			if (chunk.length === 0) break;
+			for (let from = 0; from < chunk.length && at + BigInt(from) < end; from += blockSize) {
+				const block = chunk.subarray(from, from + blockSize);
+				if (block.some((byte) => byte !== 0)) hash.update(`${at + BigInt(from)}:`).update(block);
+			}
+			at += BigInt(chunk.length);
+		}
+		if (at < end) break;
+	}
+	return hash.digest("hex");
+}
+
+/** Of a file's content, however large. */
+export function contentHash(path: Buffer, size: bigint): string {
+	if (size > largestReadWhole) return hashOfBlocks(path, size);
+	return createHash("sha256")
+		.update(size === 0n ? "" : readFileSync(path))
+		.digest("hex");
+}
+
+/** What is read of it. */
 function describeContent(path: Buffer, kind: string | undefined, stats: BigIntStats): string[] {
 	if (kind === "file") {
-		const content = stats.size === 0n ? "" : readFileSync(path);
-		const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
-		return [`size ${stats.size}`, `sha256 ${hash}`];
+		return [`sha256 ${contentHash(path, stats.size).slice(0, 16)}`];
 	}
 	if (kind === "symlink") return [`-> ${printable(readlinkSync(path, { encoding: "buffer" }))}`];
 	if (kind === "char" || kind === "block") return [`device ${stats.rdev >> 8n}:${stats.rdev & 0xffn}`];
 	return [];
+}
+
+/** What `look` tells; undefined where it is refused and may be. */
+function whereOpen<Told>(look: () => Told, { maySeeClosed }: SnapshotOptions): Told | undefined {
+	try {
+		return look();
+	} catch (error) {
+		if (maySeeClosed && (error as { code?: unknown }).code === "EACCES") return undefined;
+		throw error;
+	}
 }
 
 function describe(path: Buffer, options: SnapshotOptions): string {
@@ -64,10 +121,11 @@ function describe(path: Buffer, options: SnapshotOptions): string {
 		kind,
 		(Number(stats.mode) & 0o7777).toString(8).padStart(4, "0"),
 		`${stats.uid}:${stats.gid}`,
-		...describeContent(path, kind, stats),
+		...(kind === "file" ? [`size ${stats.size}`] : []),
+		...(whereOpen(() => describeContent(path, kind, stats), options) ?? ["closed"]),
 		...(kind === "dir" || options.ignoreLinks ? [] : [`links ${stats.nlink}`]),
 		...(options.ignoreTimes ? [] : [`mtime ${stats.mtimeNs}`]),
-		...describeXattrs(path, options),
+		...(whereOpen(() => describeXattrs(path, options), options) ?? ["attributes closed"]),
 	].join(", ");
 }
 
@@ -75,14 +133,14 @@ function describe(path: Buffer, options: SnapshotOptions): string {
 export function snapshot(root: string, options: SnapshotOptions = {}): Snapshot {
 	const result: Record<string, string> = { ".": describe(Buffer.from(root), options) };
 	const walk = (directory: Buffer, shown: string) => {
-		const names = readdirSync(directory, { encoding: "buffer" }).sort(Buffer.compare);
-		for (const name of names) {
+		const names = whereOpen(() => readdirSync(directory, { encoding: "buffer" }), options) ?? [];
+		for (const name of names.sort(Buffer.compare)) {
 			const path = Buffer.concat([directory, Buffer.from("/"), name]);
 			// Whoever walks a large tree is not hung.
 			if (shown === "") watchdog.tell("alive");
 			const label = `${shown}${printable(name)}`;
 			if (options.leaveOut?.includes(label)) continue;
-			const description = describe(path, options);
+			const description = whereOpen(() => describe(path, options), options) ?? "closed";
 			result[label] = description;
 			if (description.startsWith("dir")) walk(path, `${label}/`);
 		}

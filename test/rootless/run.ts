@@ -6,6 +6,7 @@ import { chownSync, mkdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { debianArchive } from "../clients/debian-archive.ts";
 import { type Run, runAll } from "../harness/lanes.ts";
+import { temporaryTree } from "../harness/layers.ts";
 import { program, projectDirectory } from "../harness/program.ts";
 import { linkOrCopy, reachableProject } from "../harness/reachable.ts";
 import { conclude } from "../harness/report.ts";
@@ -25,8 +26,8 @@ const allSettings = Object.keys(commands) as Rootless[];
  * conformance table looks into files of any mode, also of mode 0, which an ordinary user cannot.
  */
 const defaultTests: Record<Rootless, readonly string[]> = {
-	"one id": ["test/mount", "test/hostile", "test/faults", "test/conformance"],
-	"id ranges": ["test/mount", "test/conformance"],
+	"one id": ["test/mount", "test/hostile", "test/faults", "test/conformance", "test/fuzz"],
+	"id ranges": ["test/mount", "test/conformance", "test/fuzz"],
 	fusermount: ["test/mount", "test/clients"],
 };
 const firstUser = 61_001;
@@ -109,13 +110,34 @@ export function rootlessRuns(
 	});
 }
 
+/** The program under test as users other than root reach it in `project`. */
+function programIn(project: string): string {
+	const inProject = relative(projectDirectory, program);
+	return inProject.startsWith("..") ? program : join(project, inProject);
+}
+
+/** Runs a file of the project, with its arguments, as the user; whether it exits with 0. */
+export function runInSetting(setting: Rootless, [file, ...args]: readonly [string, ...string[]]): boolean {
+	using project = reachableProject();
+	using tree = temporaryTree();
+	const { path } = project;
+	const run = rootlessRun(setting, programIn(path), path, [file]);
+	const { starter, environment } = run.enter(tree.path, file, 0);
+	const command = [...starter, join(path, "node_modules/.bin/bun"), file, ...args];
+	const { exitCode } = Bun.spawnSync(command, {
+		cwd: path,
+		env: { ...process.env, ...environment },
+		stdio: ["ignore", "inherit", "inherit"],
+	});
+	return exitCode === 0;
+}
+
 if (import.meta.main) {
 	const isSetting = (arg: string): arg is Rootless => Object.hasOwn(commands, arg);
 	const settings = process.argv.slice(2).filter(isSetting);
 	const tests = process.argv.slice(2).filter((arg) => !isSetting(arg));
 	using project = reachableProject();
-	const inProject = relative(projectDirectory, program);
-	const reachable = inProject.startsWith("..") ? program : join(project.path, inProject);
+	const reachable = programIn(project.path);
 	const chosen = settings.length > 0 ? settings : allSettings;
 	const programs = Object.fromEntries(chosen.map((setting) => [setting, reachable]));
 	conclude(await runAll(rootlessRuns(project.path, programs, tests.length > 0 ? tests : undefined)));

@@ -8,6 +8,7 @@ import {
 	fifo,
 	file,
 	hardLink,
+	kernelsOpaque,
 	symlink,
 	whiteout,
 } from "../../harness/layers.ts";
@@ -18,6 +19,8 @@ export type Random = (below: number) => number;
 /** Few, so that layers meet on them often. */
 export const names: readonly string[] = ["a", "b", "c", "d", "e"];
 export const deepest = 3;
+/** Leads nowhere that a path could go on from, and to nothing that root could change by mistake. */
+export const deadEnd = "/proc/self/maps";
 
 /** What the objects of a layer are like; of each list one is drawn. */
 export interface LayerStyle {
@@ -81,13 +84,12 @@ function randomLayer(random: Random, shown: Shown, style: LayerStyle): Descripti
 				if (isOpaque || shown.get(path) === "other") hide(path);
 				made[path] = directory({
 					...attributes(style.directoryModes),
-					...(isOpaque ? { opaque: "trusted" } : {}),
+					...(isOpaque ? { opaque: kernelsOpaque } : {}),
 				});
 				shown.set(path, "directory");
 				fill(`${path}/`, depth + 1);
 			} else if (choice === 6) {
-				// Leads nowhere that a path could go on from.
-				put(path, oneOf(random, [symlink("/dev/null", timed()), fifo({ mode: 0o640, ...timed() })]));
+				put(path, oneOf(random, [symlink(deadEnd, timed()), fifo({ mode: 0o640, ...timed() })]));
 			} else if (choice === 7 && shown.has(path)) {
 				hide(path);
 				made[path] = whiteout();
