@@ -263,6 +263,13 @@ const ours: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"a stripped binary is plain Bun": {
+		tests: {
+			"packaging/build.test.ts": [
+				"stripped, it is smaller, mounts, and copies large files up on its threads",
+			],
+		},
+	},
 };
 
 export const knownDefects: Readonly<Record<string, Held>> = {
