@@ -8,7 +8,7 @@ import { defineCommand, runMain } from "citty";
 import { debianProgram, isExecutable, projectDirectory } from "../test/harness/program.ts";
 import { type Progress, runBenchmark } from "./bench.ts";
 import { renderChart } from "./chart.ts";
-import { debianPeer, kernelPeer, ownPeer, type Peer, parsePeer } from "./peers.ts";
+import { debianPeer, kernelPeer, ownPeer, type Peer, parsePeer, variantOf } from "./peers.ts";
 import { record, serialize } from "./record.ts";
 import { renderNumber, renderReport } from "./report.ts";
 import type { Result } from "./result.ts";
@@ -29,6 +29,11 @@ const args = {
 		valueHint: "NAME=PROGRAM",
 		description: "Measure this program too, which may be followed by arguments; may be repeated",
 	},
+	variant: {
+		type: "string",
+		valueHint: "OPTION[,OPTION...]",
+		description: "Measure ours with these mount options too, such as passthrough=off; may be repeated",
+	},
 	without: { type: "string", valueHint: "NAMES", description: "Leave out these of kernel, C and ours" },
 	base: {
 		type: "string",
@@ -39,7 +44,7 @@ const args = {
 	chart: { type: "string", valueHint: "FILE", description: "And an SVG picture of it to this one" },
 	record: {
 		type: "boolean",
-		description: "Run all workloads; keep the result in bench/results and show it in README.md",
+		description: "Run all workloads; keep the result in bench/results and show it in README.md and docs/",
 	},
 	list: { type: "boolean", description: "Show the workloads and do nothing" },
 } as const;
@@ -57,11 +62,15 @@ const command = defineCommand({
 			const scale = positive("scale", given.scale);
 			const more = repeated(rawArgs, "peer").map(parsePeer);
 			if (process.getuid?.() !== 0) throw new Error("needs root: it mounts and empties the kernel's caches");
-			const result = await bench(chosen, names(given.without), more, rounds, scale, given.base);
+			const variants = repeated(rawArgs, "variant");
+			const result = await bench(chosen, names(given.without), more, variants, rounds, scale, given.base);
 			if (given.json !== undefined) writeFileSync(given.json, serialize(result));
 			console.log(renderReport(result, highlight));
 			if (given.chart !== undefined) writeFileSync(given.chart, renderChart(result));
-			if (given.record) console.log(`\nkept as ${record(result, projectDirectory)}, shown in README.md`);
+			if (given.record)
+				console.log(
+					`\nkept as ${record(result, projectDirectory)}, shown in README.md and docs/performance.md`,
+				);
 			if (result.workloads.some((workload) => Object.keys(workload.failures).length > 0))
 				process.exitCode = 1;
 		} catch (error) {
@@ -76,6 +85,7 @@ async function bench(
 	chosen: ReturnType<typeof chooseWorkloads>,
 	without: readonly string[],
 	more: readonly Peer[],
+	variants: readonly string[],
 	rounds: number,
 	scale: number,
 	base: string | undefined,
@@ -88,7 +98,7 @@ async function bench(
 		});
 	}
 	await using scratch = new Scratch(base);
-	const peers = await choosePeers(without, more, scratch, interruption.signal);
+	const peers = await choosePeers(without, more, variants, scratch, interruption.signal);
 	const settings = { workloads: chosen, peers, rounds: Math.ceil(rounds), scale };
 	return await runBenchmark(settings, scratch, interruption.signal, createProgress());
 }
@@ -96,14 +106,16 @@ async function bench(
 async function choosePeers(
 	without: readonly string[],
 	more: readonly Peer[],
+	variants: readonly string[],
 	scratch: Scratch,
 	signal: AbortSignal,
 ): Promise<Peer[]> {
 	const peers: Peer[] = [kernelPeer];
 	if (isExecutable(debianProgram)) peers.push(debianPeer);
-	if (!without.includes("ours")) {
+	if (!without.includes("ours") || variants.length > 0) {
 		tell("building the program");
-		peers.push(await ownPeer(scratch.path, signal));
+		const own = await ownPeer(scratch.path, signal);
+		peers.push(own, ...variants.map((options) => variantOf(own, options)));
 	}
 	const all = [...peers.filter((peer) => !without.includes(peer.name)), ...more];
 	if (all.length === 0) throw new Error("nothing is left to be measured");

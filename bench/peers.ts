@@ -48,6 +48,11 @@ export async function ownPeer(directory: string, signal: AbortSignal): Promise<P
 	return { name: "ours", command: [program] };
 }
 
+/** Our program with further mount options, which are its name. */
+export function variantOf(own: Peer, options: string): Peer {
+	return { name: options, command: [...(own.command ?? []), "-o", options] };
+}
+
 /** What it takes to mount `target`. */
 export function mountCommand(peer: Peer, options: string, target: string): string[] {
 	return [...(peer.command ?? ["mount", "-t", "overlay", "overlay"]), "-o", options, target];

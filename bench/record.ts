@@ -1,6 +1,6 @@
 /**
  * The results that are kept, one for each release: bench/results/VERSION_DATE.json with its picture, and what README.md
- * shows of the latest. `bun bench/record.ts RESULT.json` keeps what a run wrote by --json; without a file it renders
+ * and docs/performance.md show of the latest. `bun bench/record.ts RESULT.json` keeps what a run wrote by --json; without a file it renders
  * again what is kept.
  */
 
@@ -8,11 +8,18 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { projectDirectory } from "../test/harness/program.ts";
 import { renderChart } from "./chart.ts";
-import { renderSection } from "./readme.ts";
+import { renderSummary, renderTables } from "./markdown.ts";
 import type { Result } from "./result.ts";
 
 const BEGIN = "<!-- bench: begin, written by bench/record.ts -->";
 const END = "<!-- bench: end -->";
+
+/** The pages that show the latest result between the two lines. */
+export const pages = [
+	{ path: "README.md", toProject: "", render: renderSummary },
+	{ path: "docs/performance.md", toProject: "../", render: renderTables },
+] as const;
+type Page = (typeof pages)[number];
 
 export interface Kept {
 	/** Path of the JSON file and its picture in the project, without `.json` and `.svg`. */
@@ -51,18 +58,22 @@ export function latest(project: string): Kept | undefined {
 	return kept.sort((left, right) => left.result.date.localeCompare(right.result.date)).at(-1);
 }
 
-/** The text of README.md with what it shows of a result replaced. Throws an Error where it has no place for it. */
-export function withSection(readme: string, kept: Kept | undefined): string {
-	const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
-	if (begin < 0 || end < begin) throw new Error(`README.md lacks the lines ${BEGIN} and ${END}`);
+/** The text of a page with what it shows of a result replaced. Throws an Error where it has no place for it. */
+export function withSection(page: Page, text: string, kept: Kept | undefined): string {
+	const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+	if (begin < 0 || end < begin) throw new Error(`${page.path} lacks the lines ${BEGIN} and ${END}`);
 	const section =
-		kept === undefined ? "Nothing has been measured yet." : renderSection(kept.result, `${kept.name}.svg`);
-	return `${readme.slice(0, begin)}${BEGIN}\n\n${section}\n\n${readme.slice(end)}`;
+		kept === undefined
+			? "Nothing has been measured yet."
+			: page.render(kept.result, `${page.toProject}${kept.name}.svg`);
+	return `${text.slice(0, begin)}${BEGIN}\n\n${section}\n\n${text.slice(end)}`;
 }
 
 function showLatest(project: string): void {
-	const path = join(project, "README.md");
-	writeFileSync(path, withSection(readFileSync(path, "utf8"), latest(project)));
+	for (const page of pages) {
+		const path = join(project, page.path);
+		writeFileSync(path, withSection(page, readFileSync(path, "utf8"), latest(project)));
+	}
 }
 
 if (import.meta.main) {

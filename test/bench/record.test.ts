@@ -1,4 +1,4 @@
-/** Kept results and what is made of them: chart, tables in README.md. */
+/** Kept results and what is made of them: chart, a summary in README.md, tables in docs/performance.md. */
 
 import { describe, expect, test } from "bun:test";
 import {
@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { renderChart } from "../../bench/chart.ts";
-import { latest, record, serialize, withSection } from "../../bench/record.ts";
+import { latest, pages, record, serialize, withSection } from "../../bench/record.ts";
 import { renderReport } from "../../bench/report.ts";
 import type { Result, Sample } from "../../bench/result.ts";
 import { projectDirectory } from "../harness/program.ts";
@@ -88,7 +88,9 @@ function makeResult(changes: Partial<Result> = {}): Result {
 
 function temporaryProject(): Disposable & { readonly path: string } {
 	const path = mkdtempSync(join(tmpdir(), "fuse-overlayfs-record-"));
-	writeFileSync(join(path, "README.md"), readFileSync(join(projectDirectory, "README.md")));
+	mkdirSync(join(path, "docs"));
+	for (const page of pages)
+		writeFileSync(join(path, page.path), readFileSync(join(projectDirectory, page.path)));
 	mkdirSync(join(path, "bench/results"), { recursive: true });
 	return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
 }
@@ -96,10 +98,10 @@ function temporaryProject(): Disposable & { readonly path: string } {
 describe("this repository", () => {
 	const kept = latest(projectDirectory);
 
-	test("README.md shows the latest kept result", () => {
-		const readme = readFileSync(join(projectDirectory, "README.md"), "utf8");
+	test.each(pages)("$path shows the latest kept result", (page) => {
+		const text = readFileSync(join(projectDirectory, page.path), "utf8");
 		// If it does not: `bun bench/record.ts`.
-		expect(withSection(readme, kept)).toBe(readme);
+		expect(withSection(page, text, kept)).toBe(text);
 	});
 
 	test.skipIf(kept === undefined)("its chart is the one beside it", () => {
@@ -109,22 +111,24 @@ describe("this repository", () => {
 });
 
 describe("recording", () => {
-	test("keeps the file and its chart by version and date, and shows them in README.md", () => {
+	test("keeps the file and its chart by version and date, and shows them in README.md and docs/performance.md", () => {
 		using project = temporaryProject();
 		const result = makeResult();
 		expect(record(result, project.path)).toBe("bench/results/0.1.0_2026-01-02.json");
 		const kept = latest(project.path)!;
 		expect(kept.result).toEqual(result);
 		expect(readFileSync(join(project.path, `${kept.name}.svg`), "utf8")).toBe(renderChart(result));
-		const readme = readFileSync(join(project.path, "README.md"), "utf8");
-		expect(readme).toContain(`(${kept.name}.svg)`);
-		expect(withSection(readme, kept)).toBe(readme);
-		expect(readme).toContain("## The source");
+		for (const page of pages) {
+			const text = readFileSync(join(project.path, page.path), "utf8");
+			expect(text).toContain(`(${page.toProject}${kept.name}.svg)`);
+			expect(withSection(page, text, kept)).toBe(text);
+		}
+		expect(readFileSync(join(project.path, "README.md"), "utf8")).toContain("## Read on");
 	});
 
-	test("the second of a version replaces the first; README.md shows the one measured last", () => {
+	test("the second of a version replaces the first; the one measured last is shown", () => {
 		using project = temporaryProject();
-		const readme = () => readFileSync(join(project.path, "README.md"), "utf8");
+		const shown = () => readFileSync(join(project.path, "docs/performance.md"), "utf8");
 		record(makeResult(), project.path);
 		record(makeResult({ date: "2026-02-03T00:00:00.000Z" }), project.path);
 		record(makeResult({ version: "0.0.9", date: "2025-01-01T00:00:00.000Z" }), project.path);
@@ -134,7 +138,7 @@ describe("recording", () => {
 			"0.1.0_2026-02-03.json",
 			"0.1.0_2026-02-03.svg",
 		]);
-		expect(readme()).toContain("Measured on 2026-02-03");
+		expect(shown()).toContain("Measured on 2026-02-03");
 	});
 
 	test("a result without the kernel is refused, and nothing is written", () => {
@@ -148,22 +152,42 @@ describe("recording", () => {
 		expect(readdirSync(join(project.path, "bench/results"))).toEqual([]);
 	});
 
-	test("a README without a place for it is refused", () => {
-		expect(() => withSection("# Something", undefined)).toThrow("README.md lacks");
+	test("a page without a place for it is refused", () => {
+		expect(() => withSection(pages[0], "# Something", undefined)).toThrow("README.md lacks");
 	});
 });
 
+/** What a page shows of the result of {@link makeResult}, line by line. */
+function linesOf(page: (typeof pages)[number]): string[] {
+	const text = readFileSync(join(projectDirectory, page.path), "utf8");
+	const shown = withSection(page, text, { name: "bench/results/x", result: makeResult() });
+	return shown.slice(shown.indexOf("<!-- bench: begin")).split("\n");
+}
+
+/** The cells of the table row that begins with `start`. */
+function cellsOf(lines: readonly string[], start: string): string[] {
+	const row = lines.find((line) => line.startsWith(`| ${start}`))!;
+	return row
+		.split("|")
+		.slice(1, -1)
+		.map((cell) => cell.trim());
+}
+
 describe("README.md", () => {
-	const lines = withSection(readFileSync(join(projectDirectory, "README.md"), "utf8"), {
-		name: "bench/results/x",
-		result: makeResult(),
-	}).split("\n");
-	const cells = (start: string) =>
-		lines
-			.find((line) => line.startsWith(`| ${start}`))!
-			.split("|")
-			.slice(1, -1)
-			.map((cell) => cell.trim());
+	const lines = linesOf(pages[0]);
+
+	test("shows ratios to the kernel: start, means, and the slowest but the start", () => {
+		expect(cellsOf(lines, "times as long as")).toEqual(["times as long as kernel overlayfs", "C", "ours"]);
+		expect(cellsOf(lines, "start of the program").slice(1)).toEqual(["4.00", "2.00"]);
+		expect(cellsOf(lines, "single operations").slice(1)).toEqual(["4.00", "4.00"]);
+		expect(cellsOf(lines, "the slowest of these").slice(1)).toEqual(["·", "8.00 (find_cold)"]);
+		expect(cellsOf(lines, "many layers").slice(1)).toEqual(["1.00", "1.00"]);
+	});
+});
+
+describe("docs/performance.md", () => {
+	const lines = linesOf(pages[1]);
+	const cells = (start: string) => cellsOf(lines, start);
 
 	test("has a line for each workload: times and ratios", () => {
 		expect(cells("workload")).toEqual([

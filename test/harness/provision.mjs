@@ -44,6 +44,7 @@ const testPackages = [
 	{ names: ["buildah"], proof: "buildah" },
 	{ names: ["crun", "runc"], proof: "crun" },
 	{ names: ["debootstrap"], proof: "debootstrap" },
+	{ names: ["go-md2man"], proof: "go-md2man" },
 ];
 const purposes = { demo: demoPackages, test: testPackages };
 

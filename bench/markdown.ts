@@ -1,18 +1,73 @@
-/** What README.md shows of a result, in Markdown. */
+/** A result in Markdown: its chart and a summary for README.md, all of its tables for docs/performance.md. */
 
 import { comparisons, NOTHING, renderNumber } from "./report.ts";
 import { meanRatio, medianOf, type Result, ratio, type Sample, type WorkloadResult } from "./result.ts";
 import type { Group } from "./workloads/workload.ts";
 
+const START = "mount_ready";
 const folded: readonly (readonly [Group, string])[] = [
 	["daily", "What people do: find, grep, tar, git, make, python, npm, apt, SQLite"],
 	["scale", "Many layers, files and clients"],
 ];
 
-/** @param picture the path of its chart, relative to the README */
-export function renderSection(result: Result, picture: string): string {
+/**
+ * Chart and ratios in a few lines: what starting takes, the means of each group, and the slowest but starting.
+ * @param picture the path of the chart, relative to the page
+ */
+export function renderSummary(result: Result, picture: string): string {
+	const names = result.peers.map((peer) => peer.name).filter((name) => name !== "kernel");
+	const cells = (render: (name: string) => string) => names.map(render);
+	const ratioText = (value: number | undefined) => value?.toFixed(2) ?? NOTHING;
+	const mean = (group: Group) => (name: string) =>
+		ratioText(
+			meanRatio(
+				result.workloads.filter((workload) => workload.group === group),
+				name,
+				"kernel",
+			),
+		);
+	const start = result.workloads.find(({ name }) => name === START);
+	const table = renderTable(
+		[
+			["times as long as kernel overlayfs", ...names],
+			[
+				"start of the program to the first answer",
+				...cells((name) => ratioText(start && ratio(start, name, "kernel"))),
+			],
+			["single operations, geometric mean", ...cells(mean("baseline"))],
+			["the slowest of these", ...cells((name) => slowest(result, name))],
+			["git, make, npm, apt, SQLite and the like, geometric mean", ...cells(mean("daily"))],
+			["many layers, files and clients, geometric mean", ...cells(mean("scale"))],
+		],
+		1,
+	);
+	return [renderChartLink(picture), table].join("\n\n");
+}
+
+/** Of the single operations but starting, the one that takes most compared with the kernel. */
+function slowest(result: Result, peer: string): string {
+	const ratios = result.workloads
+		.filter(({ group, name }) => group === "baseline" && name !== START)
+		.flatMap((workload) => {
+			const value = ratio(workload, peer, "kernel");
+			return value === undefined ? [] : [{ name: workload.name, value }];
+		})
+		.sort((left, right) => right.value - left.value);
+	const [worst] = ratios;
+	return worst === undefined ? NOTHING : `${worst.value.toFixed(2)} (${worst.name})`;
+}
+
+function renderChartLink(picture: string): string {
+	return `![How many times as long as kernel overlayfs each workload takes](${picture})`;
+}
+
+/**
+ * Everything: where the figures come from, and the tables of all workloads.
+ * @param picture the path of the chart, relative to the page
+ */
+export function renderTables(result: Result, picture: string): string {
 	const parts = [
-		`![How many times as long as kernel overlayfs each workload takes](${picture})`,
+		renderChartLink(picture),
 		renderOrigin(result),
 		renderGroup(result, "baseline"),
 		...folded
@@ -52,29 +107,34 @@ function renderGroup(result: Result, group: Group): string {
 		...pairs.map(([name, reference]) => ratioText(ratio(workload, name, reference))),
 	]);
 	const means = pairs.map(([name, reference]) => `**${ratioText(meanRatio(workloads, name, reference))}**`);
-	return renderTable([
+	return renderTable(
 		[
-			"workload",
-			"what it does",
-			...names.map((name) => `${name} ms`),
-			...pairs.map((pair) => pair.join("/")),
+			[
+				"workload",
+				"what it does",
+				...names.map((name) => `${name} ms`),
+				...pairs.map((pair) => pair.join("/")),
+			],
+			...rows,
+			["**geometric mean**", "", ...names.map(() => ""), ...means],
 		],
-		...rows,
-		["**geometric mean**", "", ...names.map(() => ""), ...means],
-	]);
+		2,
+	);
 }
 
-/** The first two columns to the left, numbers to the right. */
-function renderTable(rows: readonly (readonly string[])[]): string {
+/** The first `words` columns to the left, numbers to the right. */
+function renderTable(rows: readonly (readonly string[])[], words: number): string {
 	const widths = rows[0]!.map((_, index) => Math.max(...rows.map((row) => Bun.stringWidth(row[index]!))));
 	const lines = rows.map((row) => {
 		const cells = row.map((text, index) => {
 			const padding = " ".repeat(widths[index]! - Bun.stringWidth(text));
-			return index < 2 ? text + padding : padding + text;
+			return index < words ? text + padding : padding + text;
 		});
 		return `| ${cells.join(" | ")} |`;
 	});
-	const rule = widths.map((width, index) => (index < 2 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+	const rule = widths.map((width, index) =>
+		index < words ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
+	);
 	return [lines[0], `| ${rule.join(" | ")} |`, ...lines.slice(1)].join("\n");
 }
 
@@ -99,7 +159,7 @@ function renderMemory({ workloads }: Result): string[] {
 		const bytes = workload === undefined ? undefined : medianOf(workload, "ours", pick);
 		return bytes === undefined ? undefined : `${renderNumber(bytes / 2 ** 20)} MiB`;
 	};
-	const [start, million] = [find("mount_ready"), find("million_files")];
+	const [start, million] = [find(START), find("million_files")];
 	const own = mebibytes(start, (sample) => sample.ownBytes);
 	const shared = mebibytes(start, (sample) => sample.sharedBytes);
 	const most = mebibytes(million, (sample) => sample.ownBytes);
