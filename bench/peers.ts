@@ -39,7 +39,7 @@ export async function ownPeer(directory: string, signal: AbortSignal): Promise<P
 	const given = process.env.FUSE_OVERLAYFS_PROGRAM;
 	if (given !== undefined) return { name: "ours", command: [resolve(given)] };
 	const program = join(directory, "fuse-overlayfs");
-	const build = manifest.scripts.build.replace("dist/fuse-overlayfs", program);
+	const build = `${manifest.scripts.build} ${program}`;
 	const binaries = join(projectDirectory, "node_modules/.bin");
 	await runStep(["sh", "-c", build], join(directory, "build.log"), signal, {
 		cwd: projectDirectory,
