@@ -26,6 +26,7 @@ import {
 	blockSignals,
 	effectiveUid,
 	execute,
+	nameProcess,
 	openPipe,
 	SIGNALS,
 	spawnDetached,
@@ -42,6 +43,8 @@ const STAGE = "_FUSE_OVERLAYFS_STAGE";
 const DECLINE = "_FUSE_OVERLAYFS_DECLINE";
 const FOREGROUND = "foreground";
 const STDERR = 2;
+/** What the daemon is called, whatever runs it: Bun's own binary, for the installed package. */
+const NAME = "fuse-overlayfs" as ByteString;
 /** Bounds the memory that Bun keeps for later use. */
 const RAM_SIZE = 256 << 20;
 /** Variables that would have Bun run or load something else. */
@@ -79,13 +82,13 @@ export function startAgain(foreground: boolean): number {
 	blockSignals(SIGNALS);
 	dropPrivileges();
 	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
-	const args = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
+	const [, ...args] = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
 	if (foreground) {
-		const failed = execute(program, args, environmentFor(FOREGROUND));
+		const failed = execute(program, [NAME, ...args], environmentFor(FOREGROUND));
 		throw new Error(`cannot start ${process.execPath}: ${describeErrno(-failed)}`);
 	}
 	const [reading, writing] = openPipe(false);
-	spawnDetached(program, args, environmentFor(String(writing)), writing);
+	spawnDetached(program, [NAME, ...args], environmentFor(String(writing)), writing);
 	closeSync(writing);
 	// Until the mount answers, whoever started this may still end it.
 	unblockSignals(SIGNALS);
@@ -117,6 +120,7 @@ function environmentFor(stage: string): ByteString[] {
 
 /** The second stage: mounts, says so, and serves until the end. */
 export async function serve(options: MountOptions): Promise<void> {
+	nameProcess(NAME);
 	// Not before: the first stage needs none of it, and starts the faster.
 	const [{ mount }, { createLog }] = await Promise.all([import("./mount.ts"), import("./log.ts")]);
 	const stage = process.env[STAGE];

@@ -270,6 +270,14 @@ const ours: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"the npm package's daemon is called bun.exe": {
+		tests: {
+			"mount/command-line.test.ts": [
+				"the daemon is called fuse-overlayfs, by pgrep, ps and pidof",
+				"the daemon is called fuse-overlayfs, too",
+			],
+		},
+	},
 };
 
 export const knownDefects: Readonly<Record<string, Held>> = {

@@ -34,6 +34,7 @@ const testPackages = [
 	{ names: ["acl"], proof: "setfacl" },
 	{ names: ["fuse-overlayfs"], proof: "/usr/bin/fuse-overlayfs" },
 	{ names: ["strace"], proof: "strace" },
+	{ names: ["procps"], proof: "pgrep" },
 	{ names: ["e2fsprogs"], proof: "mkfs.ext4" },
 	{ names: ["xfsprogs"], proof: "mkfs.xfs" },
 	{ names: ["btrfs-progs"], proof: "mkfs.btrfs" },

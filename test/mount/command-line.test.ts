@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { open } from "../harness/descriptor.ts";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
@@ -7,7 +7,7 @@ import { daemonsOf, layerOptions, runProgram, startProgram, until } from "../har
 import { findMount, unmount } from "../harness/mount-table.ts";
 import { MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
-import { program } from "../harness/program.ts";
+import { isCompiled, program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
@@ -54,6 +54,27 @@ describe("in the background", () => {
 		expect(session).not.toBe(/\) \S \d+ \d+ (\d+)/.exec(read("/proc/self/stat"))?.[1] ?? "");
 	});
 
+	test("the daemon is called fuse-overlayfs, by pgrep, ps and pidof", async () => {
+		await using overlay = await mountLayers([{ a: "lower" }]);
+		const [pid] = overlay.mount.daemons;
+		expect(read(`/proc/${pid}/comm`)).toBe("fuse-overlayfs\n");
+		const [name = ""] = read(`/proc/${pid}/cmdline`).split("\0");
+		expect(basename(name)).toBe("fuse-overlayfs");
+		for (const command of [
+			["pgrep", "-x", "fuse-overlayfs"],
+			["ps", "-C", "fuse-overlayfs", "-o", "pid="],
+			["pidof", "fuse-overlayfs"],
+		]) {
+			const { stdout } = Bun.spawnSync(command);
+			expect(stdout.toString().split(/\s+/)).toContain(String(pid));
+		}
+	});
+
+	test.skipIf(!isCompiled)("the daemon's program is the one that was installed, for path rules", async () => {
+		await using overlay = await mountLayers([{ a: "lower" }]);
+		expect(readlinkSync(`/proc/${overlay.mount.daemons[0]}/exe`)).toBe(realpathSync(program));
+	});
+
 	test("the daemon has umask 0 and as many descriptors as it may have", async () => {
 		await using overlay = await mountLayers([{ a: "lower" }]);
 		const [pid] = overlay.mount.daemons;
@@ -89,6 +110,15 @@ describe("in the background", () => {
 });
 
 describe("in the foreground", () => {
+	test("the daemon is called fuse-overlayfs, too", async () => {
+		using tree = temporaryTree();
+		const layers = someLayers(tree);
+		const { child, run } = await foreground(layers, "-f");
+		expect(read(`/proc/${child.pid}/comm`)).toBe("fuse-overlayfs\n");
+		await expectUnmount(layers.mountpoint, run);
+		await expectSilentEnd(child);
+	});
+
 	test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("%s unmounts and exits 0", async (signal) => {
 		using tree = temporaryTree();
 		const layers = someLayers(tree);

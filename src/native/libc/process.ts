@@ -13,6 +13,7 @@ import {
 	OPEN_TREE_CLOEXEC,
 	OPEN_TREE_CLONE,
 	POSIX_SPAWN_SETSID,
+	PR_SET_NAME,
 	RLIMIT_NOFILE,
 	rlimit,
 	SFD_CLOEXEC,
@@ -58,6 +59,7 @@ const libc = dlopen("libc.so.6", {
 	sigprocmask: { args: ["i32", "usize", "usize"], returns: "i32" },
 	signalfd: { args: ["i32", "usize", "i32"], returns: "i32" },
 	sched_yield: { args: [], returns: "i32" },
+	prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
 	poll: { args: ["usize", "u64", "i32"], returns: "i32" },
 	pipe2: { args: ["usize", "i32"], returns: "i32" },
 	fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -99,6 +101,11 @@ export function effectiveGid(): number {
 /** Bytes of a page of memory: 4096 on x86-64, up to 65536 elsewhere. */
 export function pageSize(): number {
 	return libc.getpagesize();
+}
+
+/** What ps and pgrep call this process, if this is its first thread. Longer names are cut at 15 bytes. */
+export function nameProcess(name: ByteString): void {
+	libc.prctl(PR_SET_NAME, base + keep(name), 0, 0, 0);
 }
 
 const NO_CHANGE = 0xffffffff;
