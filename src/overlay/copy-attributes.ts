@@ -5,7 +5,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { getAttribute, listAttributes, setAttribute } from "../native/libc/xattr.ts";
 import { lengthOf, type Offset, readString, reserve } from "../native/memory.ts";
-import { ACL_PREFIX, isAcl } from "./acl.ts";
+import { ACL_PREFIX, isAccessAcl, isAcl } from "./acl.ts";
 import { attributeShown } from "./attribute-name.ts";
 import type { Place } from "./layer.ts";
 import type { NodeId } from "./node.ts";
@@ -15,7 +15,10 @@ import { nameInLayer } from "./xattr.ts";
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
 
-/** Copies what users see of a lower object's attributes to its copy `name` in `directory`. */
+/**
+ * Copies what users see of a lower object's attributes to its copy `name` in `directory`. The access ACL comes last: it may
+ * take from the owner the right to write, which setting the others needs.
+ */
 export function copyAttributes(
 	overlay: Overlay,
 	node: NodeId,
@@ -28,17 +31,31 @@ export function copyAttributes(
 		if (listed !== 0 && listed !== -EOPNOTSUPP) fail(-listed);
 		return;
 	}
-	const isolated = overlay.identity?.isolates(overlay.nodes.layer(node)) ?? false;
+	let accessAcl: Offset | undefined;
 	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1) {
-		const shown = attributeShown(readString(at), isolated);
-		if (shown === undefined) continue;
-		const length = getAttribute(source.directory, source.name, at, VALUE, XATTR_SIZE_MAX);
-		if (length === -ENODATA) continue;
-		check(length);
-		if (isAcl(at)) overlay.identity?.applyToAcl(overlay.nodes.layer(node), VALUE, length);
-		const result = setAttribute(directory, name, nameInLayer(overlay, 0, shown), VALUE, length, 0);
-		if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
+		if (isAccessAcl(at)) accessAcl = at;
+		else copyAttribute(overlay, node, source, at, directory, name);
 	}
+	if (accessAcl !== undefined) copyAttribute(overlay, node, source, accessAcl, directory, name);
+}
+
+function copyAttribute(
+	overlay: Overlay,
+	node: NodeId,
+	source: Place,
+	attribute: Offset,
+	directory: Fd,
+	name: Offset,
+): void {
+	const layer = overlay.nodes.layer(node);
+	const shown = attributeShown(readString(attribute), overlay.identity?.isolates(layer) ?? false);
+	if (shown === undefined) return;
+	const length = getAttribute(source.directory, source.name, attribute, VALUE, XATTR_SIZE_MAX);
+	if (length === -ENODATA) return;
+	check(length);
+	if (isAcl(attribute)) overlay.identity?.applyToAcl(layer, VALUE, length);
+	const result = setAttribute(directory, name, nameInLayer(overlay, 0, shown), VALUE, length, 0);
+	if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
 }
 
 /** Linux fs/overlayfs/copy_up.c, ovl_copy_xattr: ACLs and security attributes must not be lost, others may. */

@@ -1,6 +1,6 @@
 /**
  * Copy-up: a lower object gets a copy in the upper layer, which stands for it from then on. The copy is made in the
- * workdir - content, owner, mode, attributes, times, in this order - made durable, and moved into place by one
+ * workdir - content, owner, attributes, mode, times, in this order - made durable, and moved into place by one
  * rename, so that the upper layer never shows a part of a file, not even after a power loss.
  * Source: Linux fs/overlayfs/copy_up.c.
  */
@@ -27,14 +27,7 @@ import {
 	UTIME_NOW,
 	UTIME_OMIT,
 } from "../native/layout.ts";
-import {
-	makeDirectory,
-	makeNode,
-	makeSymlink,
-	moveName,
-	readLink,
-	removeName,
-} from "../native/libc/directory.ts";
+import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../native/libc/directory.ts";
 import { check, Errno, fail } from "../native/libc/errno.ts";
 import { cloneFile, close, duplicate, type Fd, openAt } from "../native/libc/file.ts";
 import {
@@ -76,6 +69,7 @@ import { measure } from "./name.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
+import { moveAsOwner } from "./owner-access.ts";
 import { isWhiteoutDevice } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
@@ -287,27 +281,30 @@ export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, na
 	copyMetadata(overlay, node, source, directory, name);
 }
 
-/** Owner, mode, attributes, origin and times of SOURCE for the copy `name` in `directory`. */
+/**
+ * Owner, origin, attributes, mode and times of SOURCE for the copy `name` in `directory`. In this order: a change of owner
+ * takes set-id bits and capabilities away, and a mode that is closed to its owner attributes are not set with.
+ */
 function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
-	const mode = modeOf(SOURCE);
 	const { identity } = overlay;
-	if (identity?.attribute !== undefined) {
+	const isOverridden = identity?.attribute !== undefined;
+	if (isOverridden) {
 		identity.writeNew(directory, name, SOURCE);
-		// The inode's own mode is for whoever reads the layers, such as others who share an image store.
-		const own = ownAccess(kindOf(SOURCE));
-		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, (inodeMode & PERMISSION_BITS) | own));
 	} else {
 		const uid = view.getUint32(SOURCE + statx.stxUid, true);
 		const gid = view.getUint32(SOURCE + statx.stxGid, true);
 		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
-		if (kindOf(SOURCE) !== DT_LNK) check(changeMode(directory, name, mode & MODE_BITS));
 	}
-	copyAttributes(overlay, node, source, directory, name);
 	if (takesOrigin()) {
 		const { nodes, layers, work } = overlay;
 		const trusted = work?.trustedAttributes ?? false;
 		writeOrigin(layers[nodes.layer(node)]!, source, trusted, () => nodes.path(node), directory, name);
 	}
+	copyAttributes(overlay, node, source, directory, name);
+	const kind = kindOf(SOURCE);
+	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.
+	const mode = isOverridden ? (inodeMode & PERMISSION_BITS) | ownAccess(kind) : modeOf(SOURCE) & MODE_BITS;
+	if (kind !== DT_LNK) check(changeMode(directory, name, mode));
 	check(changeTimes(directory, name, timesOf(SOURCE)));
 }
 
@@ -328,7 +325,7 @@ function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name):
 	const name = nodes.name(node);
 	if (takesOrigin()) directories.markImpure(parent, work);
 	check(statDescriptor(fd, PARENT));
-	check(moveName(work.fd, temporary, fd, name, 0));
+	check(moveAsOwner(work.fd, temporary, fd, name, 0));
 	check(changeTimesOf(fd, timesOf(PARENT)));
 	const slot = parent.listing?.find(name, measure(name)) ?? -1;
 	if (slot !== -1) parent.listing?.raise(slot);

@@ -9,10 +9,8 @@ import {
 	ENOENT,
 	EPERM,
 	O_CREAT,
-	O_DIRECTORY,
 	O_EXCL,
 	O_NOFOLLOW,
-	O_RDONLY,
 	O_RDWR,
 	O_TMPFILE,
 	RENAME_EXCHANGE,
@@ -25,7 +23,7 @@ import {
 	S_ISGID,
 	statx,
 } from "../native/layout.ts";
-import { makeDirectory, makeNode, makeSymlink, moveName, removeName } from "../native/libc/directory.ts";
+import { makeDirectory, makeNode, makeSymlink, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt } from "../native/libc/file.ts";
 import { changeMode, changeModeOf, changeOwner, stat, statDescriptor } from "../native/libc/metadata.ts";
@@ -44,6 +42,7 @@ import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
+import { moveAsOwner } from "./owner-access.ts";
 import { openStandIn } from "./stand-in.ts";
 import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
@@ -89,8 +88,8 @@ export function create(
 }
 
 /**
- * Makes the object in the upper layer; its attributes on disk are in STAT. Returns the descriptor of a new regular file
- * that was made in place.
+ * Makes the object in the upper layer; its attributes on disk are in STAT. Returns the descriptor of a new regular file,
+ * whose mode may be one with which it cannot be opened again.
  */
 function make(
 	overlay: Overlay,
@@ -122,8 +121,7 @@ function make(
 			fail(-made);
 		}
 	}
-	makeInWorkdir(overlay, work, directory, name, maker, blueprint, mustBeOpaque);
-	return NO_FD;
+	return makeInWorkdir(overlay, work, directory, name, maker, blueprint, mustBeOpaque);
 }
 
 /** Takes back what was made in place and cannot be used. */
@@ -186,7 +184,7 @@ function makeObject(directory: Fd, name: Name, { mode, device, target }: Bluepri
 	}
 }
 
-/** Makes the object in the workdir, with everything it needs, and moves it to its name in one step. */
+/** Makes the object in the workdir, with everything it needs, and moves it to its name in one step. Returns as `make`. */
 function makeInWorkdir(
 	overlay: Overlay,
 	work: Workdir,
@@ -195,27 +193,26 @@ function makeInWorkdir(
 	maker: Maker,
 	blueprint: Blueprint,
 	opaque: boolean,
-): void {
+): Fd {
 	const upper = directory.fds[0]!;
 	const standIn = openStandIn(work, upper);
 	const place = standIn?.fd ?? work.fd;
 	const temporary = work.temporaryName();
+	let fd = NO_FD;
 	try {
+		fd = makeIn(place, temporary, maker, isAttributed(overlay) ? withoutKind(blueprint) : blueprint);
 		prepare(overlay, upper, place, temporary, maker, blueprint, standIn?.inheritsGroup ?? false);
-		if (opaque) {
-			const fd = check(openAt(place, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-			try {
-				makeOpaque(work, fd);
-			} finally {
-				close(fd);
-			}
-		}
+		if (opaque) markNew(overlay, work, place, temporary);
 		check(stat(place, temporary, STAT));
 		moveOver(place, temporary, upper, name);
 		// Moving it has changed its time; it is there, whether that can be seen or not.
 		stat(upper, name, STAT);
 		directory.clearWhiteoutFile(name);
+		if (isRegular(blueprint)) return fd;
+		if (fd !== NO_FD) close(fd);
+		return NO_FD;
 	} catch (error) {
+		if (fd !== NO_FD) close(fd);
 		if (standIn === undefined) work.discard(temporary);
 		throw error;
 	} finally {
@@ -226,28 +223,39 @@ function makeInWorkdir(
 	}
 }
 
+/** Makes the bare object; returns its descriptor, NO_FD for what has none. */
+function makeIn(place: Fd, name: Name, { umask }: Maker, blueprint: Blueprint): Fd {
+	setUmask(umask);
+	const made = makeObject(place, name, blueprint);
+	setUmask(0);
+	checkMade(made);
+	return isRegular(blueprint) ? (made as Fd) : NO_FD;
+}
+
+function markNew(overlay: Overlay, work: Workdir, place: Fd, name: Name): void {
+	const fd = check(overlay.layers[0]!.openDirectory(place, name));
+	try {
+		makeOpaque(work, fd);
+	} finally {
+		close(fd);
+	}
+}
+
 function prepare(
 	overlay: Overlay,
 	upper: Fd,
 	place: Fd,
 	temporary: Name,
-	{ uid, gid, umask }: Maker,
+	{ uid, gid }: Maker,
 	blueprint: Blueprint,
 	inheritsGroup: boolean,
 ): void {
 	const { identity } = overlay;
-	const inherited = identity?.attribute === undefined ? undefined : identity.readOwn(upper, EMPTY_NAME);
-	setUmask(umask);
 	const isLink = (blueprint.mode & S_IFMT) === S_IFLNK;
-	const keepsKind = identity?.attribute === undefined || isDirectoryOrLink(blueprint);
-	const made = makeObject(place, temporary, keepsKind ? blueprint : asFile(blueprint));
-	setUmask(0);
-	checkMade(made);
-	if (isRegular(blueprint) || !keepsKind) close(made as Fd);
 	check(stat(place, temporary, PROBE));
 	const mode = modeOf(PROBE);
 	if (identity?.attribute !== undefined) {
-		describeNew(uid, gid, blueprint, inherited, inheritsGroup);
+		describeNew(uid, gid, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);
 		identity.writeNew(place, temporary, PROBE);
 		// The daemon must be able to use what it made, whatever the mode shown.
 		const own = ownAccess((blueprint.mode & S_IFMT) >> 12);
@@ -292,24 +300,27 @@ function isRegular(blueprint: Blueprint): boolean {
 	return (blueprint.mode & S_IFMT) === S_IFREG;
 }
 
-function isDirectoryOrLink({ mode }: Blueprint): boolean {
-	return (mode & S_IFMT) === S_IFDIR || (mode & S_IFMT) === S_IFLNK;
+/** Where kinds are kept in attributes, anything but a directory or symlink is a file on disk. */
+function withoutKind(blueprint: Blueprint): Blueprint {
+	const kind = blueprint.mode & S_IFMT;
+	if (kind === S_IFDIR || kind === S_IFLNK) return blueprint;
+	return { mode: S_IFREG | (blueprint.mode & MODE_BITS), device: 0, target: EMPTY_NAME };
 }
 
-function asFile(blueprint: Blueprint): Blueprint {
-	return { mode: S_IFREG | (blueprint.mode & MODE_BITS), device: 0, target: EMPTY_NAME };
+function isAttributed({ identity }: Overlay): boolean {
+	return identity?.attribute !== undefined;
 }
 
 /** Moves a finished object to a name that is free or has a whiteout. Throws EEXIST for any other. */
 export function moveOver(from: Fd, temporary: Name, upper: Fd, name: Name): void {
-	const moved = moveName(from, temporary, upper, name, RENAME_NOREPLACE);
+	const moved = moveAsOwner(from, temporary, upper, name, RENAME_NOREPLACE);
 	if (moved !== -EEXIST) {
 		check(moved);
 		return;
 	}
 	if (!isWhiteoutName(upper, name)) fail(EEXIST);
 	// By exchange, because a directory cannot be renamed over the whiteout; which then goes.
-	check(moveName(from, temporary, upper, name, RENAME_EXCHANGE));
+	check(moveAsOwner(from, temporary, upper, name, RENAME_EXCHANGE));
 	// What stays is left to the next mount.
 	removeName(from, temporary, 0);
 }

@@ -43,6 +43,7 @@ import { areIdMapped } from "./id-mapped-mount.ts";
 import type { Layer } from "./layer.ts";
 import { LayerUnusable } from "./open-layers.ts";
 import { formatOverrideStat, type OverrideStat, parseOverrideStat } from "./override-stat.ts";
+import { asOwner } from "./owner-access.ts";
 
 const PRIVILEGED = store("security.fuseoverlayfs.override_stat" as ByteString);
 const CONTAINERS = store("user.containers.override_stat" as ByteString);
@@ -198,7 +199,11 @@ export class Identity {
 	write(directory: Fd, name: Offset, override: OverrideStat): number {
 		const value = formatOverrideStat(override);
 		writeString(VALUE, value as ByteString);
-		const result = setAttribute(directory, name, this.attribute ?? EMPTY_NAME, VALUE, value.length, 0);
+		const attribute = this.attribute ?? EMPTY_NAME;
+		const result = asOwner(
+			() => setAttribute(directory, name, attribute, VALUE, value.length, 0),
+			[directory, name],
+		);
 		if (result !== -EPERM || (override.mode & S_IFMT) !== S_IFLNK) return result;
 		// A symlink can have no `user` attribute: its inode says whose it is, where this process may have it do so.
 		const flags = name === EMPTY_NAME ? AT_EMPTY_PATH : 0;

@@ -3,6 +3,7 @@
 import {
 	AT_REMOVEDIR,
 	DT_DIR,
+	EACCES,
 	EEXIST,
 	EISDIR,
 	ENOENT,
@@ -11,15 +12,18 @@ import {
 	linuxDirent64,
 	O_DIRECTORY,
 	O_NOFOLLOW,
+	O_PATH,
 	O_RDONLY,
 	SEEK_SET,
 } from "../native/layout.ts";
 import { isDot, readEntries, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, seek } from "../native/libc/file.ts";
+import { changeModeOf, changeModeOfPath } from "../native/libc/metadata.ts";
 import { bytes, type Name, readString, release, reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 
+const OWN_ACCESS = 0o700;
 const ENTRIES_SIZE = 32768;
 const ENTRIES = reserve(ENTRIES_SIZE);
 
@@ -31,13 +35,23 @@ export function removeTreeAt(directory: Fd, name: Name): void {
 	if (asDirectory === 0 || asDirectory === -ENOENT) return;
 	if (asDirectory !== -ENOTEMPTY && asDirectory !== -EEXIST)
 		fail(asDirectory === -ENOTDIR ? -asFile : -asDirectory);
-	const fd = check(openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+	const fd = openToEmpty(directory, name);
 	try {
 		emptyDirectory(fd);
 	} finally {
 		close(fd);
 	}
 	check(removeName(directory, name, AT_REMOVEDIR));
+}
+
+/** Opens a directory that is about to go, even if its owner, as which this process runs, may not read it. */
+function openToEmpty(directory: Fd, name: Name): Fd {
+	const fd = openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (fd !== -EACCES) return check(fd);
+	const closed = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+	changeModeOfPath(closed, OWN_ACCESS);
+	close(closed);
+	return check(openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 }
 
 /** Removes everything in a directory; a subdirectory is emptied first and the reading begun again after it. */
@@ -61,7 +75,10 @@ function removeFiles(directory: Fd): ByteString | undefined {
 			const name = (ENTRIES + at + linuxDirent64.dName) as Name;
 			if (isDot(name)) continue;
 			const isDirectory = bytes[ENTRIES + at + linuxDirent64.dType] === DT_DIR;
-			const result = removeName(directory, name, isDirectory ? AT_REMOVEDIR : 0);
+			const flags = isDirectory ? AT_REMOVEDIR : 0;
+			let result = removeName(directory, name, flags);
+			if (result === -EACCES && changeModeOf(directory, OWN_ACCESS) === 0)
+				result = removeName(directory, name, flags);
 			if (result === 0 || result === -ENOENT) continue;
 			if (result !== -ENOTEMPTY && result !== -EEXIST && result !== -EISDIR) fail(-result);
 			return readString(name);

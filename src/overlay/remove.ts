@@ -1,7 +1,7 @@
 /** Removing names: unlink and rmdir. Source: Linux fs/overlayfs/dir.c, ovl_do_remove. */
 
 import { AT_REMOVEDIR, DT_DIR, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV, statx } from "../native/layout.ts";
-import { moveName, removeName } from "../native/libc/directory.ts";
+import { removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { kindOf } from "../native/libc/stat.ts";
@@ -12,6 +12,7 @@ import { findLayer, isBelow, lookupExisting, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { moveAsOwner } from "./owner-access.ts";
 import { removeTreeAt } from "./remove-tree.ts";
 import { isReserved, placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
@@ -100,7 +101,7 @@ function removeUpperDirectory(
 	}
 	if (overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
 	const temporary = work.temporaryName();
-	const moved = moveName(upper, name, work.fd, temporary, 0);
+	const moved = moveAsOwner(upper, name, work.fd, temporary, 0);
 	if (moved === -EXDEV) {
 		// Another overlay is the file system under us, and has lower content in the directory.
 		removeTreeAt(upper, name);

@@ -34,6 +34,7 @@ import { checkNewName, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { moveAsOwner } from "./owner-access.ts";
 import { noteRemoval } from "./remove.ts";
 import { emptyDirectory } from "./remove-tree.ts";
 import { isWhiteoutName, makeOpaque, placeWhiteout } from "./whiteout.ts";
@@ -220,7 +221,7 @@ function clearUpper(overlay: Overlay, work: Workdir, end: End): void {
 			close(fd);
 		}
 		copyAppearance(overlay, end.node, work.fd, temporary);
-		const exchanged = moveName(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
+		const exchanged = moveAsOwner(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
 		if (exchanged === -EXDEV) {
 			// Another overlay is the file system under us, and has lower content in the directory.
 			const own = overlay.directories.get(end.node).fds[0]!;

@@ -13,6 +13,8 @@
  */
 
 import {
+	EACCES,
+	EBADF,
 	EDQUOT,
 	EEXIST,
 	EINVAL,
@@ -35,13 +37,20 @@ import { check, fail, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { modeOf } from "../native/libc/stat.ts";
-import { attributeNames, getAttribute, getAttributeOf, setAttributeOf } from "../native/libc/xattr.ts";
+import {
+	attributeNames,
+	getAttribute,
+	getAttributeOf,
+	setAttribute,
+	setAttributeOf,
+} from "../native/libc/xattr.ts";
 import {
 	bytes,
 	copy,
 	EMPTY_NAME,
 	type Name,
 	type Offset,
+	readString,
 	reserve,
 	startsWith,
 	store,
@@ -49,6 +58,7 @@ import {
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { isRedirected } from "./elsewhere.ts";
+import { asOwner, moveAsOwner } from "./owner-access.ts";
 import { removeTreeAt } from "./remove-tree.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
@@ -141,7 +151,7 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 	const names = attributeNames(directory, EMPTY_NAME);
 	// Most directories have no attributes at all.
 	if (names !== "") {
-		if (names?.includes("opaque\0") !== false) marks |= readOpaque(directory);
+		if (names?.includes("opaque\0") !== false) marks |= readOpaque(directory, names);
 		if (isRedirected(directory, names)) marks |= REDIRECTED;
 		if (names?.includes(".overlay.impure\0") || names?.includes("user.fuseoverlayfs.origin\0"))
 			marks |= IMPURE;
@@ -150,11 +160,15 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 	return marks;
 }
 
-function readOpaque(directory: Fd): number {
+/** `names`: those of the directory's attributes, with a NUL behind each; undefined where they cannot be had. */
+function readOpaque(directory: Fd, names: string | undefined): number {
 	for (const attribute of OPAQUE_ATTRIBUTES) {
+		if (names?.includes(`${readString(attribute)}\0`) === false) continue;
 		let length = getAttributeOf(directory, attribute, VALUE, 16);
 		if (!succeeds(length)) length = getAttribute(directory, EMPTY_NAME, attribute, VALUE, 16);
-		if (!succeeds(length) || length !== 1) continue;
+		// Its owner has closed the directory to this process, too. What was removed must not come back.
+		if (length === -EACCES && names !== undefined) return OPAQUE;
+		if (length !== 1) continue;
 		const value = bytes[VALUE];
 		if (value === 0x79) return OPAQUE;
 		if (value === 0x78) return ATTRIBUTE_WHITEOUTS;
@@ -162,28 +176,34 @@ function readOpaque(directory: Fd): number {
 	return 0;
 }
 
-/** Makes a directory hide what is below it. `directory` must be open for reading. */
+/** Makes a directory hide what is below it. */
 export function makeOpaque(work: Workdir, directory: Fd): void {
-	if (work.trustedAttributes) {
-		check(setAttributeOf(directory, TRUSTED_OPAQUE, YES, 1, 0));
-		return;
-	}
-	const kernel = setAttributeOf(directory, USER_OPAQUE, YES, 1, 0);
-	const fuse = setAttributeOf(directory, FUSE_OPAQUE, YES, 1, 0);
-	if (kernel === 0 && fuse === 0) return;
-	makeMarkFile(directory, OPAQUE_FILE);
+	check(asOwner(() => markOpaque(work, directory), [directory, EMPTY_NAME]));
+}
+
+function markOpaque(work: Workdir, directory: Fd): number {
+	if (work.trustedAttributes) return mark(directory, TRUSTED_OPAQUE);
+	const kernel = mark(directory, USER_OPAQUE);
+	const fuse = mark(directory, FUSE_OPAQUE);
+	return kernel === 0 && fuse === 0 ? 0 : makeMarkFile(directory, OPAQUE_FILE);
+}
+
+/** Sets a mark, also through a descriptor that is good for naming only, as those of unreadable directories are. */
+function mark(directory: Fd, attribute: Name): number {
+	const result = setAttributeOf(directory, attribute, YES, 1, 0);
+	return result === -EBADF ? setAttribute(directory, EMPTY_NAME, attribute, YES, 1, 0) : result;
 }
 
 /** Made without being opened: where something of that name is there already, be it a FIFO or a device, it serves as well. */
-function makeMarkFile(directory: Fd, name: Name): void {
+function makeMarkFile(directory: Fd, name: Name): number {
 	const made = makeNode(directory, name, S_IFREG | 0o600, 0);
-	if (made < 0 && made !== -EEXIST) fail(-made);
+	return made === -EEXIST ? 0 : made;
 }
 
 /** Marks a directory of the upper layer as holding copied-up files. A hint: failure only costs inode constancy. */
 export function markImpure(work: Workdir, directory: Fd): boolean {
 	const attribute = work.trustedAttributes ? TRUSTED_IMPURE : USER_IMPURE;
-	return setAttributeOf(directory, attribute, YES, 1, 0) === 0;
+	return asOwner(() => mark(directory, attribute), [directory, EMPTY_NAME]) === 0;
 }
 
 /** Puts a whiteout where the upper directory has no such name. */
@@ -199,7 +219,7 @@ export function placeWhiteout(work: Workdir, directory: Fd, name: Name, length: 
 function placeWhiteoutFile(directory: Fd, name: Name, length: number): void {
 	// A name that leaves no room for the prefix cannot be hidden by a file: the layer format has no way to.
 	if (length + RESERVED_PREFIX.length > NAME_MAX) fail(EIO);
-	makeMarkFile(directory, whiteoutFileName(name, length));
+	check(makeMarkFile(directory, whiteoutFileName(name, length)));
 }
 
 /**
@@ -238,7 +258,7 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 	const temporary = work.temporaryName();
 	if (work.fileWhiteouts) {
 		placeWhiteoutFile(directory, name, length);
-		const moved = moveName(directory, name, work.fd, temporary, 0);
+		const moved = moveAsOwner(directory, name, work.fd, temporary, 0);
 		if (moved === -EXDEV) {
 			// Another overlay is the file system under us, and has lower content in the directory.
 			removeTreeAt(directory, name);
@@ -247,11 +267,11 @@ export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: N
 		check(moved);
 	} else {
 		checkMade(linkWhiteout(work, work.fd, temporary));
-		const result = moveName(work.fd, temporary, directory, name, RENAME_EXCHANGE);
+		const result = moveAsOwner(work.fd, temporary, directory, name, RENAME_EXCHANGE);
 		if (result === -EINVAL) {
 			// No exchange on this file system: the lower directory may show for a moment.
 			const aside = work.temporaryName();
-			check(moveName(directory, name, work.fd, aside, 0));
+			check(moveAsOwner(directory, name, work.fd, aside, 0));
 			check(moveName(work.fd, temporary, directory, name, 0));
 			work.discard(aside);
 			return;

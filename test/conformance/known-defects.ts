@@ -151,6 +151,17 @@ const copyUp: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"without privileges, what is closed to its owner by its mode cannot be copied up, made over a lower name or removed":
+		{
+			tests: {
+				"mount/closed-modes.test.ts": [
+					"a file that its owner may not write to keeps attributes, and its inode number for good",
+					"what is in directories that take no new names leaves these as they were",
+					"a directory of mode %s over a lower one hides that",
+					"directories of mode %s that look empty are removed, and leave nothing",
+				],
+			},
+		},
 	"a failed copy-up leaves temporary files": {
 		tests: {
 			"mount/copy-up.test.ts": [

@@ -6,6 +6,7 @@
  * that are not described are made as plain directories.
  */
 
+import { spawnSync } from "node:child_process";
 import {
 	chmodSync,
 	closeSync,
@@ -23,7 +24,7 @@ import { join } from "node:path";
 import { ftruncate, pwrite } from "./exact-offsets.ts";
 import { detachMountsUnder } from "./mount-table.ts";
 import { type BytePath, mknod, mount, setTimes, setxattr } from "./native.ts";
-import { overlayAttributes } from "./setting.ts";
+import { overlayAttributes, setting } from "./setting.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 export interface Attributes {
@@ -148,8 +149,12 @@ export function whiteout(format: "device" | "file" | "xattr" = "device"): Entry 
 function applyAttributes(path: Buffer, { attributes }: Entry): void {
 	const { uid = 0, gid = 0, mode, xattrs = {}, time } = attributes;
 	if (uid !== 0 || gid !== 0) lchownSync(path, uid, gid);
+	// A mode may keep its owner from setting attributes; an ACL sets the mode.
+	const isAcl = (name: string) => name.startsWith("system.");
+	const pairs = Object.entries(xattrs);
+	for (const [name, value] of pairs) if (!isAcl(name)) setxattr(path, name, value);
 	if (mode !== undefined) chmodSync(path, mode);
-	for (const [name, value] of Object.entries(xattrs)) setxattr(path, name, value);
+	for (const [name, value] of pairs) if (isAcl(name)) setxattr(path, name, value);
 	if (time !== undefined) setTimes(path, time, time);
 }
 
@@ -229,6 +234,8 @@ export class TemporaryTree implements Disposable {
 
 	[Symbol.dispose](): void {
 		detachMountsUnder(this.path);
+		// An ordinary user may not remove what is in a closed directory.
+		if (setting === "fusermount") spawnSync("chmod", ["-R", "u+rwX", this.path]);
 		rmSync(this.path, { recursive: true, force: true });
 		watchdog.tell("tree-gone", this.path);
 	}

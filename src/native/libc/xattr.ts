@@ -5,7 +5,7 @@
  */
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { EOPNOTSUPP, XATTR_LIST_MAX } from "../layout.ts";
+import { EBADF, EOPNOTSUPP, XATTR_LIST_MAX } from "../layout.ts";
 import { base, copy, EMPTY_NAME, lengthOf, type Offset, readBytes, reserve, writeString } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import { type Fd, throughProc } from "./file.ts";
@@ -100,13 +100,15 @@ const LIST = reserve(XATTR_LIST_MAX);
 
 /**
  * The names of a name's attributes, or for EMPTY_NAME of the descriptor's, each ended by NUL: mostly none. undefined where
- * they cannot be listed, as with a descriptor opened with O_PATH: one may be asked for all the same.
+ * they cannot be listed: one may be asked for all the same.
  */
 export function attributeNames(directory: Fd, name: Offset): ByteString | undefined {
-	const length =
+	let length =
 		name === EMPTY_NAME
 			? listAttributesOf(directory, LIST, XATTR_LIST_MAX)
 			: listAttributes(directory, name, LIST, XATTR_LIST_MAX);
+	// Opened with O_PATH: by way of /proc.
+	if (length === -EBADF) length = listAttributes(directory, name, LIST, XATTR_LIST_MAX);
 	if (length < 0) return length === -EOPNOTSUPP ? NONE : undefined;
 	return length === 0 ? NONE : readBytes(LIST, length);
 }
