@@ -48,7 +48,18 @@ import {
 	seek,
 } from "../native/libc/file.ts";
 import { changeTimesOfOpen, statDescriptor } from "../native/libc/metadata.ts";
-import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
+import {
+	advance,
+	bytes,
+	copy,
+	type Int64,
+	type Offset,
+	reserve,
+	setInt64,
+	setNumber,
+	smaller,
+	view,
+} from "../native/memory.ts";
 import { killPrivileges } from "../overlay/change-attributes.ts";
 import { copyUp } from "../overlay/copy-up.ts";
 import type { NodeId } from "../overlay/node.ts";
@@ -156,12 +167,12 @@ export function dataOperations({
 
 		readdir() {
 			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
-			directories.answer(requestNode(overlay), argument64(fuseReadIn.offset), size, false);
+			directories.answer(requestNode(overlay), Number(argument64(fuseReadIn.offset)), size, false);
 		},
 
 		readdirplus() {
 			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
-			directories.answer(requestNode(overlay), argument64(fuseReadIn.offset), size, true);
+			directories.answer(requestNode(overlay), Number(argument64(fuseReadIn.offset)), size, true);
 		},
 
 		ioctl() {
@@ -207,7 +218,7 @@ export function dataOperations({
 			copyUp(overlay, target);
 			killPrivilegesForCaller(target);
 			const to = overlay.files.writable(target);
-			const length = Math.min(argument64(len), LARGEST_COPY);
+			const length = Number(smaller(argument64(len), LARGEST_COPY));
 			const from = overlay.files.readable(source);
 			const times = timeToKeep(to);
 			const copied = check(copyRange(from, argument64(offIn), to, argument64(offOut), length));
@@ -222,7 +233,7 @@ export function dataOperations({
 			const isFile = overlay.nodes.kind(node) === DT_REG;
 			if (!isFile || !agreed.writeback || overlay.work === undefined) {
 				const position = check(seek(descriptorFor(overlay, node, EINVAL), offset, whence));
-				setNumber(REPLY + fuseLseekOut.offset, position);
+				setInt64(REPLY + fuseLseekOut.offset, position);
 				replies.bytes(REPLY, fuseLseekOut.sizeof);
 				return;
 			}
@@ -232,7 +243,7 @@ export function dataOperations({
 				resume("lseek", node, request, () => {
 					check(flushed);
 					const position = check(seek(overlay.files.readable(node), offset, whence));
-					setNumber(REPLY + fuseLseekOut.offset, position);
+					setInt64(REPLY + fuseLseekOut.offset, position);
 					replies.bytes(REPLY, fuseLseekOut.sizeof);
 				});
 			});
@@ -269,10 +280,10 @@ export function dataOperations({
  * Writes everything, or, if it `mayBeShort`, as much as there is room for; throws where nothing else can be said. The
  * kernel takes what it wrote late for written whole, however little it is told.
  */
-function writeAll(fd: Fd, source: Offset, size: number, position: number, mayBeShort: boolean): number {
+function writeAll(fd: Fd, source: Offset, size: number, position: Int64, mayBeShort: boolean): number {
 	let written = 0;
 	while (written < size) {
-		const result = pwrite(fd, source + written, size - written, position + written);
+		const result = pwrite(fd, source + written, size - written, advance(position, written));
 		if (result < 0) return written > 0 && mayBeShort ? written : fail(-result);
 		if (result === 0) fail(EIO);
 		written += result;

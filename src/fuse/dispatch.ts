@@ -195,7 +195,7 @@ export class Dispatcher {
 		const { overlay, replies } = this.context;
 		// First: a failure is nobody's answer either.
 		replies.none();
-		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), argument64(fuseForgetIn.nlookup));
+		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), Number(argument64(fuseForgetIn.nlookup)));
 	}
 
 	private forgetMany(): void {

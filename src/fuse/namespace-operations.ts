@@ -279,11 +279,11 @@ function writeTime(at: Offset, given: number, now: number, seconds: number, nano
 /** FILE_SYSTEM as a `struct fuse_kstatfs`. */
 function writeFileSystem(at: Offset): void {
 	bytes.fill(0, at, at + fuseKstatfs.sizeof);
-	setNumber(at + fuseKstatfs.blocks, getNumber(FILE_SYSTEM + statfs.fBlocks));
-	setNumber(at + fuseKstatfs.bfree, getNumber(FILE_SYSTEM + statfs.fBfree));
-	setNumber(at + fuseKstatfs.bavail, getNumber(FILE_SYSTEM + statfs.fBavail));
-	setNumber(at + fuseKstatfs.files, getNumber(FILE_SYSTEM + statfs.fFiles));
-	setNumber(at + fuseKstatfs.ffree, getNumber(FILE_SYSTEM + statfs.fFfree));
+	copy(at + fuseKstatfs.blocks, FILE_SYSTEM + statfs.fBlocks, 8);
+	copy(at + fuseKstatfs.bfree, FILE_SYSTEM + statfs.fBfree, 8);
+	copy(at + fuseKstatfs.bavail, FILE_SYSTEM + statfs.fBavail, 8);
+	copy(at + fuseKstatfs.files, FILE_SYSTEM + statfs.fFiles, 8);
+	copy(at + fuseKstatfs.ffree, FILE_SYSTEM + statfs.fFfree, 8);
 	view.setUint32(at + fuseKstatfs.bsize, getNumber(FILE_SYSTEM + statfs.fBsize), true);
 	view.setUint32(at + fuseKstatfs.namelen, getNumber(FILE_SYSTEM + statfs.fNamelen), true);
 	view.setUint32(at + fuseKstatfs.frsize, getNumber(FILE_SYSTEM + statfs.fFrsize), true);

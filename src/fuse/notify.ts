@@ -11,7 +11,18 @@ import {
 } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
 import { type Fd, NO_FD, pread, preadCached, write } from "../native/libc/file.ts";
-import { allocate, base, bytes, type Offset, release, reserve, setNumber, view } from "../native/memory.ts";
+import {
+	allocate,
+	base,
+	bytes,
+	type Int64,
+	type Offset,
+	release,
+	reserve,
+	setInt64,
+	setNumber,
+	view,
+} from "../native/memory.ts";
 import type { Jobs } from "../overlay/job.ts";
 
 const MESSAGE_SIZE = fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.sizeof;
@@ -39,10 +50,10 @@ export class Notifications {
 	 * Has the kernel write out and drop what it caches of a file or directory from `offset` on, then calls `done`, with
 	 * -ENOMEM where it could not be told.
 	 */
-	flushPages(id: number, offset: number, done: (result: number) => void): void {
+	flushPages(id: number, offset: Int64, done: (result: number) => void): void {
 		const message = allocate(MESSAGE_SIZE);
 		writeInvalidation(message, id);
-		setNumber(message + fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.off, offset);
+		setInt64(message + fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.off, offset);
 		const task = { kind: "send", fd: this.fd, address: base + message, length: MESSAGE_SIZE } as const;
 		this.jobs.run(task, (result) => {
 			release(message, MESSAGE_SIZE);

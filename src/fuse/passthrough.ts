@@ -24,7 +24,8 @@ import {
 import { check, fail } from "../native/libc/errno.ts";
 import { control } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
-import { bytes, getNumber, type Offset, reserve, view } from "../native/memory.ts";
+import { sizeOf } from "../native/libc/stat.ts";
+import { bytes, type Offset, reserve, view } from "../native/memory.ts";
 import { STAT } from "../overlay/attributes.ts";
 import { GIVEN, type NodeId, WRITTEN } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -128,11 +129,11 @@ export class Passthrough {
 	/** Spares the kernel the READ of a small lower file, the first time it is opened. */
 	private giveContent(node: NodeId, id: number): void {
 		const { overlay, notifications } = this;
-		const size = getNumber(ATTRIBUTES + statx.stxSize);
+		const size = sizeOf(ATTRIBUTES);
 		if (size === 0 || size > LARGEST_STORE || overlay.isUpper(node) || overlay.nodes.flag(node, GIVEN))
 			return;
 		overlay.nodes.setFlag(node, GIVEN, true);
-		notifications.storeContent(id, overlay.files.readable(node), size);
+		notifications.storeContent(id, overlay.files.readable(node), Number(size));
 	}
 
 	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
@@ -147,7 +148,7 @@ export class Passthrough {
 		if (this.unfit.has(layer)) return 0;
 		// Who has a lower file open is to see what is written to its copy, and locks are to hold between the two.
 		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
-		if (mayBeCopied && (!this.parts || getNumber(stat + statx.stxSize) < SMALLEST_LOWER)) return 0;
+		if (mayBeCopied && (!this.parts || sizeOf(stat) < SMALLEST_LOWER)) return 0;
 		const fd = overlay.files.readable(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
 		view.setInt32(MAP + fuseBackingMap.fd, fd, true);

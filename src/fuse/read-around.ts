@@ -5,6 +5,7 @@
  * Only lower files, and only without write cache: what the kernel has of them is never newer than what it is given.
  */
 
+import type { Int64 } from "../native/memory.ts";
 import { BUSY, type NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { LARGEST_STRETCH, type Notifications } from "./notify.ts";
@@ -39,12 +40,12 @@ export class ReadAround {
 	}
 
 	/** Told of every READ that was answered. */
-	note(node: NodeId, offset: number, size: number): void {
+	note(node: NodeId, offset: Int64, size: number): void {
 		if (size > LARGEST_RANDOM || offset >= LARGEST_FILE || this.overlay.isUpper(node)) return;
 		const id = kernelId(this.overlay, node);
 		const pattern = this.patternOf(id);
 		if (++pattern.reads < PATIENCE) return;
-		const stretch = Math.floor(offset / LARGEST_STRETCH);
+		const stretch = Math.floor(Number(offset) / LARGEST_STRETCH);
 		const bit = 1 << (stretch & 31);
 		if ((pattern.given[stretch >>> 5]! & bit) !== 0) {
 			// The kernel has let go of it since then.

@@ -7,7 +7,17 @@
 import { readFileSync } from "node:fs";
 import { ESTALE, fuseInHeader } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { bytes, getNumber, lengthOf, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import {
+	bytes,
+	getInt64,
+	getNumber,
+	type Int64,
+	lengthOf,
+	type Name,
+	type Offset,
+	reserve,
+	view,
+} from "../native/memory.ts";
 import type { Writer } from "../overlay/change-attributes.ts";
 import type { NodeId } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -114,8 +124,8 @@ export function argument32(offset: number): number {
 }
 
 /** A 64-bit argument at `offset` of the operation's arguments. Throws MessageBroken. */
-export function argument64(offset: number): number {
-	return getNumber(argumentAt(offset, 8));
+export function argument64(offset: number): Int64 {
+	return getInt64(argumentAt(offset, 8));
 }
 
 /** The string that begins `offset` bytes into the operation's arguments; it, or another, ends them. Throws MessageBroken. */

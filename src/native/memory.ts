@@ -145,7 +145,44 @@ export function copy(target: Offset, source: Offset, length: number): void {
 	for (let index = 0; index < length; index++) bytes[target + index] = bytes[source + index]!;
 }
 
-/** A 64-bit number; exact up to 2^53, which sizes, offsets and node ids never pass. */
+/** A signed integer of 64 bits: a number where that is exact, below 2^53, else a bigint. So equal ones are `===`. */
+export type Int64 = number | bigint;
+
+/** The upper halves of what numbers hold exactly are from -2^21 up to below 2^21. */
+const EXACT = 2 ** 21;
+
+export function getInt64(offset: Offset): Int64 {
+	const high = view.getInt32(offset + 4, true);
+	if (high >= EXACT || high < -EXACT) return view.getBigInt64(offset, true);
+	return view.getUint32(offset, true) + high * 2 ** 32;
+}
+
+export function setInt64(offset: Offset, value: Int64): void {
+	if (typeof value === "bigint") {
+		view.setBigInt64(offset, value, true);
+		return;
+	}
+	view.setUint32(offset, value >>> 0, true);
+	view.setInt32(offset + 4, Math.floor(value / 2 ** 32), true);
+}
+
+/** `value` and a few bytes more. */
+export function advance(value: Int64, bytes: number): Int64 {
+	if (typeof value === "number" && value + bytes <= Number.MAX_SAFE_INTEGER) return value + bytes;
+	return BigInt(value) + BigInt(bytes);
+}
+
+/** How far `end` is behind `start`, but no more than `most`. */
+export function distance(start: Int64, end: Int64, most: number): number {
+	if (typeof start === "number" && typeof end === "number") return Math.min(end - start, most);
+	return Math.min(Number(BigInt(end) - BigInt(start)), most);
+}
+
+export function smaller(one: Int64, other: Int64): Int64 {
+	return one < other ? one : other;
+}
+
+/** A non-negative 64-bit number that is known to be below 2^53: a node id, a length of memory. Sizes of files may be larger. */
 export function getNumber(offset: Offset): number {
 	return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 2 ** 32;
 }

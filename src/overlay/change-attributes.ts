@@ -23,8 +23,8 @@ import {
 	statDescriptor,
 	statFlagged,
 } from "../native/libc/metadata.ts";
-import { modeOf, sameTime } from "../native/libc/stat.ts";
-import { getNumber, type Offset, view } from "../native/memory.ts";
+import { modeOf, sameTime, sizeOf } from "../native/libc/stat.ts";
+import { type Int64, type Offset, view } from "../native/memory.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { NO_ID } from "./id-map.ts";
@@ -47,7 +47,7 @@ export interface Changes {
 	mode: number | undefined;
 	uid: number | undefined;
 	gid: number | undefined;
-	size: number | undefined;
+	size: Int64 | undefined;
 	/** Two `struct timespec`, access and modification time; UTIME_OMIT and UTIME_NOW allowed. */
 	times: Offset | undefined;
 	/** The times are the kernel's own, which it writes back: what they say already is no change. */
@@ -90,10 +90,10 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
  * To the size it has already changes the times, unless the kernel keeps them and sees no change (Linux fs/fuse/dir.c,
  * fuse_do_setattr).
  */
-function resize(overlay: Overlay, node: NodeId, size: number, kernelKeepsTimes: boolean): void {
+function resize(overlay: Overlay, node: NodeId, size: Int64, kernelKeepsTimes: boolean): void {
 	const fd = overlay.files.writable(node);
 	check(statDescriptor(fd, STAT));
-	if (!kernelKeepsTimes || getNumber(STAT + statx.stxSize) !== size) check(truncate(fd, size));
+	if (!kernelKeepsTimes || sizeOf(STAT) !== size) check(truncate(fd, size));
 }
 
 function isEmpty({ mode, uid, gid, size, times }: Changes): boolean {

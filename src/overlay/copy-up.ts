@@ -52,12 +52,14 @@ import {
 } from "../native/libc/stat.ts";
 import {
 	bytes,
+	type Int64,
 	lengthOf,
 	type Name,
 	readString,
 	release,
 	reserve,
 	setNumber,
+	smaller,
 	store,
 	view,
 } from "../native/memory.ts";
@@ -97,11 +99,11 @@ export function copyUp(overlay: Overlay, node: NodeId): void {
 }
 
 /** As {@link copyUp}, of a file about to be cut to `size` bytes: what lies behind is not copied. */
-export function copyUpTruncated(overlay: Overlay, node: NodeId, size: number): void {
+export function copyUpTruncated(overlay: Overlay, node: NodeId, size: Int64): void {
 	if (!overlay.isUpper(node)) raise(overlay, node, size);
 }
 
-function raise(overlay: Overlay, node: NodeId, limit: number): void {
+function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
 	const work = overlay.writable();
 	overlay.settle(node);
 	throwFailure(overlay, node);
@@ -126,12 +128,12 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 	}
 }
 
-function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: number): void {
+function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64): void {
 	const { nodes, files, options } = overlay;
 	const from = files.readable(node);
 	check(statDescriptor(from, SOURCE));
 	const size = sizeOf(SOURCE);
-	const length = Math.min(size, limit);
+	const length = smaller(size, limit);
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const layer = overlay.layers[nodes.layer(node)]!;

@@ -4,6 +4,7 @@
  */
 import type { Fd } from "../native/libc/file.ts";
 import { dataSync, sync, writeFrom } from "../native/libc/file.ts";
+import type { Int64 } from "../native/memory.ts";
 import { copyContent } from "./copy-content.ts";
 import { type Durability, makeDurable } from "./durability.ts";
 
@@ -13,7 +14,7 @@ export type Task =
 			readonly kind: "copy";
 			readonly from: Fd;
 			readonly to: Fd;
-			readonly length: number;
+			readonly length: Int64;
 			readonly durability: Durability;
 	  }
 	| { readonly kind: "sync" | "dataSync"; readonly fd: Fd }

@@ -7,7 +7,7 @@ import { EAGAIN, EINTR, ENOMEM } from "../native/layout.ts";
 import { check } from "../native/libc/errno.ts";
 import { close, type Fd, read, write } from "../native/libc/file.ts";
 import { handSignalsBack, keepSignalsPending, openPipe } from "../native/libc/process.ts";
-import { getNumber, reserve, setNumber, view } from "../native/memory.ts";
+import { getInt64, getNumber, reserve, setInt64, setNumber, view } from "../native/memory.ts";
 import { DURABILITIES } from "./durability.ts";
 import { type Jobs, perform, type Task } from "./job.ts";
 
@@ -128,7 +128,7 @@ function writeTask(id: number, task: Task): void {
 	if (task.kind === "copy") {
 		view.setInt32(BUFFER + TASK.from, task.from, true);
 		view.setInt32(BUFFER + TASK.to, task.to, true);
-		setNumber(BUFFER + TASK.length, task.length);
+		setInt64(BUFFER + TASK.length, task.length);
 		view.setUint32(BUFFER + TASK.durability, DURABILITIES.indexOf(task.durability), true);
 		return;
 	}
@@ -142,12 +142,14 @@ function writeTask(id: number, task: Task): void {
 function readTask(): Task {
 	const kind = KINDS[view.getUint32(BUFFER + TASK.kind, true)] ?? "sync";
 	const from = view.getInt32(BUFFER + TASK.from, true) as Fd;
-	const length = getNumber(BUFFER + TASK.length);
-	if (kind === "send") return { kind, fd: from, address: getNumber(BUFFER + TASK.address), length };
+	if (kind === "send") {
+		const length = getNumber(BUFFER + TASK.length);
+		return { kind, fd: from, address: getNumber(BUFFER + TASK.address), length };
+	}
 	if (kind !== "copy") return { kind, fd: from };
 	const to = view.getInt32(BUFFER + TASK.to, true) as Fd;
 	const durability = DURABILITIES[view.getUint32(BUFFER + TASK.durability, true)] ?? "synced";
-	return { kind, from, to, length, durability };
+	return { kind, from, to, length: getInt64(BUFFER + TASK.length), durability };
 }
 
 /** A Worker's life: does one task after the other until the pipe is closed. */

@@ -248,6 +248,13 @@ const ours: Readonly<Record<string, Held>> = {
 			"fuse/messages.test.ts": ["sets attributes by messages without the newer fields"],
 		},
 	},
+	"a file of 2^53+3 bytes is copied up as 2^53+4, and no hole is punched up to the last offset": {
+		statements: [
+			"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last",
+			"offsets: a hole is punched from anywhere to the last offset there is",
+		],
+		tests: { "mount/offsets.test.ts": ["a copy-up keeps the size and where the data lies; %s"] },
+	},
 	"what lies behind a message is taken for a part of it": {
 		tests: {
 			"fuse/messages.test.ts": [

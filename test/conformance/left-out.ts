@@ -32,6 +32,13 @@ const notWhenPassedThrough: Reasons = {
 	"passthrough=on, merged": readersKeepLower,
 };
 
+/** ext4 is the machine's disk's most likely file system. */
+const ext4Ends = "a file of ext4 ends at 16 TiB";
+const notOnExt4: Reasons = {
+	"on the machine's disk": ext4Ends,
+	"on ext4": ext4Ends,
+};
+
 const noOrigin =
 	"in a user namespace the kernel notes no origin of a copied-up file, whose number is then that of the copy";
 
@@ -121,6 +128,10 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		program: "FUSE has no request for fiemap",
 		"on tmpfs": "tmpfs has no blocks to tell of",
 	},
+	"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last": notOnExt4,
+	"offsets: what is written across 2^53, 2^54 and 2^62 is there, and nowhere else": notOnExt4,
+	"offsets: copy_file_range copies across 2^53, 2^54 and 2^62": notOnExt4,
+	"offsets: a hole is punched from anywhere to the last offset there is": notOnExt4,
 	"data: chattr +i and +a say that they cannot": {
 		plain: whereItCan,
 		kernel: whereItCan,

@@ -11,6 +11,7 @@ import { linking } from "./subjects/linking.ts";
 import { listing } from "./subjects/listing.ts";
 import { locks } from "./subjects/locks.ts";
 import { names } from "./subjects/names.ts";
+import { offsets } from "./subjects/offsets.ts";
 import { removal } from "./subjects/removal.ts";
 import { renaming } from "./subjects/renaming.ts";
 import { setId } from "./subjects/set-id.ts";
@@ -35,6 +36,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
 	xattrs,
 	"special-files": specialFiles,
 	data,
+	offsets,
 	locks,
 	identity,
 	concurrency,

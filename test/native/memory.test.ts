@@ -1,19 +1,24 @@
 /** The region for what system calls see: blocks that never overlap and are used again, and exact bytes in them. */
 import { describe, expect, test } from "bun:test";
 import {
+	advance,
 	allocate,
 	base,
 	blockSize,
 	bytes,
 	copy,
+	distance,
 	EMPTY_NAME,
+	getInt64,
 	getNumber,
 	lengthOf,
 	readBytes,
 	readString,
 	release,
 	reserve,
+	setInt64,
 	setNumber,
+	smaller,
 	store,
 	view,
 	writeString,
@@ -173,4 +178,28 @@ describe("numbers", () => {
 			expect(getNumber(at + 8)).toBe(0);
 		},
 	);
+});
+
+describe("signed integers of 64 bits", () => {
+	const values = [0n, 1n, 2n ** 31n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 3n, 2n ** 63n - 1n];
+
+	test.each([...values, ...values.map((value) => -value), -(2n ** 63n)])("%d is kept exactly", (value) => {
+		const at = reserve(16);
+		view.setBigInt64(at, value, true);
+		const read = getInt64(at);
+		expect(BigInt(read)).toBe(value);
+		expect(typeof read).toBe(value >= -(2n ** 53n) && value < 2n ** 53n ? "number" : "bigint");
+		setInt64(at + 8, read);
+		expect(view.getBigInt64(at + 8, true)).toBe(value);
+	});
+
+	test("sums and distances are exact, and equal ones are the same", () => {
+		const largest = Number.MAX_SAFE_INTEGER;
+		expect(advance(largest - 3, 3)).toBe(largest);
+		expect(advance(largest, 4)).toBe(2n ** 53n + 3n);
+		expect(advance(2n ** 62n, 1)).toBe(2n ** 62n + 1n);
+		expect(distance(largest, 2n ** 53n + 3n, 100)).toBe(4);
+		expect(distance(0, 2n ** 63n - 1n, 100)).toBe(100);
+		expect([smaller(5, 2n ** 60n), smaller(2n ** 60n, Number.POSITIVE_INFINITY)]).toEqual([5, 2n ** 60n]);
+	});
 });

@@ -4,6 +4,7 @@
  */
 import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
 import * as layout from "../layout.ts";
+import type { Int64 } from "../memory.ts";
 
 const { __errno_location, strerror } = dlopen("libc.so.6", {
 	__errno_location: { args: [], returns: "ptr" },
@@ -15,6 +16,11 @@ const cell = new Int32Array(toArrayBuffer(__errno_location() as Pointer, 0, 4));
 /** `result`, or `-errno` when it is negative. To be called directly around the system call. */
 export function outcome(result: number | bigint): number {
 	return result < 0 ? -cell[0]! : Number(result);
+}
+
+/** As {@link outcome}, where results may be beyond 2^53. */
+export function outcome64(result: number | bigint): Int64 {
+	return result < 0 ? -cell[0]! : result;
 }
 
 /** A failed operation, to be answered to whoever asked for it. Made once per code: throwing one is cheap. */
@@ -46,8 +52,8 @@ export function fail(code: number): never {
 }
 
 /** Passes a system call's result on; throws the {@link Errno} for `-errno`. */
-export function check<Result extends number>(result: Result): Result {
-	if (result < 0) throw Errno.of(-result);
+export function check<Result extends number | bigint>(result: Result): Result {
+	if (result < 0) throw Errno.of(-Number(result));
 	return result;
 }
 

@@ -16,8 +16,17 @@ import {
 	SYNC_FILE_RANGE_WRITE,
 	SYS_openat2,
 } from "../layout.ts";
-import { base, type Name, type Offset, reserve, setNumber, writeString } from "../memory.ts";
-import { outcome } from "./errno.ts";
+import {
+	base,
+	type Int64,
+	type Name,
+	type Offset,
+	reserve,
+	setInt64,
+	setNumber,
+	writeString,
+} from "../memory.ts";
+import { outcome, outcome64 } from "./errno.ts";
 
 /** An open file descriptor; as a result, `-errno` when negative. */
 export type Fd = number & { readonly __brand: "Fd" };
@@ -110,7 +119,7 @@ export function writeFrom(fd: Fd, address: number, size: number): number {
 	return outcome(libc.write(fd, address, size));
 }
 
-export function pread(fd: Fd, target: Offset, size: number, position: number): number {
+export function pread(fd: Fd, target: Offset, size: number, position: Int64): number {
 	return outcome(libc.pread(fd, base + target, size, position));
 }
 
@@ -123,11 +132,11 @@ export function preadCached(fd: Fd, target: Offset, size: number, position: numb
 	return outcome(libc.preadv2(fd, base + VECTOR, 1, position, RWF_NOWAIT));
 }
 
-export function pwrite(fd: Fd, source: Offset, size: number, position: number): number {
+export function pwrite(fd: Fd, source: Offset, size: number, position: Int64): number {
 	return outcome(libc.pwrite(fd, base + source, size, position));
 }
 
-export function truncate(fd: Fd, size: number): number {
+export function truncate(fd: Fd, size: Int64): number {
 	return outcome(libc.ftruncate(fd, size));
 }
 
@@ -146,26 +155,20 @@ export function writeBack(fd: Fd): number {
 	return outcome(libc.sync_file_range(fd, 0, 0, WRITE_BACK));
 }
 
-export function allocateRange(fd: Fd, mode: number, start: number, length: number): number {
+export function allocateRange(fd: Fd, mode: number, start: Int64, length: Int64): number {
 	return outcome(libc.fallocate(fd, mode, start, length));
 }
 
-export function seek(fd: Fd, offset: number, whence: number): number {
-	return outcome(libc.lseek(fd, offset, whence));
+export function seek(fd: Fd, offset: Int64, whence: number): Int64 {
+	return outcome64(libc.lseek(fd, offset, whence));
 }
 
 const POSITIONS = reserve(16);
 
 /** Copies within the kernel; reflinks where the file system can. Returns the bytes copied. */
-export function copyRange(
-	from: Fd,
-	fromPosition: number,
-	to: Fd,
-	toPosition: number,
-	length: number,
-): number {
-	setNumber(POSITIONS, fromPosition);
-	setNumber(POSITIONS + 8, toPosition);
+export function copyRange(from: Fd, fromPosition: Int64, to: Fd, toPosition: Int64, length: number): number {
+	setInt64(POSITIONS, fromPosition);
+	setInt64(POSITIONS + 8, toPosition);
 	return outcome(libc.copy_file_range(from, base + POSITIONS, to, base + POSITIONS + 8, length, 0));
 }
 

@@ -1,7 +1,7 @@
 /** Reading a `struct statx` (statx(2)), by the offset at which one was filled in. */
 
 import { S_IFMT, statx, timespec } from "../layout.ts";
-import { getNumber, type Offset, reserve, setNumber, view } from "../memory.ts";
+import { getInt64, type Int64, type Offset, reserve, setNumber, view } from "../memory.ts";
 
 /** `DT_*`: the S_IFMT bits of its mode, shifted right by 12. */
 export function kindOf(stat: Offset): number {
@@ -13,9 +13,9 @@ export function modeOf(stat: Offset): number {
 	return view.getUint16(stat + statx.stxMode, true);
 }
 
-/** In bytes; exact up to 2^53. */
-export function sizeOf(stat: Offset): number {
-	return getNumber(stat + statx.stxSize);
+/** In bytes. */
+export function sizeOf(stat: Offset): Int64 {
+	return getInt64(stat + statx.stxSize);
 }
 
 export function linkCount(stat: Offset): number {
