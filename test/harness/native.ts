@@ -17,7 +17,6 @@ const libc = dlopen("libc.so.6", {
 	flock: { args: ["i32", "i32"], returns: "i32" },
 	fremovexattr: { args: ["i32", "ptr"], returns: "i32" },
 	fsetxattr: { args: ["i32", "ptr", "ptr", "u64", "i32"], returns: "i32" },
-	ftruncate: { args: ["i32", "i64"], returns: "i32" },
 	futimens: { args: ["i32", "ptr"], returns: "i32" },
 	getdents64: { args: ["i32", "ptr", "u64"], returns: FFIType.i64_fast },
 	ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
@@ -175,28 +174,6 @@ export const SEEK_HOLE = 4;
 
 export function lseek(fd: number, offset: number | bigint, whence: number): number {
 	return checked("lseek", libc.lseek(fd, offset, whence));
-}
-
-/** As {@link lseek}, exact beyond 2^53, too. */
-export function seekExactly(fd: number, offset: bigint, whence: number): bigint {
-	const position = libc.lseek(fd, offset, whence);
-	checked("lseek", position);
-	return BigInt(position);
-}
-
-export function ftruncate(fd: number, size: bigint): void {
-	checked("ftruncate", libc.ftruncate(fd, size));
-}
-
-/** Writes text at an offset that node:fs cannot say. */
-export function writeAt(fd: number, text: string, offset: bigint): number {
-	const bytes = cString(text);
-	return checked("pwrite", libc.pwrite(fd, bytes, bytes.length - 1, offset));
-}
-
-export function readAt(fd: number, length: number, offset: bigint): string {
-	const bytes = stableBuffer(length);
-	return bytes.toString("latin1", 0, checked("pread", libc.pread(fd, bytes, length, offset)));
 }
 
 /** Copies at explicit offsets; the number of bytes copied. */

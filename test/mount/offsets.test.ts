@@ -7,7 +7,8 @@ import { open } from "../harness/descriptor.ts";
 import { mountDisk } from "../harness/disk.ts";
 import { fillLayer, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { mountOverlay } from "../harness/mount.ts";
-import { ftruncate, readAt, SEEK_DATA, SEEK_HOLE, seekExactly, writeAt } from "../harness/native.ts";
+import { SEEK_DATA, SEEK_HOLE } from "../harness/native.ts";
+import { ftruncate, readAt, seekExactly, writeAt } from "../harness/offsets.ts";
 import { lacks } from "../harness/setting.ts";
 
 const ways = ["passthrough=auto", "passthrough=on", "passthrough=off", "passthrough=off,writeback=0"];

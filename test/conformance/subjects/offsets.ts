@@ -8,13 +8,10 @@ import {
 	FALLOC_FL_KEEP_SIZE,
 	FALLOC_FL_PUNCH_HOLE,
 	fallocate,
-	ftruncate,
-	readAt,
 	SEEK_DATA,
 	SEEK_HOLE,
-	seekExactly,
-	writeAt,
 } from "../../harness/native.ts";
+import { ftruncate, readAt, seekExactly, writeAt } from "../../harness/offsets.ts";
 import { statOf } from "../observe.ts";
 import { changing, looking, type Subject } from "../statement.ts";
 
