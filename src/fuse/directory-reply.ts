@@ -7,7 +7,7 @@ import { bytes, copy, type Name, setNumber, store, view } from "../native/memory
 import type { ByteString } from "../options.ts";
 import { STAT, show } from "../overlay/attributes.ts";
 import type { Directory } from "../overlay/directory.ts";
-import type { Listing, Slot } from "../overlay/listing.ts";
+import { type Listing, NO_SLOT, type Slot } from "../overlay/listing.ts";
 import { adopt } from "../overlay/lookup.ts";
 import { measure } from "../overlay/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../overlay/node.ts";
@@ -39,7 +39,7 @@ export class DirectoryReply {
 	answer(node: NodeId, offset: number, size: number, plus: boolean): void {
 		const { overlay } = this;
 		const directory = overlay.directory(node);
-		const listing = overlay.directories.list(directory);
+		const listing = overlay.listings.walk(directory, offset);
 		this.end = REPLY;
 		this.limit = REPLY + size;
 		this.plus = plus;
@@ -66,10 +66,7 @@ export class DirectoryReply {
 	}
 
 	private addEntries(directory: Directory, listing: Listing, offset: number): void {
-		let position = listing.positionAfter(offset);
-		for (;;) {
-			const slot = listing.slotAt(position++);
-			if (slot === -1) return;
+		for (let slot = listing.after(offset); slot !== NO_SLOT; slot = listing.following(slot)) {
 			if (!listing.isVisible(slot)) continue;
 			const entry = this.begin(listing.nameLength(slot) - surplus(listing.name(slot)));
 			if (entry === 0) return;

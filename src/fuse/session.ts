@@ -110,7 +110,10 @@ export class Session {
 	serve(): void {
 		while (!this.ended) {
 			// However many requests there are, those that wait for a job must not wait for their end.
-			if ((++this.turns & LONGEST_TURN) === 0) this.collectReady();
+			if ((++this.turns & LONGEST_TURN) === 0) {
+				this.jobs.advance();
+				this.collectReady();
+			}
 			const ready = this.dispatcher.takeReady();
 			const size = ready !== 0 ? ready : this.receive();
 			if (size === 0) return;
@@ -122,7 +125,7 @@ export class Session {
 	/** Unmounts, if the mount is still there, and lets go of everything. */
 	close(): void {
 		while (this.jobs.count > 0) {
-			this.wait(true);
+			this.wait(true, -1);
 			this.jobs.collect();
 		}
 		this.jobs.close();
@@ -153,15 +156,16 @@ export class Session {
 			// ENOENT: the request was interrupted before it could be read.
 			if (size === -EINTR || size === -ENOENT) continue;
 			if (size !== -EAGAIN) check(size);
+			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
-			if (now - idleSince < PATIENCE) {
+			if (!advanced && now - idleSince < PATIENCE) {
 				// Whoever wants the processor may be the one to send the next request.
 				yieldProcessor();
 				if (this.collectReady()) return this.dispatcher.takeReady();
 				continue;
 			}
-			this.wait(false);
+			this.wait(false, advanced ? 0 : -1);
 			idleSince = 0;
 			if (this.ended) return 0;
 			const ready = this.dispatcher.takeReady();
@@ -176,12 +180,12 @@ export class Session {
 		return this.dispatcher.isReady;
 	}
 
-	/** Sleeps until a message, a signal or, alone if `jobsOnly`, the end of a job. */
-	private wait(jobsOnly: boolean): void {
+	/** Sleeps, for `longest` milliseconds (-1: ever), until a message, a signal or, alone if `jobsOnly`, the end of a job. */
+	private wait(jobsOnly: boolean, longest: number): void {
 		this.setPolled(0, this.jobs.results);
 		this.setPolled(1, this.signals);
 		this.setPolled(2, this.fd);
-		const count = poll(POLLED, jobsOnly ? 1 : 3, -1);
+		const count = poll(POLLED, jobsOnly ? 1 : 3, longest);
 		if (count < 0 && count !== -EINTR) throw Errno.of(-count);
 		if (this.isReady(0)) this.jobs.collect();
 		if (!jobsOnly && this.isReady(1)) this.takeSignal();

@@ -9,7 +9,15 @@
  */
 import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
 import type { ByteString } from "../options.ts";
-import { MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "./layout.ts";
+import {
+	MADV_DONTNEED,
+	MAP_ANONYMOUS,
+	MAP_FAILED,
+	MAP_NORESERVE,
+	MAP_PRIVATE,
+	PROT_READ,
+	PROT_WRITE,
+} from "./layout.ts";
 
 /** A place in the region, in bytes from its start. */
 export type Offset = number;
@@ -21,18 +29,21 @@ const REGION_SIZES = [1 << 30, 1 << 28, 1 << 26];
 const ALIGNMENT = 16;
 const PAGE = 4096;
 
+const { madvise, mmap } = dlopen("libc.so.6", {
+	madvise: { args: ["usize", "usize", "i32"], returns: "i32" },
+	mmap: { args: ["usize", "usize", "i32", "i32", "i32", "i64"], returns: "ptr" },
+}).symbols;
 const region = reserveRegion();
 /** The region's address in this process. */
 export const base: number = region.address;
 export const bytes = new Uint8Array(region.buffer);
 export const view = new DataView(region.buffer);
+/** The same memory in words of four bytes, for what lies at multiples of four. */
+export const words = new Uint32Array(region.buffer);
 /** The same memory, for its fast copies from and to strings. */
 const buffer = Buffer.from(region.buffer);
 
 function reserveRegion(): { address: number; buffer: ArrayBuffer } {
-	const { mmap } = dlopen("libc.so.6", {
-		mmap: { args: ["usize", "usize", "i32", "i32", "i32", "i64"], returns: "ptr" },
-	}).symbols;
 	for (const size of REGION_SIZES) {
 		const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 		const address = mmap(0, size, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -60,6 +71,8 @@ export const EMPTY_NAME = reserve(ALIGNMENT) as Name;
 const CLASS_SHIFT = 3;
 const LARGEST_SMALL = 1024;
 const CHUNK = 1 << 16;
+/** Blocks of this size and more do not keep their pages while they are free. */
+const SMALLEST_RETURNED = 1 << 16;
 /** First free block of each small size class; a free block holds the offset of the next. */
 const freeSmall = new Uint32Array((LARGEST_SMALL >> CLASS_SHIFT) + 1);
 /** Free blocks above the small classes, by their rounded size. */
@@ -92,10 +105,17 @@ export function allocate(size: number): Offset {
 	return block;
 }
 
+/** Whether {@link allocate} has room for a block of more than a kilobyte. */
+export function hasRoom(size: number): boolean {
+	const rounded = blockSize(size);
+	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + PAGE + rounded <= bytes.length;
+}
+
 /** Gives back a block of {@link allocate} with the same `size`. */
 export function release(block: Offset, size: number): void {
 	const rounded = blockSize(size);
 	if (rounded > LARGEST_SMALL) {
+		if (rounded >= SMALLEST_RETURNED) madvise(base + block, rounded, MADV_DONTNEED);
 		const free = freeLarge.get(rounded);
 		if (free === undefined) freeLarge.set(rounded, [block]);
 		else free.push(block);

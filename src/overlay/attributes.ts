@@ -45,13 +45,13 @@ export function finishAttributes(overlay: Overlay, node: NodeId): void {
 /** The link count of a directory: itself, "." and the ".." of each subdirectory; undefined: as on disk. */
 function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
 	if (overlay.options.staticLinkCount) return 1;
-	const { nodes, directories } = overlay;
+	const { nodes, directories, listings } = overlay;
 	if (!nodes.isNamed(node)) return 0;
 	if (nodes.flag(node, PURE)) return undefined;
 	const directory = directories.get(node);
 	if (!directory.isMerged) return undefined;
-	const listing = directories.listIfReadable(directory);
-	// As file systems do that do not count: whoever may enter must not be kept out by a layer that cannot be read.
+	const listing = listings.ifReadable(directory);
+	// As file systems do that do not count: nobody is kept out by a layer that cannot be read, or waits for many names.
 	return listing === undefined ? 1 : 2 + listing.subdirectories;
 }
 

@@ -67,7 +67,6 @@ import { copyAttributes } from "./copy-attributes.ts";
 import { copyContent } from "./copy-content.ts";
 import { ownAccess } from "./identity.ts";
 import type { Layer, Place } from "./layer.ts";
-import { measure } from "./name.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
@@ -120,6 +119,7 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 	const pending: NodeId[] = [];
 	for (let parent = nodes.parent(node); !overlay.isUpper(parent); parent = nodes.parent(parent)) {
 		if (!nodes.isNamed(parent)) fail(ENOENT);
+		overlay.settle(parent);
 		pending.push(parent);
 		if (parent === ROOT) break;
 	}
@@ -329,13 +329,15 @@ function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name):
 	check(statDescriptor(fd, PARENT));
 	check(moveAsOwner(work.fd, temporary, fd, name, 0));
 	check(changeTimesOf(fd, timesOf(PARENT)));
-	const slot = parent.listing?.find(name, measure(name)) ?? -1;
-	if (slot !== -1) parent.listing?.raise(slot);
+	overlay.listings.noteChange(parent, name, (listing, slot) => {
+		if (listing.layer(slot) !== 0) listing.raise(slot);
+	});
 	if (kindOf(SOURCE) !== DT_DIR && !takesOrigin()) {
 		check(stat(fd, name, PARENT));
 		inodes.translate(0, inodeLow(PARENT), inodeHigh(PARENT));
 		nodes.setInode(node, inodes.low, inodes.high);
-		if (slot !== -1) parent.listing?.renumber(slot, inodeLow(PARENT), inodeHigh(PARENT));
+		const [low, high] = [inodeLow(PARENT), inodeHigh(PARENT)];
+		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, low, high));
 		overlay.onParted(node, parent.node);
 	}
 }

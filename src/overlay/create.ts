@@ -76,7 +76,7 @@ export function create(
 	checkNewName(name);
 	// Users must not be able to hide what is below by hand.
 	if ((asked.mode & S_IFMT) === S_IFCHR && asked.device === 0) fail(EPERM);
-	const directory = overlay.directory(parent);
+	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
 	copyUp(overlay, parent);
 	if (directory.isMerged && findLayer(overlay, directory, name, PROBE) !== NOWHERE) fail(EEXIST);
@@ -365,7 +365,7 @@ function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, { uid, gid }: Make
 /** A file without a name in the file system of `parent` (O_TMPFILE); its attributes are in STAT. */
 export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller, asked: number): NodeId {
 	overlay.writable();
-	const directory = overlay.directory(parent);
+	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
 	copyUp(overlay, parent);
 	const maker = makerOf(overlay, caller);

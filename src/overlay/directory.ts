@@ -1,22 +1,22 @@
 /**
  * A directory of the mount as its layers have it: which of them contribute, descriptors in them, the listing.
- * Derived from the node table and the layers; kept for the directories in use, closed when descriptors or memory
+ * Derived from the node table and the layers; kept for the directories in use, closed when descriptors
  * run short, and opened again by walking down from the root one name at a time. The topmost layer's directory is open
  * as long as this is kept; those below it may be opened when they are asked for, as there may be more layers than
  * descriptors.
  */
 
 import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
-import { check, Errno, fail } from "../native/libc/errno.ts";
+import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import type { Name } from "../native/memory.ts";
 import { refuseRedirected } from "./elsewhere.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
-import { Listing } from "./listing.ts";
+import { type Listing, NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
-import { fillListing } from "./readdir.ts";
+import type { Reading } from "./readdir.ts";
 import {
 	hasWhiteoutFile,
 	IMPURE,
@@ -28,8 +28,6 @@ import {
 } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
-/** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
-const PATIENCE = 3;
 /** Descriptors a directory is opened with at least, as it has layers: going down a deep path leans on them. */
 const LEAST_OPEN = 4;
 
@@ -41,11 +39,20 @@ export class Directory {
 	readonly fds: Fd[];
 	/** What each of `layers` says of its directory, see whiteout.ts. */
 	readonly marks: number[];
+	/** This and the following fields are those of `Listings`. */
 	listing: Listing | undefined;
-	/** Removed, but still held open by somebody: shows nothing, takes nothing. */
-	removed = false;
+	/** The listing is being read, in steps. */
+	reading: Reading | undefined;
+	/** The errno with which that has failed; 0: it has not. */
+	failure = 0;
+	/** Found to have more names than are read at once. */
+	isLarge = false;
+	/** Asked for since the listings were last looked at for some to drop. */
+	isListingRecent = false;
 	/** Lookups since the listing was last there. */
 	lookups = 0;
+	/** Removed, but still held open by somebody: shows nothing, takes nothing. */
+	removed = false;
 	/** Asked for since the cache last looked for something to close. */
 	recent = true;
 	private readonly cache: DirectoryCache;
@@ -77,7 +84,7 @@ export class Directory {
 		const measured = measure(name);
 		if (this.listing !== undefined) {
 			const slot = this.listing.find(name, measured);
-			if (slot === -1 || !this.listing.isFileWhiteout(slot)) return;
+			if (slot === NO_SLOT || !this.listing.isFileWhiteout(slot)) return;
 		}
 		removeWhiteoutFile(this.fds[0]!, name, measured.length);
 	}
@@ -94,25 +101,16 @@ export class DirectoryCache {
 	private readonly overlay: Overlay;
 	private readonly known = new Map<NodeId, Directory>();
 	private readonly largestDescriptors: number;
-	private readonly largestListings: number;
-	/** Bytes of listings dropped and not yet collected; whoever collects sets it to 0. */
-	garbage = 0;
 	private descriptors = 0;
 	/** What {@link borrow} has opened beyond the limit, and where. */
 	private borrowed: Fd = NO_FD;
 	private borrower: Directory | undefined;
 	private borrowedLayer = -1;
-	private listingBytes = 0;
-	private trims = 0;
 
-	/**
-	 * @param largestDescriptors descriptors to keep open at most, between requests
-	 * @param largestListings bytes of listings to keep at most, between requests
-	 */
-	constructor(overlay: Overlay, largestDescriptors: number, largestListings: number) {
+	/** @param largestDescriptors descriptors to keep open at most, between requests */
+	constructor(overlay: Overlay, largestDescriptors: number) {
 		this.overlay = overlay;
 		this.largestDescriptors = largestDescriptors;
-		this.largestListings = largestListings;
 	}
 
 	/** The root, whose descriptors belong to the layers. */
@@ -233,13 +231,13 @@ export class DirectoryCache {
 		this.overlay.nodes.setFlag(directory.node, PLAIN, false);
 	}
 
-	/** Closes what is kept of a node's directory. */
+	/** Closes what is kept of a node's directory, unless it is just being read. */
 	drop(node: NodeId): void {
 		const directory = this.known.get(node);
-		if (directory === undefined || node === ROOT) return;
+		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
 		this.known.delete(node);
 		this.closeFrom(directory, 0);
-		this.dropListing(directory);
+		this.overlay.listings.drop(directory);
 	}
 
 	/** As {@link drop}, where more is open than may be: for going through many directories within one request. */
@@ -264,64 +262,16 @@ export class DirectoryCache {
 		const directory = this.known.get(node);
 		if (directory === undefined) return;
 		directory.removed = true;
-		this.dropListing(directory);
-	}
-
-	/** The complete listing; read now if it is not there. Counts toward the memory kept. */
-	list(directory: Directory): Listing {
-		if (directory.listing?.isStale) this.dropListing(directory);
-		if (directory.listing !== undefined) return directory.listing;
-		const listing = new Listing();
-		if (!directory.removed) {
-			try {
-				fillListing(this.overlay, directory, listing);
-			} catch (error) {
-				listing.release();
-				throw error;
-			}
-		}
-		directory.listing = listing;
-		directory.lookups = 0;
-		this.listingBytes += listing.size;
-		return listing;
-	}
-
-	/** The listing, if it is there or now worth reading: a merged directory in which names are looked up often. */
-	listIfWorthwhile(directory: Directory): Listing | undefined {
-		const { listing } = directory;
-		if (listing !== undefined || !directory.isMerged) return listing;
-		return ++directory.lookups > PATIENCE ? this.listIfReadable(directory) : undefined;
-	}
-
-	/** As {@link list}; undefined where a layer cannot be read. Names may be found all the same, and those of others are. */
-	listIfReadable(directory: Directory): Listing | undefined {
-		try {
-			return this.list(directory);
-		} catch (error) {
-			if (!(error instanceof Errno)) throw error;
-			directory.lookups = 0;
-			return undefined;
-		}
-	}
-
-	/** The listing may be out of step: it will be read anew. */
-	dropListing(directory: Directory): void {
-		if (directory.listing === undefined) return;
-		this.listingBytes -= directory.listing.size;
-		this.garbage += directory.listing.size;
-		directory.listing.release();
-		directory.listing = undefined;
+		this.overlay.listings.drop(directory);
 	}
 
 	/**
-	 * Closes the directories not used lately while more is kept than may be. Called between requests only: within
+	 * Closes the directories not used lately while more are open than may be. Called between requests only: within
 	 * one, what {@link get} returned stays open.
 	 */
 	trim(): void {
 		this.giveBack();
-		// Adding up the listings costs a walk over all directories, and they grow slowly.
-		if ((++this.trims & 0xff) === 0) this.listingBytes = this.addUpListings();
-		if (this.descriptors <= this.largestDescriptors && this.listingBytes <= this.largestListings) return;
+		if (this.descriptors <= this.largestDescriptors) return;
 		// In order of last use: what was asked for since the last time goes behind the rest.
 		for (const [node, directory] of [...this.known]) {
 			if (!directory.recent) continue;
@@ -330,17 +280,9 @@ export class DirectoryCache {
 			this.known.set(node, directory);
 		}
 		for (const [node, directory] of this.known) {
-			if (this.descriptors <= this.largestDescriptors / 2 && this.listingBytes <= this.largestListings / 2)
-				return;
-			if (node === ROOT || directory.removed) this.dropListing(directory);
-			else this.drop(node);
+			if (this.descriptors <= this.largestDescriptors / 2) return;
+			if (!directory.removed) this.drop(node);
 		}
-	}
-
-	private addUpListings(): number {
-		let bytes = 0;
-		for (const { listing } of this.known.values()) bytes += listing?.size ?? 0;
-		return bytes;
 	}
 
 	private open(node: NodeId): Directory {
@@ -371,7 +313,7 @@ export class DirectoryCache {
 		const { listing } = parent;
 		if (listing === undefined) return parent.layers;
 		const slot = listing.find(name, measure(name));
-		return slot === -1 ? [] : listing.layersOf(slot);
+		return slot === NO_SLOT ? [] : listing.layersOf(slot);
 	}
 
 	/** Adds one layer's directory to `stack`; returns whether layers below it may still contribute. */

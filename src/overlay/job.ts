@@ -24,6 +24,8 @@ export type Task =
 export interface Jobs {
 	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */
 	run(task: Task, done: (result: number) => void): void;
+	/** Calls `step` between other work on the same thread, maybe first before this returns, until it returns true. */
+	inSteps(step: () => boolean): void;
 }
 
 /** Does a task on the calling thread; returns 0 or -errno. */
@@ -45,4 +47,7 @@ export function perform(task: Task): number {
 /** Jobs that are done at once: for callers that have nothing else to do meanwhile. */
 export const inlineJobs: Jobs = {
 	run: (task, done) => done(perform(task)),
+	inSteps(step) {
+		while (!step());
+	},
 };

@@ -26,7 +26,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	const work = overlay.writable();
 	checkNewName(name);
 	if (nodes.kind(node) === DT_DIR) fail(EPERM);
-	const directory = overlay.directory(parent);
+	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
 	refuseMovedMetacopy(overlay, node);
 	copyUp(overlay, node);
@@ -52,7 +52,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	}
 	const looked = stat(upper, name, STAT);
 	// It was made all the same.
-	if (looked < 0) overlay.directories.dropListing(directory);
+	if (looked < 0) overlay.listings.drop(directory);
 	check(looked);
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
 	overlay.directories.markImpure(directory, work);

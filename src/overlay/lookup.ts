@@ -9,6 +9,7 @@ import { type Name, type Offset, reserve } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { looksHollow, refuseMetacopy } from "./elsewhere.ts";
+import { NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
@@ -63,10 +64,10 @@ export function lookupExisting(overlay: Overlay, parent: NodeId, name: Name): No
 
 /** The topmost layer that shows a name, its `struct statx` in `target`; NOWHERE if none does. */
 export function findLayer(overlay: Overlay, directory: Directory, name: Name, target: Offset): number {
-	const listing = overlay.directories.listIfWorthwhile(directory);
+	const listing = overlay.listings.ifWorthwhile(directory);
 	if (listing !== undefined) {
 		const slot = listing.find(name, measure(name));
-		if (slot === -1 || !listing.isVisible(slot)) return NOWHERE;
+		if (slot === NO_SLOT || !listing.isVisible(slot)) return NOWHERE;
 		const layer = listing.layer(slot);
 		const result = overlay.layers[layer]!.stat(directory.fd(layer), name, target);
 		if (result === 0) return layer;
@@ -97,10 +98,10 @@ function probe(overlay: Overlay, directory: Directory, first: number, name: Name
 export function isBelow(overlay: Overlay, directory: Directory, name: Name): boolean {
 	if (!overlay.isUpper(directory.node)) return findLayer(overlay, directory, name, PROBE) !== NOWHERE;
 	if (!directory.isMerged) return false;
-	const listing = overlay.directories.listIfWorthwhile(directory);
+	const listing = overlay.listings.ifWorthwhile(directory);
 	if (listing === undefined) return probe(overlay, directory, 1, name, PROBE) !== NOWHERE;
 	const slot = listing.find(name, measure(name));
-	if (slot === -1) return false;
+	if (slot === NO_SLOT) return false;
 	return listing.layer(slot) === 0 ? listing.showsBelow(slot) : listing.isVisible(slot);
 }
 

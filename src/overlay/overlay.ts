@@ -22,13 +22,12 @@ import type { Identity } from "./identity.ts";
 import { InodeNumbers } from "./inode-number.ts";
 import type { Jobs, Task } from "./job.ts";
 import type { Layer, Place } from "./layer.ts";
+import { Listings } from "./listings.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
 import { UpperLinks } from "./upper-links.ts";
 import type { Workdir } from "./workdir.ts";
 
 const STAT = reserve(statx.sizeof);
-/** Bytes of dropped listings to let pile up. */
-const LARGEST_GARBAGE = 4 << 20;
 
 export interface OverlayOptions {
 	/** Changes are made durable where that is asked for, and at copy-up. */
@@ -62,6 +61,7 @@ export class Overlay {
 	readonly jobs: Jobs;
 	readonly nodes: NodeTable;
 	readonly directories: DirectoryCache;
+	readonly listings: Listings;
 	readonly files: FileCache;
 	readonly upperLinks = new UpperLinks();
 	readonly diskPace = new DiskPace();
@@ -94,7 +94,8 @@ export class Overlay {
 		this.options = options;
 		this.acl = options.acl;
 		this.nodes = new NodeTable((node) => this.release(node));
-		this.directories = new DirectoryCache(this, options.largestDescriptors / 2, options.largestListings);
+		this.directories = new DirectoryCache(this, options.largestDescriptors / 2);
+		this.listings = new Listings(this, options.largestListings);
 		this.files = new FileCache(this, options.largestDescriptors / 2, options.mostPinned);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
@@ -156,6 +157,12 @@ export class Overlay {
 		return this.directories.get(node);
 	}
 
+	/** As {@link directory}, to change a name in it. Throws {@link Deferred} while it is being read. */
+	directoryToChange(node: NodeId): Directory {
+		this.settle(node);
+		return this.directory(node);
+	}
+
 	/** Other names may lead to the same file of the upper layer; its `struct statx` is at `stat`. */
 	linkUpper(node: NodeId, stat: Offset): void {
 		if (this.nodes.flag(node, LINKED)) return;
@@ -211,11 +218,8 @@ export class Overlay {
 	/** Takes back what is kept beyond the limits. To be called between requests. */
 	trim(): void {
 		this.directories.trim();
+		this.listings.trim();
 		this.files.trim();
-		if (this.directories.garbage < LARGEST_GARBAGE) return;
-		// The collector does not learn of typed arrays that are gone while one call serves all requests.
-		this.directories.garbage = 0;
-		Bun.gc(true);
 	}
 
 	private release(node: NodeId): void {

@@ -15,10 +15,20 @@ import {
 } from "../native/layout.ts";
 import { isDot, readEntries } from "../native/libc/directory.ts";
 import { check, succeeds } from "../native/libc/errno.ts";
-import { close, type Fd, seek } from "../native/libc/file.ts";
+import { close, duplicate, type Fd, NO_FD, seek } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { attributeNames } from "../native/libc/xattr.ts";
-import { bytes, type Name, readString, reserve, store, view, writeString } from "../native/memory.ts";
+import {
+	bytes,
+	lengthOf,
+	type Name,
+	readString,
+	release,
+	reserve,
+	store,
+	view,
+	writeString,
+} from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { Directory } from "./directory.ts";
 import type { Layer } from "./layer.ts";
@@ -41,57 +51,109 @@ import {
 
 /** No layer. */
 const NOWHERE = -1;
-const ENTRIES_SIZE = 1 << 18;
+/** What is read in one step. */
+const ENTRIES_SIZE = 1 << 15;
 const ENTRIES = reserve(ENTRIES_SIZE);
 const STAT = reserve(statx.sizeof);
 const HIDDEN = reserve(NAME_MAX + 1) as Name;
 const SELF = store("." as ByteString);
 
-/** Reads every contributing layer of a directory, topmost first, into an empty listing. */
-export function fillListing(overlay: Overlay, directory: Directory, listing: Listing): void {
-	for (let at = 0; at < directory.layers.length; at++) {
-		const layer = overlay.layers[directory.layers[at]!]!;
-		fillFromLayer(layer, overlay.directories.borrow(directory, layer.index), directory.marks[at]!, listing);
-	}
-}
+/** The reading of a directory's layers, topmost first, into an empty listing: some entries at a time. */
+export class Reading {
+	readonly listing: Listing;
+	/** Bytes of entries read up to now. */
+	bytes = 0;
+	/** What has become of names meanwhile; each name is a block of its own. */
+	readonly changes: { readonly name: Name; readonly change: (listing: Listing, slot: Slot) => void }[] = [];
+	private readonly overlay: Overlay;
+	private readonly directory: Directory;
+	/** Which of the directory's layers is being read. */
+	private at = 0;
+	private reader = NO_FD;
+	private isOwnReader = false;
+	private isLasting = false;
+	/** `.wh.NAME` counts for the layers below only, so these are entered after the layer's own names. */
+	private whiteoutFiles: ByteString[] = [];
 
-function fillFromLayer(layer: Layer, fd: Fd, marks: number, listing: Listing): void {
-	// `.wh.NAME` counts for the layers below only, so these are entered after the layer's own names.
-	const whiteoutFiles: ByteString[] = [];
-	const reader = rewind(layer, fd);
-	try {
-		for (;;) {
-			const length = check(readEntries(reader, ENTRIES, ENTRIES_SIZE));
-			if (length === 0) break;
-			for (let at = ENTRIES; at < ENTRIES + length; at += view.getUint16(at + linuxDirent64.dReclen, true)) {
-				const name = (at + linuxDirent64.dName) as Name;
-				if (bytes[name] === 0x2e) {
-					if (isDot(name)) continue;
-					if (isReserved(name)) {
-						if (!isMarker(name)) whiteoutFiles.push(readString(hiddenName(name)));
-						continue;
-					}
-				}
-				addEntry(layer, fd, marks, listing, at, name);
-			}
+	constructor(overlay: Overlay, directory: Directory, listing: Listing) {
+		this.overlay = overlay;
+		this.directory = directory;
+		this.listing = listing;
+	}
+
+	/** Reads some more; true: the listing is complete. Throws what reading may; then {@link abandon}. */
+	step(): boolean {
+		const { directory } = this;
+		const layer = this.overlay.layers[directory.layers[this.at]!]!;
+		if (this.reader === NO_FD) this.beginLayer(layer);
+		const length = check(readEntries(this.reader, ENTRIES, ENTRIES_SIZE));
+		this.bytes += length;
+		if (length > 0) {
+			this.take(layer, directory.marks[this.at]!, length);
+			return false;
 		}
-	} finally {
-		if (reader !== fd) close(reader);
+		this.endLayer(layer);
+		return ++this.at === directory.layers.length;
 	}
-	for (const hidden of whiteoutFiles) {
-		writeString(HIDDEN, hidden);
-		listing.addWhiteout(layer.index, HIDDEN, measure(HIDDEN), true);
-	}
-}
 
-/** The descriptor set to the first entry; a new one where it was opened for looking names up only. */
-function rewind(layer: Layer, fd: Fd): Fd {
-	const result = seek(fd, 0, SEEK_SET);
-	if (result !== -EBADF) {
-		check(result);
-		return fd;
+	/** From now on other requests may come between the steps: descriptors of the cache may be closed. */
+	makeLasting(): void {
+		this.isLasting = true;
+		if (this.reader === NO_FD || this.isOwnReader) return;
+		this.reader = check(duplicate(this.reader));
+		this.isOwnReader = true;
 	}
-	return check(layer.open(fd, SELF, O_RDONLY | O_DIRECTORY));
+
+	/** Lets go of everything, the listing too. */
+	abandon(): void {
+		this.listing.release();
+		this.end();
+		this.closeReader();
+	}
+
+	/** To be called at the end. */
+	end(): void {
+		for (const { name } of this.changes.splice(0)) release(name, lengthOf(name) + 1);
+	}
+
+	/** Sets the reader to the first entry; a descriptor of its own where the cache's is for looking names up only. */
+	private beginLayer(layer: Layer): void {
+		const fd = this.overlay.directories.borrow(this.directory, layer.index);
+		const result = this.isLasting ? -EBADF : seek(fd, 0, SEEK_SET);
+		const isOwn = result === -EBADF;
+		if (!isOwn) check(result);
+		this.reader = isOwn ? check(layer.open(fd, SELF, O_RDONLY | O_DIRECTORY)) : fd;
+		this.isOwnReader = isOwn;
+	}
+
+	private take(layer: Layer, marks: number, length: number): void {
+		for (let at = ENTRIES; at < ENTRIES + length; at += view.getUint16(at + linuxDirent64.dReclen, true)) {
+			const name = (at + linuxDirent64.dName) as Name;
+			if (bytes[name] === 0x2e) {
+				if (isDot(name)) continue;
+				if (isReserved(name)) {
+					if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
+					continue;
+				}
+			}
+			addEntry(layer, this.reader, marks, this.listing, at, name);
+		}
+	}
+
+	private closeReader(): void {
+		if (this.isOwnReader) close(this.reader);
+		this.isOwnReader = false;
+		this.reader = NO_FD;
+	}
+
+	private endLayer(layer: Layer): void {
+		this.closeReader();
+		for (const hidden of this.whiteoutFiles) {
+			writeString(HIDDEN, hidden);
+			this.listing.addWhiteout(layer.index, HIDDEN, measure(HIDDEN), true);
+		}
+		this.whiteoutFiles = [];
+	}
 }
 
 function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: number, name: Name): void {

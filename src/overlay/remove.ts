@@ -8,6 +8,7 @@ import { kindOf } from "../native/libc/stat.ts";
 import { type Name, reserve } from "../native/memory.ts";
 import { copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
+import { NO_SLOT } from "./listing.ts";
 import { findLayer, isBelow, lookupExisting, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
@@ -23,7 +24,7 @@ const PROBE = reserve(statx.sizeof);
 export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	const work = overlay.writable();
 	if (isReserved(name)) fail(ENOENT);
-	const directory = overlay.directory(parent);
+	const directory = overlay.directoryToChange(parent);
 	const node = overlay.nodes.find(parent, name, measure(name));
 	const layer = node === NO_NODE ? findLayer(overlay, directory, name, PROBE) : overlay.nodes.layer(node);
 	if (layer === NOWHERE) fail(ENOENT);
@@ -45,7 +46,7 @@ export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 export function rmdir(overlay: Overlay, parent: NodeId, name: Name): void {
 	const { nodes } = overlay;
 	const work = overlay.writable();
-	const directory = overlay.directory(parent);
+	const directory = overlay.directoryToChange(parent);
 	let node = nodes.find(parent, name, measure(name));
 	if (node === NO_NODE) node = lookupExisting(overlay, parent, name);
 	// Held until the end: the kernel need not know it.
@@ -64,12 +65,13 @@ function removeDirectory(
 	name: Name,
 	node: NodeId,
 ): void {
-	const { directories } = overlay;
+	const { directories, listings } = overlay;
 	if (overlay.nodes.kind(node) !== DT_DIR) fail(ENOTDIR);
 	const child = directories.get(node);
 	// Alone in the upper layer: the file system under us knows best whether it is empty.
-	const askDisk = overlay.isUpper(node) && !child.isMerged && child.listing === undefined;
-	if (!askDisk && directories.list(child).visible > 0) fail(ENOTEMPTY);
+	const askDisk =
+		overlay.isUpper(node) && !child.isMerged && child.listing === undefined && child.reading === undefined;
+	if (!askDisk && listings.list(child).visible > 0) fail(ENOTEMPTY);
 	copyUp(overlay, directory.node);
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
@@ -77,7 +79,7 @@ function removeDirectory(
 	if (!overlay.isUpper(node)) {
 		placeWhiteout(work, upper, name, length);
 	} else if (below) {
-		if (directories.list(child).visible > 0) fail(ENOTEMPTY);
+		if (listings.list(child).visible > 0) fail(ENOTEMPTY);
 		replaceDirectoryByWhiteout(work, upper, name, length);
 	} else {
 		removeUpperDirectory(overlay, work, child, upper, name);
@@ -99,7 +101,7 @@ function removeUpperDirectory(
 		check(result);
 		return;
 	}
-	if (overlay.directories.list(child).visible > 0) fail(ENOTEMPTY);
+	if (overlay.listings.list(child).visible > 0) fail(ENOTEMPTY);
 	const temporary = work.temporaryName();
 	const moved = moveAsOwner(upper, name, work.fd, temporary, 0);
 	if (moved === -EXDEV) {
@@ -116,5 +118,5 @@ export function noteRemoval(work: Workdir, directory: Directory, name: Name, whi
 	const { listing } = directory;
 	if (listing === undefined) return;
 	const slot = listing.find(name, measure(name));
-	if (slot !== -1) listing.remove(slot, whiteout, work.fileWhiteouts);
+	if (slot !== NO_SLOT) listing.remove(slot, whiteout, work.fileWhiteouts);
 }

@@ -69,6 +69,8 @@ export function rename(
 	// A user's whiteout would be ours: it would hide what is below from another overlay above, not for it.
 	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) fail(EINVAL);
 	checkNewName(newName);
+	overlay.settle(parent);
+	overlay.settle(newParent);
 	const node = knownOr(overlay, parent, name, lookupExisting);
 	// Held until the end: the kernel need not know them.
 	nodes.reference(node);
@@ -140,7 +142,7 @@ function checkMovable(overlay: Overlay, node: NodeId): void {
 }
 
 function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void {
-	const { nodes, directories } = overlay;
+	const { nodes, directories, listings } = overlay;
 	overlay.settle(target);
 	const isDirectory = nodes.kind(node) === DT_DIR;
 	if (nodes.kind(target) !== DT_DIR) {
@@ -148,7 +150,7 @@ function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void 
 		return;
 	}
 	if (!isDirectory) fail(EISDIR);
-	if (directories.list(directories.get(target)).visible > 0) fail(ENOTEMPTY);
+	if (listings.list(directories.get(target)).visible > 0) fail(ENOTEMPTY);
 }
 
 function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
@@ -262,7 +264,7 @@ function noteArrival(overlay: Overlay, work: Workdir, { node }: End, { directory
 	if (kind !== DT_DIR && !nodes.flag(node, PLAIN)) overlay.directories.markImpure(directory, work);
 	if (directory.listing === undefined) return;
 	if (stat(upper, name, PROBE) < 0) {
-		overlay.directories.dropListing(directory);
+		overlay.listings.drop(directory);
 		return;
 	}
 	directory.listing.create(name, measure(name), kind, inodeLow(PROBE), inodeHigh(PROBE));

@@ -37,6 +37,8 @@ export class WorkerJobs implements Jobs {
 	private readonly tasksEnd: Fd;
 	private readonly pending = new Map<number, (result: number) => void>();
 	private readonly workers: Worker[] = [];
+	/** What is done in steps by whoever answers requests, the next one first. */
+	private readonly steps: (() => boolean)[] = [];
 	private lastId = 0;
 	/** The last attempt to start a Worker has failed. */
 	private isRefused = false;
@@ -69,6 +71,22 @@ export class WorkerJobs implements Jobs {
 		}
 		writeTask(this.lastId, task);
 		check(write(this.tasks, BUFFER, TASK.sizeof));
+	}
+
+	inSteps(step: () => boolean): void {
+		this.steps.push(step);
+	}
+
+	/** Does one step of what is done in steps; false where there is nothing of that kind. */
+	advance(): boolean {
+		const step = this.steps.shift();
+		if (step === undefined) return false;
+		try {
+			if (!step()) this.steps.push(step);
+		} catch (error) {
+			this.onBroken(error);
+		}
+		return true;
 	}
 
 	private startWorker(): void {

@@ -14,7 +14,7 @@ const enginesOwn = /"\/proc\/self\/statm"/;
 export async function traced(
 	{ mount, tree }: Overlay,
 	expressions: readonly string[],
-	action: () => void,
+	action: () => unknown,
 ): Promise<string[]> {
 	const log = tree.join("strace.log");
 	const [pid = 0] = mount.daemons;
@@ -29,7 +29,7 @@ export async function traced(
 	);
 	if (strace.exitCode !== null) throw new Error(`strace refuses ${expressions.join(" ")}`);
 	try {
-		action();
+		await action();
 	} finally {
 		strace.kill("SIGINT");
 		await strace.exited;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { DT_CHR, DT_DIR, DT_LNK, DT_REG } from "../../src/native/layout.ts";
 import { type Name, readBytes, release, store } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { Listing, type Slot } from "../../src/overlay/listing.ts";
+import { Listing, NO_SLOT, type Slot } from "../../src/overlay/listing.ts";
 import { measure } from "../../src/overlay/name.ts";
 import { ListingModel, type ModelLayer } from "./listing-model.ts";
 import { oneOf, randomNumbers } from "./random.ts";
@@ -19,7 +19,7 @@ function named<Result>(text: string, action: (name: Name) => Result): Result {
 
 /** A listing with names as text. */
 class Names {
-	readonly listing = new Listing();
+	readonly listing = new Listing({ bytes: 0 });
 
 	add(layer: number, text: string, type: number = DT_REG, inode = 1): void {
 		named(text, (name) => this.listing.add(layer, name, measure(name), type, inode, 0));
@@ -39,16 +39,15 @@ class Names {
 
 	isVisible(text: string): boolean {
 		const slot = this.slot(text);
-		return slot !== -1 && this.listing.isVisible(slot);
+		return slot !== NO_SLOT && this.listing.isVisible(slot);
 	}
 
 	/** Visible names behind an offset, in order, with the offset behind each. */
 	walk(offset = 0, count = Number.POSITIVE_INFINITY): { name: string; next: number }[] {
 		const { listing } = this;
 		const found: { name: string; next: number }[] = [];
-		for (let position = listing.positionAfter(offset); found.length < count; position++) {
-			const slot = listing.slotAt(position);
-			if (slot === -1) break;
+		for (let slot = listing.after(offset); slot !== NO_SLOT; slot = listing.following(slot)) {
+			if (found.length >= count) break;
 			if (!listing.isVisible(slot)) continue;
 			found.push({
 				name: readBytes(listing.name(slot), listing.nameLength(slot)),
@@ -68,7 +67,7 @@ class Names {
 	describe(text: string): unknown {
 		const { listing } = this;
 		const slot = this.slot(text);
-		if (slot === -1 || !listing.isVisible(slot)) return undefined;
+		if (slot === NO_SLOT || !listing.isVisible(slot)) return undefined;
 		return {
 			layer: listing.layer(slot),
 			type: listing.type(slot),
@@ -90,7 +89,7 @@ describe("merging", () => {
 		const { listing } = names;
 		expect([listing.layer(slot), listing.type(slot), listing.inodeLow(slot)]).toEqual([0, DT_LNK, 10]);
 		expect([listing.showsBelow(slot), listing.isMerged(slot), listing.visible]).toEqual([true, false, 2]);
-		expect(names.slot("c")).toBe(-1);
+		expect(names.slot("c")).toBe(NO_SLOT);
 	});
 
 	test("directories of one name are merged down to the first that is none", () => {
@@ -209,7 +208,7 @@ describe("changes", () => {
 		names.listing.remove(names.slot("own"), false, false);
 		names.listing.remove(names.slot("lower"), true, false);
 		expect([names.names(), names.listing.visible, names.listing.subdirectories]).toEqual([[], 0, 0]);
-		expect(names.listing.isWhiteout(names.slot("own"))).toBeFalse();
+		expect(names.slot("own")).toBe(NO_SLOT);
 		expect(names.listing.isWhiteout(names.slot("lower"))).toBeTrue();
 		names.create("own");
 		names.create("lower");
@@ -220,12 +219,13 @@ describe("changes", () => {
 
 	test("a listing mostly of names that are gone is stale, until they come back", () => {
 		const names = new Names();
-		for (let index = 0; index < 3000; index++) names.create(`n${index}`);
+		for (let index = 0; index < 6000; index++) names.create(`n${index}`);
 		expect(names.listing.isStale).toBeFalse();
-		for (let index = 0; index < 2000; index++) names.listing.remove(names.slot(`n${index}`), false, false);
-		expect([names.listing.isStale, names.listing.visible]).toEqual([true, 1000]);
-		for (let index = 0; index < 2000; index++) names.create(`n${index}`);
-		expect([names.listing.isStale, names.listing.visible]).toEqual([false, 3000]);
+		for (let index = 0; index < 5500; index++) names.listing.remove(names.slot(`n${index}`), false, false);
+		expect([names.listing.isStale, names.listing.visible]).toEqual([true, 500]);
+		const { size } = names.listing;
+		for (let index = 0; index < 5500; index++) names.create(`m${index}`);
+		expect([names.listing.isStale, names.listing.visible, names.listing.size]).toEqual([false, 6000, size]);
 	});
 });
 

@@ -1,18 +1,35 @@
 /** Operations that wait for a job: nothing is half done, and what waited goes on. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { EIO } from "../../../src/native/layout.ts";
+import { fail } from "../../../src/native/libc/errno.ts";
 import { Deferred } from "../../../src/overlay/deferred.ts";
 import { type Jobs, perform, type Task } from "../../../src/overlay/job.ts";
 import type { NodeId } from "../../../src/overlay/node.ts";
-import { file } from "../../harness/layers.ts";
+import { type Description, file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
 
 /** Jobs that are done when the test says so. */
 class LateJobs implements Jobs {
+	readonly steps: (() => boolean)[] = [];
 	readonly tasks: { readonly task: Task; readonly done: (result: number) => void }[] = [];
 
 	run(task: Task, done: (result: number) => void): void {
 		this.tasks.push({ task, done });
+	}
+
+	inSteps(step: () => boolean): void {
+		this.steps.push(step);
+	}
+
+	/** Does all steps; returns their number. */
+	advance(): number {
+		let count = 0;
+		for (let step = this.steps.shift(); step !== undefined; step = this.steps.shift()) {
+			do count++;
+			while (!step());
+		}
+		return count;
 	}
 
 	/** Does the oldest, or has it fail with a negative errno. */
@@ -170,5 +187,110 @@ describe("with fsync", () => {
 			"Gx",
 			["g", "h"],
 		]);
+	});
+});
+
+describe("a directory of more names than are read at once", () => {
+	const longName = (index: number) => `${"n".repeat(230)}${index}`;
+	const many = Object.fromEntries(Array.from({ length: 1300 }, (_, index) => [longName(index), ""]));
+	const inD = Object.fromEntries(Object.keys(many).map((name) => [`d/${name}`, ""]));
+
+	function openMany(lowers: Description[] = [inD, { "d/below": "below", other: "other" }]) {
+		const jobs = new LateJobs();
+		const core = openCore(lowers, { jobs });
+		const idle: NodeId[] = [];
+		core.overlay.onIdle = (node) => idle.push(node);
+		return { core, jobs, idle };
+	}
+
+	test("is read in steps; then the listing goes on, once for all who wait", () => {
+		const { core, jobs, idle } = openMany();
+		using _ = core;
+		const node = core.node("d");
+		for (let turn = 0; turn < 3; turn++) expect(waitsFor(() => core.entries(node))).toBe(node);
+		expect([jobs.steps.length, idle]).toEqual([1, []]);
+		expect(jobs.advance()).toBeGreaterThan(2);
+		expect(idle).toEqual([node]);
+		expect(core.names("d").sort()).toEqual([...Object.keys(many), "below"].sort());
+	});
+
+	test("has changes in it wait, and nothing else", () => {
+		const { core, jobs } = openMany();
+		using _ = core;
+		const node = core.node("d");
+		const first = longName(0);
+		core.mkdir("e");
+		expect(waitsFor(() => core.entries(node))).toBe(node);
+		for (const action of [
+			() => core.create("d/new"),
+			() => core.mkdir("d/new"),
+			() => core.unlink(`d/${first}`),
+			() => core.rmdir(`d/${first}`),
+			() => core.rename("other", "d/other"),
+			() => core.rename(`d/${first}`, "moved"),
+			() => core.link("other", "d/linked"),
+			() => core.rename("e", "d"),
+			() => core.rmdir("d"),
+		]) {
+			expect(waitsFor(action)).toBe(node);
+		}
+		core.create("e/new", "new");
+		core.write("other", "O");
+		expect([core.read("d/below"), core.stat("d").links]).toEqual(["below", 1]);
+		expect(errnoOf(() => core.stat("d/absent"))).toBe("ENOENT");
+		jobs.advance();
+		core.create("d/new", "new");
+		core.unlink(`d/${first}`);
+		expect(core.names("d").sort()).toEqual([...Object.keys(many).slice(1), "below", "new"].sort());
+	});
+
+	test("shows what was copied up while it was read as the upper layer's", () => {
+		const { core, jobs } = openMany();
+		using _ = core;
+		core.create("d/own", "own");
+		const node = core.node("d");
+		expect(waitsFor(() => core.entries(node))).toBe(node);
+		core.write("d/below", "B");
+		core.forget(core.node("d/below"));
+		jobs.advance();
+		core.unlink("d/below");
+		expect(core.isWhiteout("d/below")).toBeTrue();
+		expect(core.names("d")).not.toContain("below");
+		for (const name of core.names("d")) core.unlink(`d/${name}`);
+		core.rmdir("d");
+	});
+
+	test("that cannot be read to its end: the error is the answer, once to each try", () => {
+		const { core, jobs, idle } = openMany();
+		using _ = core;
+		const node = core.node("d");
+		expect(waitsFor(() => core.entries(node))).toBe(node);
+		const { reading } = core.overlay.directory(node);
+		const step = reading!.step.bind(reading);
+		let count = 0;
+		reading!.step = () => (++count > 3 ? fail(EIO) : step());
+		jobs.advance();
+		expect(idle).toEqual([node]);
+		expect(errnoOf(() => core.entries(node))).toBe("EIO");
+		expect(waitsFor(() => core.entries(node))).toBe(node);
+		jobs.advance();
+		expect(core.names("d").length).toBe(1301);
+	});
+
+	test("is forgotten by the kernel meanwhile: nothing is left", () => {
+		const { core, jobs } = openMany();
+		using _ = core;
+		expect(waitsFor(() => core.entries(core.node("d")))).toBeDefined();
+		core.forgetAll();
+		jobs.advance();
+		expect(core.overlay.nodes.count).toBe(1);
+	});
+
+	test("is not read for the sake of a lookup or a link count", () => {
+		const { core, jobs } = openMany();
+		using _ = core;
+		for (let index = 0; index < 20; index++)
+			expect(errnoOf(() => core.stat(`d/absent${index}`))).toBe("ENOENT");
+		expect([core.stat("d").links, jobs.steps.length]).toEqual([1, 0]);
 	});
 });

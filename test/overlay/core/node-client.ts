@@ -26,6 +26,7 @@ import { writeAttribute } from "../../../src/overlay/change-xattr.ts";
 import { copyUp } from "../../../src/overlay/copy-up.ts";
 import { create } from "../../../src/overlay/create.ts";
 import { link } from "../../../src/overlay/link.ts";
+import { NO_SLOT } from "../../../src/overlay/listing.ts";
 import { lookup } from "../../../src/overlay/lookup.ts";
 import type { Caller } from "../../../src/overlay/maker.ts";
 import { NO_NODE, type NodeId } from "../../../src/overlay/node.ts";
@@ -237,11 +238,10 @@ export class NodeClient {
 	entries(node: NodeId, offset = AFTER_DOTS, count = Number.POSITIVE_INFINITY): DirectoryEntry[] {
 		const { overlay } = this;
 		const directory = overlay.directory(node);
-		const listing = overlay.directories.list(directory);
+		const listing = overlay.listings.list(directory);
 		const found: DirectoryEntry[] = [];
-		for (let position = listing.positionAfter(offset); found.length < count; position++) {
-			const slot = listing.slotAt(position);
-			if (slot === -1) break;
+		for (let slot = listing.after(offset); slot !== NO_SLOT; slot = listing.following(slot)) {
+			if (found.length >= count) break;
 			if (!listing.isVisible(slot)) continue;
 			numberOf(overlay, directory, listing, slot);
 			found.push({
