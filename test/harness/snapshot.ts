@@ -74,14 +74,12 @@ function hashOfBlocks(path: Buffer, size: bigint): string {
 		at = start - (start % BigInt(blockSize));
 		while (at < end) {
 			const chunk = pread(file.fd, chunkSize, at);
-			if (chunk.length === 0) break;
-			for (let from = 0; from < chunk.length && at + BigInt(from) < end; from += blockSize) {
+			if (chunk.length === 0) throw new Error(`${printable(path)} ends at ${at}, not at ${size}`);
+			for (let from = 0; from < chunk.length && at < end; from += blockSize, at += BigInt(blockSize)) {
 				const block = chunk.subarray(from, from + blockSize);
-				if (block.some((byte) => byte !== 0)) hash.update(`${at + BigInt(from)}:`).update(block);
+				if (block.some((byte) => byte !== 0)) hash.update(`${at}:`).update(block);
 			}
-			at += BigInt(chunk.length);
 		}
-		if (at < end) break;
 	}
 	return hash.digest("hex");
 }
