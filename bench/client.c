@@ -467,7 +467,8 @@ static uint64_t nanoseconds(clockid_t clock);
 /* FILE DIR DIRECTORIES FILES PREFIX: appends a byte to FILE and meanwhile, each millisecond, stats and reads the next file of a tree. */
 static uint64_t *answers;
 static size_t answer_count;
-static pid_t appending;
+/* The process whose work goes on meanwhile. */
+static pid_t working;
 
 static void answered(void (*action)(const char *path), const char *path)
 {
@@ -476,20 +477,20 @@ static void answered(void (*action)(const char *path), const char *path)
 	answers[answer_count++] = nanoseconds(CLOCK_MONOTONIC) - begin;
 }
 
-static void end_appending(int flags)
+static void end_working(int flags)
 {
 	int status;
-	if (!appending || waitpid(appending, &status, flags) != appending)
+	if (!working || waitpid(working, &status, flags) != working)
 		return;
-	appending = 0;
+	working = 0;
 	if (status)
 		exit(1);
 }
 
 static void probe(const char *path)
 {
-	end_appending(WNOHANG);
-	if (!appending)
+	end_working(WNOHANG);
+	if (!working)
 		return;
 	answered(stat_file, path);
 	answered(read_file, path);
@@ -499,16 +500,46 @@ static void probe(const char *path)
 static void append_and_probe(char **args)
 {
 	answers = calloc(atoi(args[2]) * atoi(args[3]), 2 * sizeof *answers);
-	appending = fork();
-	if (!answers || appending < 0)
+	working = fork();
+	if (!answers || working < 0)
 		die("append_and_probe");
-	if (appending == 0) {
+	if (working == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		append_to(args[0]);
 		_exit(0);
 	}
 	each(args + 1, probe);
-	end_appending(0);
+	end_working(0);
+}
+
+/* DIR OTHER: lists DIR and meanwhile, each millisecond, makes a file in OTHER, looks at it and removes it. */
+static void create_empty(const char *path)
+{
+	closed(opened(path, O_WRONLY | O_CREAT | O_EXCL));
+}
+
+static void list_and_probe(char **args)
+{
+	const int most = 100000;
+	char own[300];
+	answers = calloc(most, 2 * sizeof *answers);
+	working = fork();
+	if (!answers || working < 0)
+		die("list_and_probe");
+	if (working == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		list(args);
+		_exit(0);
+	}
+	snprintf(own, sizeof own, "%s/own", args[1]);
+	for (int i = 0; working && i < most; i++, end_working(WNOHANG)) {
+		answered(create_empty, own);
+		answered(stat_file, own);
+		if (unlink(own))
+			die("unlink %s", own);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	end_working(0);
 }
 
 static void turns(char **args);
@@ -527,7 +558,8 @@ static const struct {
 	{"append", 1, append}, {"chmod_each", 4, chmod_each}, {"create_unlink", 3, create_unlink},
 	{"mkdir_rmdir", 2, mkdir_rmdir}, {"rename", 3, rename_often}, {"read", 1, read_large},
 	{"write", 3, write_new}, {"read_random", 2, read_random}, {"map_read", 1, map_read}, {"mix", 5, mix},
-	{"append_and_probe", 5, append_and_probe}, {"turns", 2, turns}, {"clients", 2, clients}, {"beside", 2, beside},
+	{"append_and_probe", 5, append_and_probe}, {"list_and_probe", 2, list_and_probe}, {"turns", 2, turns},
+	{"clients", 2, clients}, {"beside", 2, beside},
 };
 
 static void perform(int count, char **args)

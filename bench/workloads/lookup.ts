@@ -1,6 +1,13 @@
 /** Reading without changing: names, attributes, small files. */
 
-import { bigTree, filesOf, smallTree, walkTree } from "./trees.ts";
+import {
+	bigTree,
+	filesOf,
+	hugeDirectoryTree,
+	mergedHugeDirectoryTree,
+	smallTree,
+	walkTree,
+} from "./trees.ts";
 import type { Stage, Workload } from "./workload.ts";
 
 /** Looks at the attributes of each file and finds none. */
@@ -44,6 +51,36 @@ export const lookupWorkloads: readonly Workload[] = [
 		cache: "cold",
 		operations: (scale) => bigTree.files(scale),
 		run: (stage) => ["list_stat", bigDirectory(stage)],
+	},
+	{
+		name: "readdir_million",
+		group: "scale",
+		what: "list a directory of a million names",
+		tree: hugeDirectoryTree,
+		cache: "warm",
+		operations: (scale) => hugeDirectoryTree.files(scale),
+		run: (stage) => ["list", bigDirectory(stage)],
+		onRequest: true,
+	},
+	{
+		name: "readdir_million_merged",
+		group: "scale",
+		what: "the same, merged from two layers",
+		tree: mergedHugeDirectoryTree,
+		cache: "warm",
+		operations: (scale) => mergedHugeDirectoryTree.files(scale),
+		run: (stage) => ["list", bigDirectory(stage)],
+		onRequest: true,
+	},
+	{
+		name: "readdir_million_latency",
+		group: "scale",
+		what: "the same; meanwhile another process makes, stats and removes files",
+		tree: mergedHugeDirectoryTree,
+		cache: "warm",
+		operations: (scale) => mergedHugeDirectoryTree.files(scale),
+		run: (stage) => ["list_and_probe", bigDirectory(stage), stage.merged],
+		onRequest: true,
 	},
 	{
 		name: "stat_missing",

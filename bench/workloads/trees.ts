@@ -41,6 +41,22 @@ export const bigTree: Tree & { files(scale: Scale): number } = {
 	},
 };
 
+/** One directory, d0000, with a million files; merged from as many layers, each with a part of them. */
+function hugeDirectory(layers: number): Tree & { files(scale: Scale): number } {
+	return {
+		name: `huge-directory-${layers}`,
+		layers,
+		files: (scale) => scale.count(1_000_000),
+		async build(site) {
+			for (let layer = 0; layer < layers; layer++)
+				await plant(site, layer, 1, this.files(site.scale) / layers, `${layer}-`, 0);
+		},
+	};
+}
+
+export const hugeDirectoryTree = hugeDirectory(1);
+export const mergedHugeDirectoryTree = hugeDirectory(2);
+
 /** 40 directories with 100 files of 4 KiB in each. */
 export const smallTree: Tree & { directories(scale: Scale): number } = {
 	name: "small",

@@ -3,7 +3,7 @@
 import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
 import { Errno } from "../native/libc/errno.ts";
 import { kindOf } from "../native/libc/stat.ts";
-import { bytes, copy, type Name, setNumber, store, view } from "../native/memory.ts";
+import { bytes, copy, type Name, store, view, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { STAT, show } from "../overlay/attributes.ts";
 import type { Directory } from "../overlay/directory.ts";
@@ -146,14 +146,18 @@ export class DirectoryReply {
 		type: number,
 		next: number,
 	): void {
-		view.setUint32(entry + fuseDirent.ino, inodeLow, true);
-		view.setUint32(entry + fuseDirent.ino + 4, inodeHigh, true);
-		setNumber(entry + fuseDirent.off, next);
-		view.setUint32(entry + fuseDirent.namelen, length, true);
-		view.setUint32(entry + fuseDirent.type, type, true);
-		copy(entry + fuseDirent.name, name, length);
 		const end = entry + ((fuseDirent.name + length + 7) & ~7);
-		for (let at = entry + fuseDirent.name + length; at < end; at++) bytes[at] = 0;
+		const at = entry >>> 2;
+		words[at + fuseDirent.ino / 4] = inodeLow;
+		words[at + fuseDirent.ino / 4 + 1] = inodeHigh;
+		words[at + fuseDirent.off / 4] = next >>> 0;
+		words[at + fuseDirent.off / 4 + 1] = next / 2 ** 32;
+		words[at + fuseDirent.namelen / 4] = length;
+		words[at + fuseDirent.type / 4] = type;
+		// What the last bytes are filled up with.
+		words[(end >>> 2) - 2] = 0;
+		words[(end >>> 2) - 1] = 0;
+		copy(entry + fuseDirent.name, name, length);
 		this.end = end;
 	}
 

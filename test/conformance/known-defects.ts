@@ -39,6 +39,19 @@ const namesAndListings: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"a directory of hundreds of thousands of names is never listed to its end, and others wait for it": {
+		tests: {
+			"mount/huge-directory.test.ts": [
+				"%s is listed completely, each name once, and read once for that",
+				"while a directory of 50,000 names is read for one, others make files and look at them",
+			],
+			"overlay/core/deferred.test.ts": [
+				"is read in steps; then the listing goes on, once for all who wait",
+				"has changes in it wait, and nothing else",
+				"is not read for the sake of a lookup or a link count",
+			],
+		},
+	},
 	"480 layers cannot be listed with 1,024 open files": {
 		tests: {
 			"mount/layers.test.ts": [
