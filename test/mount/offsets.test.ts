@@ -14,6 +14,9 @@ import { lacks } from "../harness/setting.ts";
 const ways = ["passthrough=auto", "passthrough=on", "passthrough=off", "passthrough=off,writeback=0"];
 const sizes = [2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 53n + 3n, 2n ** 62n + 1n, 2n ** 63n - 1n];
 
+/** Where data is put near the end: tmpfs does not find what is in the last page there is. */
+const tailOf = (size: bigint) => size - (size === 2n ** 63n - 1n ? 8197n : 5n);
+
 /** Lower, upper and workdir on one tmpfs. */
 function layersOnTmpfs(tree: TemporaryTree) {
 	mountDisk("tmpfs", tree.join("tmpfs"));
@@ -28,11 +31,13 @@ describe.skipIf(lacks("mounting"))("with files as large as can be", () => {
 		const layers = layersOnTmpfs(tree);
 		for (const size of sizes) {
 			using file = open(`${layers.lower[0]}/${size}`, "w+");
+			const tail = tailOf(size);
 			ftruncate(file.fd, size);
-			for (const at of [0n, 2n ** 40n + 1n, size - 5n]) writeAt(file.fd, "data", at);
+			for (const at of [0n, 2n ** 40n + 1n, tail]) writeAt(file.fd, "data", at);
 		}
 		await using mount = await mountOverlay({ ...layers, options: [options] });
 		for (const size of sizes) {
+			const tail = tailOf(size);
 			const [path, copy] = [mount.at(String(size)), `${layers.upper}/${size}`];
 			expect(statSync(path, { bigint: true }).size).toBe(size);
 			// A change of content, which copies up, in the midst of the largest hole.
@@ -41,14 +46,14 @@ describe.skipIf(lacks("mounting"))("with files as large as can be", () => {
 			fsyncSync(file.fd);
 			for (const shown of [path, copy])
 				expect([shown, statSync(shown, { bigint: true }).size]).toEqual([shown, size]);
-			expect(readAt(file.fd, 5, size - 5n)).toBe("data\0");
+			expect(readAt(file.fd, 5, tail)).toBe("data\0");
 			expect([readAt(file.fd, 4, 2n ** 40n + 1n), readAt(file.fd, 7, 2n ** 50n)]).toEqual([
 				"data",
 				"changed",
 			]);
-			expect(seekExactly(file.fd, 2n ** 51n, SEEK_DATA)).toBe(((size - 5n) / 4096n) * 4096n);
-			const pagesEnd = ((size - 1n + 4095n) / 4096n) * 4096n;
-			expect(seekExactly(file.fd, size - 5n, SEEK_HOLE)).toBe(pagesEnd < size ? pagesEnd : size);
+			expect(seekExactly(file.fd, 2n ** 51n, SEEK_DATA)).toBe((tail / 4096n) * 4096n);
+			const pagesEnd = ((tail + 4n + 4095n) / 4096n) * 4096n;
+			expect(seekExactly(file.fd, tail, SEEK_HOLE)).toBe(pagesEnd < size ? pagesEnd : size);
 		}
 	});
 
