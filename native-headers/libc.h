@@ -24,6 +24,7 @@
 #include <sys/statfs.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -233,6 +234,8 @@ int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags);
 int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions);
 int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode);
 int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int target);
+int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);
+pid_t waitpid(pid_t pid, int *status, int options);
 int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);
 int signalfd(int fd, const sigset_t *mask, int flags);
 int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);

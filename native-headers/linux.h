@@ -461,16 +461,25 @@ struct signalfd_siginfo {
 #define SIGPIPE 13
 #define SIGALRM 14
 #define SIGTERM 15
+#define SIGSTKFLT 16
 #define SIGCHLD 17
 #define SIGCONT 18
 #define SIGSTOP 19
+#define SIGXCPU 24
+#define SIGVTALRM 26
+#define SIGPROF 27
+#define SIGIO 29
 
 struct rlimit {
 	unsigned long rlim_cur;
 	unsigned long rlim_max;
 };
 
+#define RLIMIT_CPU 0
+#define RLIMIT_FSIZE 1
+#define RLIMIT_DATA 2
 #define RLIMIT_NOFILE 7
+#define RLIMIT_AS 9
 #define RLIM_INFINITY 0xffffffffffffffff
 
 /* mmap(2), madvise(2) */

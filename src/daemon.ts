@@ -2,7 +2,7 @@
  * The program's second stage, which mounts and serves, and how the first starts it: in the background or in its own place,
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
-import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
+import { closeSync, readFileSync, readSync, writeSync } from "node:fs";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -18,20 +18,30 @@ import {
 	CAP_SETUID,
 	CAP_SYS_ADMIN,
 	CAP_SYS_RESOURCE,
+	F_SETFD,
+	RLIMIT_AS,
+	RLIMIT_DATA,
 } from "./native/layout.ts";
 import { forbidNewPrivileges, keepCapabilities } from "./native/libc/capabilities.ts";
 import { describeErrno } from "./native/libc/errno.ts";
-import { duplicateTo, type Fd } from "./native/libc/file.ts";
+import { close, duplicateTo, type Fd } from "./native/libc/file.ts";
 import {
-	blockSignals,
+	descriptorControl,
 	effectiveUid,
 	execute,
 	nameProcess,
+	openNowhere,
 	openPipe,
-	SIGNALS,
+	raiseLimit,
 	spawnDetached,
-	unblockSignals,
+	warnOfProcessorLimit,
 } from "./native/libc/process.ts";
+import {
+	blockSignals,
+	ignoreMeaninglessSignals,
+	mindedSignals,
+	unblockSignals,
+} from "./native/libc/signals.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
 /**
@@ -77,13 +87,19 @@ export function isStartedAgain(): boolean {
 }
 
 /** Starts the second stage, in this process's place or in the background; returns what to exit with. */
-export function startAgain(foreground: boolean): number {
+export function startAgain(options: MountOptions): number {
 	// Threads inherit this, so that all of them leave the signals to the one that minds them.
-	blockSignals(SIGNALS);
+	const signals = mindedSignals();
+	blockSignals(signals);
+	ignoreMeaninglessSignals();
+	// The runtime reserves address space by gigabytes, of which it uses little.
+	for (const resource of [RLIMIT_AS, RLIMIT_DATA]) raiseLimit(resource);
+	warnOfProcessorLimit();
+	passDescriptors(options);
 	dropPrivileges();
 	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
 	const [, ...args] = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
-	if (foreground) {
+	if (options.foreground || options.debug) {
 		const failed = execute(program, [NAME, ...args], environmentFor(FOREGROUND));
 		throw new Error(`cannot start ${process.execPath}: ${describeErrno(-failed)}`);
 	}
@@ -91,9 +107,18 @@ export function startAgain(foreground: boolean): number {
 	spawnDetached(program, [NAME, ...args], environmentFor(String(writing)), writing);
 	closeSync(writing);
 	// Until the mount answers, whoever started this may still end it.
-	unblockSignals(SIGNALS);
+	unblockSignals(signals);
 	// One byte once the mount answers; the end of the pipe if it never will, the reason then being on stderr.
 	return readSync(reading, Buffer.alloc(1)) === 1 ? 0 : 1;
+}
+
+/** Bun marks all that its caller has left open as closed to programs it starts: what a path names as a descriptor is not. */
+function passDescriptors(options: MountOptions): void {
+	const { lowerDirectories, upperDirectory, workDirectory, mountpoint, logFile } = options;
+	for (const path of [...lowerDirectories, upperDirectory, workDirectory, mountpoint, logFile]) {
+		const [, fd] = /^\/(?:proc\/self|dev)\/fd\/(\d+)/.exec(path ?? "") ?? [];
+		if (fd !== undefined) descriptorControl(Number(fd) as Fd, F_SETFD, 0);
+	}
 }
 
 /** Threads inherit this as well: hence here, before there are those that Bun starts by itself. */
@@ -135,9 +160,9 @@ export async function serve(options: MountOptions): Promise<void> {
  * has ended meanwhile: whoever started it does not know of the mount, and wanted none any more.
  */
 function sayReady(pipe: number): boolean {
-	const nowhere = openSync("/dev/null", "r+");
-	duplicateTo(nowhere as Fd, STDERR);
-	closeSync(nowhere);
+	const nowhere = openNowhere();
+	duplicateTo(nowhere, STDERR);
+	close(nowhere);
 	try {
 		writeSync(pipe, "1");
 		return true;

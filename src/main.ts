@@ -41,7 +41,7 @@ async function main(): Promise<number> {
 				return 0;
 			}
 			for (const warning of commandLine.warnings) writeSync(STDERR, `${warning}\n`);
-			return startAgain(commandLine.options.foreground || commandLine.options.debug);
+			return startAgain(commandLine.options);
 		}
 	}
 }

@@ -1,10 +1,11 @@
 /** Where a mount is put together: options -> layers -> overlay -> session. */
-import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:fs";
+import { readFileSync, statfsSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
 import { parseDeclined } from "./fuse/handshake.ts";
+import { MountFailed, Mountpoint } from "./fuse/mountpoint.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
-import { MountFailed, Session } from "./fuse/session.ts";
+import { Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import type { Log } from "./log.ts";
 import {
@@ -12,23 +13,25 @@ import {
 	FUSE_KERNEL_MINOR_VERSION,
 	FUSE_KERNEL_VERSION,
 	PROC_SUPER_MAGIC,
+	RLIMIT_FSIZE,
+	RLIMIT_NOFILE,
 } from "./native/layout.ts";
 import { hasCapability } from "./native/libc/capabilities.ts";
 import { describeErrno, Errno } from "./native/libc/errno.ts";
 import {
-	blockSignals,
 	captureStandardError,
 	effectiveGid,
 	effectiveUid,
-	raiseDescriptorLimit,
-	SIGNALS,
+	liftLimit,
+	raiseLimit,
 	setUmask,
 } from "./native/libc/process.ts";
+import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 import { supportsAcl } from "./overlay/acl.ts";
 import { Identity } from "./overlay/identity.ts";
-import { LayerUnusable, openLower, openUpper } from "./overlay/open-layers.ts";
+import { LayerUnusable, openLayers } from "./overlay/open-layers.ts";
 import { Overlay } from "./overlay/overlay.ts";
 import { Workdir } from "./overlay/workdir.ts";
 import { WorkerJobs } from "./overlay/worker-jobs.ts";
@@ -61,21 +64,24 @@ export interface Mounted {
 }
 
 /**
- * Mounts an overlay. Blocks the thread's signals SIGHUP, SIGINT, SIGTERM and SIGUSR1, which {@link Mounted.serve} minds;
- * they must be blocked in all other threads too. `decline` is for tests: what of the kernel's to do without.
+ * Mounts an overlay. Blocks the thread's signals by which programs are ended, and SIGUSR1, which {@link Mounted.serve}
+ * minds; they must be blocked in all other threads too. `decline` is for tests: what of the kernel's to do without.
  * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
  */
 export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
-	blockSignals(SIGNALS);
+	const signals = mindedSignals();
+	blockSignals(signals);
 	setUmask(0);
 	const libfuse = new Libfuse();
 	const messages: string[] = [];
 	let tell = (message: string): void => void messages.push(message);
 	libfuse.redirectLog((message) => tell(message));
-	const mountpoint = checkMountpoint(options.mountpoint);
-	const limit = raiseDescriptorLimit();
+	const mountpoint = new Mountpoint(options.mountpoint);
+	const limit = raiseLimit(RLIMIT_NOFILE);
+	// Users' files are bound by their own limits.
+	const largestFile = liftLimit(RLIMIT_FSIZE);
 	checkProc(log);
-	const jobs = new WorkerJobs(SIGNALS, (error) => log.error(`a background thread failed: ${String(error)}`));
+	const jobs = new WorkerJobs(signals, (error) => log.error(`a background thread failed: ${String(error)}`));
 	const overlay = openOverlay(options, jobs, limit, log);
 	const dispatcher = new Dispatcher(
 		libfuse,
@@ -84,7 +90,8 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 		log,
 	);
 	const features = {
-		writeback: options.writeback,
+		// Writers are told at once where no more can be written.
+		writeback: options.writeback && largestFile === Number.POSITIVE_INFINITY,
 		passthrough: passesThrough(options, overlay),
 		acl: overlay.options.acl,
 		maxWrite: options.maxWrite,
@@ -92,10 +99,10 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	};
 	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;
-		const attempt = new Session(libfuse, argument, dispatcher, overlay, jobs, log);
+		const attempt = new Session(libfuse, argument, mountpoint, dispatcher, overlay, jobs, log);
 		try {
 			// fusermount3 writes its own messages: they belong into ours.
-			const { failure, lines } = captureStandardError(() => attempt.mount(mountpoint));
+			const { failure, lines } = captureStandardError(() => attempt.mount());
 			messages.push(...lines);
 			if (failure !== undefined) throw failure;
 			return attempt;
@@ -113,7 +120,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 		if (options.xino === "on") checkNumbersLast(overlay);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
 		session.begin(features);
-		widenReadAhead(mountpoint);
+		if (mountpoint.device !== undefined) widenReadAhead(mountpoint.device);
 	} catch (error) {
 		session.close();
 		throw error;
@@ -172,16 +179,17 @@ function checkNumbersLast({ work, layers }: Overlay): void {
 
 function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log: Log): Overlay {
 	const { upperDirectory, workDirectory } = options;
-	const upper =
+	const writable =
 		upperDirectory === undefined || workDirectory === undefined
 			? undefined
-			: openUpper(upperDirectory, workDirectory);
-	const first = upper === undefined ? 0 : 1;
-	checkDescriptors(first + options.lowerDirectories.length, limit);
-	const lowers = options.lowerDirectories.map((path, index) => openLower(first + index, path));
-	const layers = upper === undefined ? lowers : [upper.layer, ...lowers];
+			: { upper: upperDirectory, work: workDirectory };
+	checkDescriptors((writable === undefined ? 0 : 1) + options.lowerDirectories.length, limit);
+	const opened = openLayers(options.lowerDirectories, writable);
+	const { layers } = opened;
 	const work =
-		upper === undefined || options.readOnly ? undefined : new Workdir(upper.work, options.fileWhiteouts);
+		opened.work === undefined || options.readOnly
+			? undefined
+			: new Workdir(opened.work, options.fileWhiteouts);
 	const overflow = {
 		uid: readNumber("/proc/sys/kernel/overflowuid"),
 		gid: readNumber("/proc/sys/kernel/overflowgid"),
@@ -229,37 +237,6 @@ function isInitialUserNamespace(): boolean {
 		return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
 	} catch {
 		return false;
-	}
-}
-
-/** The mountpoint as libfuse takes it, once it is known to be one. */
-function checkMountpoint(path: ByteString): ByteString {
-	const name = display(path);
-	if (/^\/dev\/fd\/\d+$/.test(path)) return path;
-	const bytes = Buffer.from(path, "latin1");
-	try {
-		if (!statSync(bytes).isDirectory()) {
-			throw new MountFailed(`mountpoint ${name} is not a directory: mount on an empty directory`);
-		}
-	} catch (error) {
-		if (error instanceof MountFailed) throw error;
-		throw new MountFailed(
-			`cannot use mountpoint ${name}: ${(error as Error).message}: create the directory first`,
-		);
-	}
-	checkDevice();
-	return (
-		path.startsWith("/") ? path : `${Buffer.from(process.cwd()).toString("latin1")}/${path}`
-	) as ByteString;
-}
-
-function checkDevice(): void {
-	try {
-		accessSync("/dev/fuse", constants.F_OK);
-	} catch {
-		throw new MountFailed(
-			"/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container the device",
-		);
 	}
 }
 

@@ -3,32 +3,16 @@
  * reading on takes fewer messages.
  */
 
-import { readFileSync, writeFileSync } from "node:fs";
-import type { ByteString } from "../options.ts";
+import { writeFileSync } from "node:fs";
 
 /** As much as one READ can ask for. */
 const KIBIBYTES = 1024;
 
-/** Widens the window of the FUSE mount on top at `mountpoint`, an absolute path without symlinks, where that is permitted. */
-export function widenReadAhead(mountpoint: ByteString): void {
+/** Widens the window of the file system `device`, `MAJOR:MINOR`, where that is permitted. */
+export function widenReadAhead(device: string): void {
 	try {
-		const device = deviceOf(mountpoint);
-		if (device !== undefined) writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(KIBIBYTES));
+		writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(KIBIBYTES));
 	} catch {
 		// Without privileges, or without sysfs, the kernel's own window is as good as any.
 	}
-}
-
-/** `MAJOR:MINOR` of the mount, by proc_pid_mountinfo(5). Asking the mount itself would be asking this process. */
-function deviceOf(mountpoint: ByteString): string | undefined {
-	const escaped = mountpoint.replace(
-		/[ \t\n\\]/g,
-		(char) => `\\0${char.charCodeAt(0).toString(8).padStart(2, "0")}`,
-	);
-	const lines = readFileSync("/proc/self/mountinfo", "latin1").split("\n").reverse();
-	for (const line of lines) {
-		const [, , device, , path] = line.split(" ");
-		if (path === escaped) return / - fuse/.test(line) ? device : undefined;
-	}
-	return undefined;
 }

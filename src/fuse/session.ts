@@ -1,5 +1,6 @@
 /** A mount's life: libfuse session, the loop that serves requests, signals, and the end. */
 
+import { display } from "../display.ts";
 import type { Log } from "../log.ts";
 import {
 	EAGAIN,
@@ -10,14 +11,19 @@ import {
 	F_SETFL,
 	fuseInHeader,
 	O_NONBLOCK,
+	O_RDONLY,
+	POLLERR,
 	POLLIN,
+	POLLPRI,
 	pollfd,
 	SIGUSR1,
+	SIGXCPU,
 	signalfdSiginfo,
 } from "../native/layout.ts";
 import { check, Errno, errnoName } from "../native/libc/errno.ts";
-import { type Fd, read } from "../native/libc/file.ts";
-import { descriptorControl, openSignals, poll, SIGNALS, yieldProcessor } from "../native/libc/process.ts";
+import { close, type Fd, NO_FD, openAt, read, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { descriptorControl, poll, yieldProcessor } from "../native/libc/process.ts";
+import { mindedSignals, openSignals } from "../native/libc/signals.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
 import { reserve, store, view } from "../native/memory.ts";
@@ -26,6 +32,8 @@ import type { Overlay } from "../overlay/overlay.ts";
 import type { WorkerJobs } from "../overlay/worker-jobs.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
+import { MOUNT_TABLE } from "./mount-table.ts";
+import { MountFailed, type Mountpoint } from "./mountpoint.ts";
 import { beginMessage, REQUEST, REQUEST_SIZE } from "./request.ts";
 
 /**
@@ -38,12 +46,8 @@ const PATIENCE = 50_000;
 const LONGEST_TURN = 15;
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
-const POLLED = reserve(3 * pollfd.sizeof);
-
-/** A mount that could not be made. */
-export class MountFailed extends Error {
-	override readonly name = "MountFailed";
-}
+const POLLED = reserve(4 * pollfd.sizeof);
+const TABLE = store(MOUNT_TABLE as ByteString);
 
 export class Session {
 	private readonly libfuse: Libfuse;
@@ -53,7 +57,10 @@ export class Session {
 	private readonly jobs: WorkerJobs;
 	private readonly log: Log;
 	private readonly signals: Fd;
-	private fd = -1 as Fd;
+	private readonly mountpoint: Mountpoint;
+	private fd = NO_FD;
+	/** Open while the mount waits to be uncovered, for its end. */
+	private mountTable = NO_FD;
 	private ended = false;
 	private turns = 0;
 	/** The kernel has given the mount up: nothing is left to unmount. */
@@ -63,12 +70,14 @@ export class Session {
 	constructor(
 		libfuse: Libfuse,
 		options: ByteString,
+		mountpoint: Mountpoint,
 		dispatcher: Dispatcher,
 		overlay: Overlay,
 		jobs: WorkerJobs,
 		log: Log,
 	) {
 		this.libfuse = libfuse;
+		this.mountpoint = mountpoint;
 		this.dispatcher = dispatcher;
 		this.overlay = overlay;
 		this.jobs = jobs;
@@ -80,17 +89,19 @@ export class Session {
 		);
 		if (session === undefined) throw new MountFailed(`libfuse does not accept the options ${options}`);
 		this.session = session;
-		this.signals = openSignals(SIGNALS);
+		this.signals = openSignals(mindedSignals());
 	}
 
 	/** Mounts; the kernel waits with the first request until {@link begin}. Throws MountFailed. */
-	mount(mountpoint: ByteString): void {
-		if (!this.libfuse.mount(this.session, store(mountpoint))) throw new MountFailed("cannot mount");
+	mount(): void {
+		if (!this.libfuse.mount(this.session, store(this.mountpoint.target)))
+			throw new MountFailed("cannot mount");
+		this.fd = this.libfuse.descriptor(this.session);
+		this.mountpoint.find();
 	}
 
 	/** Agrees with the kernel on what it may ask. Throws MountFailed, HandshakeFailed. */
 	begin(features: Features): void {
-		this.fd = this.libfuse.descriptor(this.session);
 		this.dispatcher.notifications.fd = this.fd;
 		const flags = check(descriptorControl(this.fd, F_GETFL, 0));
 		check(descriptorControl(this.fd, F_SETFL, flags | O_NONBLOCK));
@@ -129,10 +140,18 @@ export class Session {
 			this.jobs.collect();
 		}
 		this.jobs.close();
-		// A path says nothing of whose mount is there by now: only a live connection is unmounted.
-		if (!this.gone) this.libfuse.unmount(this.session);
+		// The device number of a file system that is gone may be another's by now.
+		const isThere = !this.gone && !this.hasHungUp();
+		close(this.fd);
+		if (isThere) for (const failure of this.mountpoint.unmount()) this.log.error(failure);
 		for (const layer of this.overlay.layers) layer.close();
 		this.overlay.work?.close();
+	}
+
+	/** Whether the kernel has given the mount up. */
+	private hasHungUp(): boolean {
+		this.setPolled(0, this.fd, POLLIN);
+		return poll(POLLED, 1, 0) === 1 && (this.polled(0) & POLLERR) !== 0;
 	}
 
 	/** The next message, in the place of a request; returns its size, 0 at the end of the mount. */
@@ -182,24 +201,43 @@ export class Session {
 
 	/** Sleeps, for `longest` milliseconds (-1: ever), until a message, a signal or, alone if `jobsOnly`, the end of a job. */
 	private wait(jobsOnly: boolean, longest: number): void {
-		this.setPolled(0, this.jobs.results);
-		this.setPolled(1, this.signals);
-		this.setPolled(2, this.fd);
-		const count = poll(POLLED, jobsOnly ? 1 : 3, longest);
+		this.setPolled(0, this.jobs.results, POLLIN);
+		this.setPolled(1, this.signals, POLLIN);
+		this.setPolled(2, this.fd, POLLIN);
+		this.setPolled(3, this.mountTable, POLLPRI);
+		const count = poll(POLLED, jobsOnly ? 1 : 4, longest);
 		if (count < 0 && count !== -EINTR) throw Errno.of(-count);
-		if (this.isReady(0)) this.jobs.collect();
-		if (!jobsOnly && this.isReady(1)) this.takeSignal();
+		if (this.polled(0) !== 0) this.jobs.collect();
+		if (jobsOnly) return;
+		if (this.polled(1) !== 0) this.takeSignal();
+		if (this.mountTable !== NO_FD && this.polled(3) !== 0) this.leave();
 	}
 
-	private setPolled(index: number, fd: Fd): void {
+	private setPolled(index: number, fd: Fd, events: number): void {
 		const at = POLLED + index * pollfd.sizeof;
 		view.setInt32(at + pollfd.fd, fd, true);
-		view.setInt16(at + pollfd.events, POLLIN, true);
+		view.setInt16(at + pollfd.events, events, true);
 		view.setInt16(at + pollfd.revents, 0, true);
 	}
 
-	private isReady(index: number): boolean {
-		return view.getInt16(POLLED + index * pollfd.sizeof + pollfd.revents, true) !== 0;
+	/** What the last poll saw. */
+	private polled(index: number): number {
+		return view.getInt16(POLLED + index * pollfd.sizeof + pollfd.revents, true);
+	}
+
+	/** Ends the mount as soon as its path leads to it: what is mounted over it is not ours to take away. */
+	private leave(): void {
+		const covered = this.mountpoint.coveredPath();
+		if (covered === undefined) {
+			this.ended = true;
+			return;
+		}
+		if (this.mountTable !== NO_FD) return;
+		this.log.warn(
+			`something else is mounted over ${display(covered)}: the mount there ends when that is unmounted, or with another signal`,
+		);
+		// poll(2) tells of changes of it.
+		this.mountTable = check(openAt(WORKING_DIRECTORY, TABLE, O_RDONLY));
 	}
 
 	private takeSignal(): void {
@@ -208,11 +246,15 @@ export class Session {
 			if (size !== -EAGAIN) this.log.error(`reading a signal: ${errnoName(-size)}`);
 			return;
 		}
-		if (view.getUint32(SIGNAL + signalfdSiginfo.ssiSigno, true) !== SIGUSR1) {
-			this.ended = true;
+		const signal = view.getUint32(SIGNAL + signalfdSiginfo.ssiSigno, true);
+		if (signal === SIGUSR1) {
+			for (const line of this.statistics()) this.log.error(line);
 			return;
 		}
-		for (const line of this.statistics()) this.log.error(line);
+		if (signal === SIGXCPU) this.log.error("the limit on processor time (ulimit -t) is reached: unmounting");
+		// Whoever asks a second time will not wait.
+		if (this.mountTable !== NO_FD) this.ended = true;
+		else this.leave();
 	}
 
 	/** The lines SIGUSR1 asks for. */

@@ -1,21 +1,26 @@
-/** Opening the layers that a mount is made of. */
-
+/**
+ * Opening the layers that a mount is made of. Each is the directory that its path named when it was opened, by device,
+ * inode and mount: whatever is reached later starts from that descriptor and is compared with it, never from the path.
+ */
 import { readlinkSync } from "node:fs";
 import { display } from "../display.ts";
 import {
+	EMFILE,
+	ENFILE,
+	ENOENT,
+	ENOTCONN,
 	O_DIRECTORY,
+	O_NOFOLLOW,
+	O_PATH,
 	O_RDONLY,
-	RESOLVE_BENEATH,
-	RESOLVE_NO_SYMLINKS,
-	RESOLVE_NO_XDEV,
 	statx,
 } from "../native/layout.ts";
 import { check, describeErrno } from "../native/libc/errno.ts";
-import { close, type Fd, openAt, openResolved, WORKING_DIRECTORY } from "../native/libc/file.ts";
-import { stat } from "../native/libc/metadata.ts";
+import { close, type Fd, mountId, NO_FD, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { statDescriptor } from "../native/libc/metadata.ts";
 import { cloneMount } from "../native/libc/process.ts";
-import { fileSystemOf } from "../native/libc/stat.ts";
-import { reserve, store } from "../native/memory.ts";
+import { fileSystemOf, linkCount } from "../native/libc/stat.ts";
+import { reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { Layer } from "./layer.ts";
 
@@ -27,91 +32,175 @@ export class LayerUnusable extends Error {
 	override readonly name = "LayerUnusable";
 }
 
-/** Opens a lower layer, isolated where that is permitted. Throws LayerUnusable. */
-export function openLower(index: number, path: ByteString): Layer {
-	const tree = cloneMount(store(path), true);
-	if (tree >= 0) {
-		const root = openAt(tree, SELF, O_RDONLY | O_DIRECTORY);
-		close(tree);
-		if (root >= 0) return new Layer(index, path, root, true);
-	}
-	return new Layer(index, path, openPlain("lowerdir", path), false);
+/** A directory as a path named it. */
+interface Named {
+	/** The path, for messages. */
+	readonly path: ByteString;
+	readonly fd: Fd;
+	/** Identifies the file system, as statx(2) gives it. */
+	readonly device: string;
+	readonly inode: bigint;
 }
 
-/** Opens the upper layer and its work directory, so that names can be moved from one to the other. */
-export function openUpper(upperPath: ByteString, workPath: ByteString): { layer: Layer; work: Fd } {
-	const upper = openPlain("upperdir", upperPath);
-	const work = openPlain("workdir", workPath);
-	try {
-		checkPair(upper, upperPath, work, workPath);
-	} catch (error) {
-		close(upper);
-		close(work);
-		throw error;
+/**
+ * Opens the layers, topmost first, and the work directory where there is an upper layer, isolated where that is permitted.
+ * Throws LayerUnusable.
+ */
+export function openLayers(
+	lowerPaths: readonly ByteString[],
+	writable: { readonly upper: ByteString; readonly work: ByteString } | undefined,
+): { layers: Layer[]; work: Fd | undefined } {
+	if (writable === undefined) {
+		const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
+		return { layers: lowers.map((lower, index) => isolateLower(index, lower)), work: undefined };
 	}
-	const isolated = isolate(realPath(upper), realPath(work));
-	if (isolated === undefined) return { layer: new Layer(0, upperPath, upper, false), work };
-	close(upper);
-	close(work);
-	return { layer: new Layer(0, upperPath, isolated.upper, true), work: isolated.work };
+	const upper = openNamed("upperdir", writable.upper);
+	const work = openNamed("workdir", writable.work);
+	checkPair(upper, work);
+	const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
+	for (const lower of lowers) checkLower(lower, upper, work);
+	const pair = isolatePair(upper, work);
+	const layers = lowers.map((lower, index) => isolateLower(1 + index, lower));
+	return { layers: [pair.layer, ...layers], work: pair.work };
+}
+
+/** A layer that is reached through a private clone of its mount, read-only, or in place where that is not permitted. */
+function isolateLower(index: number, { path, fd }: Named): Layer {
+	const tree = cloneMount(fd, true);
+	if (tree < 0) return new Layer(index, path, fd, false);
+	const root = openAt(tree, SELF, O_RDONLY | O_DIRECTORY);
+	close(tree);
+	if (root < 0) return new Layer(index, path, fd, false);
+	close(fd);
+	return new Layer(index, path, root, true);
+}
+
+/** The upper layer and the work directory, so that names can be moved from one to the other. */
+function isolatePair(upper: Named, work: Named): { layer: Layer; work: Fd } {
+	const clones = clonePair(upper, work);
+	if (clones === undefined) return { layer: new Layer(0, upper.path, upper.fd, false), work: work.fd };
+	close(upper.fd);
+	close(work.fd);
+	return { layer: new Layer(0, upper.path, clones.upper, true), work: clones.work };
 }
 
 /**
  * Both directories within one clone of the mount they share, rooted where their paths part: names cannot be moved
- * between two clones. undefined where that is not permitted or something is mounted on the way.
+ * between two clones. undefined where that is not permitted, or where the way to them has changed meanwhile.
  */
-function isolate(upperPath: ByteString, workPath: ByteString): { upper: Fd; work: Fd } | undefined {
-	const shared = sharedParent(upperPath, workPath);
-	const tree = cloneMount(store(shared), false);
+function clonePair(upper: Named, work: Named): { upper: Fd; work: Fd } | undefined {
+	const way = partings(realPath(upper.fd), realPath(work.fd));
+	const shared = openAt(upper.fd, store(way.up), O_PATH | O_DIRECTORY);
+	if (shared < 0) return undefined;
+	// On the way up, too, something may be mounted by now.
+	const tree = mountId(shared) === mountId(upper.fd) ? cloneMount(shared, false) : NO_FD;
+	close(shared);
 	if (tree < 0) return undefined;
-	const within = (path: ByteString): Fd => {
-		const relative = path.slice(shared.length).replace(/^\/+/, "") as ByteString;
-		const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-		return openResolved(tree, store(relative), O_RDONLY | O_DIRECTORY, resolve);
-	};
-	const upper = within(upperPath);
-	const work = within(workPath);
+	const [clonedUpper, clonedWork] = [openSame(tree, way.upper, upper), openSame(tree, way.work, work)];
 	close(tree);
-	if (upper >= 0 && work >= 0) return { upper, work };
-	if (upper >= 0) close(upper);
-	if (work >= 0) close(work);
+	if (clonedUpper >= 0 && clonedWork >= 0) return { upper: clonedUpper, work: clonedWork };
+	for (const fd of [clonedUpper, clonedWork]) if (fd >= 0) close(fd);
 	return undefined;
 }
 
-function sharedParent(one: ByteString, other: ByteString): ByteString {
-	const ones = one.split("/");
-	const others = other.split("/");
+/** The way from the upper directory up to where two absolute paths part, and from there down to each. */
+function partings(upperPath: ByteString, workPath: ByteString): Record<"up" | "upper" | "work", ByteString> {
+	const [uppers, works] = [upperPath.split("/"), workPath.split("/")];
 	let count = 0;
-	while (count < ones.length && ones[count] === others[count]) count++;
-	const shared = ones.slice(0, count).join("/");
-	return (shared === "" ? "/" : shared) as ByteString;
+	while (count < uppers.length && uppers[count] === works[count]) count++;
+	const [upper, work] = [uppers.slice(count), works.slice(count)];
+	return {
+		up: (upper.map(() => "..").join("/") || ".") as ByteString,
+		upper: upper.join("/") as ByteString,
+		work: work.join("/") as ByteString,
+	};
 }
 
-function checkPair(upper: Fd, upperPath: ByteString, work: Fd, workPath: ByteString): void {
-	const [real, realWork] = [realPath(upper), realPath(work)];
-	if (deviceOf(upper) !== deviceOf(work)) {
+/** Opens what `names` lead to within a clone, if that is the same directory; negative if not. */
+function openSame(tree: Fd, names: ByteString, wanted: Named): Fd {
+	const fd = openAt(tree, store(names), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (fd < 0) return fd;
+	if (isSame(identify(wanted.path, fd), wanted) && mountId(fd) === mountId(tree)) return fd;
+	close(fd);
+	return NO_FD;
+}
+
+function isSame(one: Named, other: Named): boolean {
+	return one.device === other.device && one.inode === other.inode;
+}
+
+/** Throws LayerUnusable where names could not be moved between the two, or one would be changed through the other. */
+function checkPair(upper: Named, work: Named): void {
+	const [upperName, workName] = [display(upper.path), display(work.path)];
+	if (upper.device !== work.device) {
 		throw new LayerUnusable(
-			`workdir ${display(workPath)} is on another file system than upperdir ${display(upperPath)}: put it beside the upperdir`,
+			`workdir ${workName} is on another file system than upperdir ${upperName}: put it beside the upperdir`,
 		);
 	}
-	if (real === realWork || real.startsWith(`${realWork}/`) || realWork.startsWith(`${real}/`)) {
+	if (mountId(upper.fd) !== mountId(work.fd)) {
 		throw new LayerUnusable(
-			`workdir ${display(workPath)} and upperdir ${display(upperPath)} overlap: give each a directory of its own`,
+			`workdir ${workName} is in another mount than upperdir ${upperName}, and nothing can be moved from one mount to the other: make both of them directories of one mount or volume`,
+		);
+	}
+	if (isWithin(upper, work) || isWithin(work, upper)) {
+		throw new LayerUnusable(
+			`workdir ${workName} and upperdir ${upperName} overlap: give each a directory of its own`,
 		);
 	}
 }
 
-function deviceOf(fd: Fd): string {
-	check(stat(fd, SELF, STAT));
-	return fileSystemOf(STAT);
+/**
+ * Throws LayerUnusable where a lower layer is what changes are written to: whiteouts would be left in it, and what lies
+ * in a workdir is removed.
+ */
+function checkLower(lower: Named, upper: Named, work: Named): void {
+	const name = display(lower.path);
+	if (isSame(lower, upper)) {
+		throw new LayerUnusable(
+			`lowerdir ${name} is the upperdir ${display(upper.path)}, too: changes need a directory of their own`,
+		);
+	}
+	if (isWithin(lower, work)) {
+		throw new LayerUnusable(
+			`lowerdir ${name} is in the workdir ${display(work.path)}, which is emptied: give the workdir a directory of its own`,
+		);
+	}
 }
 
-function openPlain(option: string, path: ByteString): Fd {
+/** Whether a directory is another or lies in it. */
+function isWithin(inner: Named, outer: Named): boolean {
+	return isSame(inner, outer) || realPath(inner.fd).startsWith(`${realPath(outer.fd)}/`);
+}
+
+/** Throws LayerUnusable. */
+function openNamed(option: string, path: ByteString): Named {
 	const fd = openAt(WORKING_DIRECTORY, store(path), O_RDONLY | O_DIRECTORY);
-	if (fd >= 0) return fd;
-	throw new LayerUnusable(
-		`cannot open ${option} ${display(path)}: ${describeErrno(-fd)}: it must be a directory that ${whoAmI()} can read`,
-	);
+	if (fd < 0) throw cannotOpen(option, path, -fd);
+	const named = identify(path, fd);
+	// A descriptor or the working directory may name what is not there any more.
+	if (linkCount(STAT) === 0) throw cannotOpen(option, path, ENOENT);
+	return named;
+}
+
+/** Leaves the attributes in STAT. */
+function identify(path: ByteString, fd: Fd): Named {
+	check(statDescriptor(fd, STAT));
+	return { path, fd, device: fileSystemOf(STAT), inode: view.getBigUint64(STAT + statx.stxIno, true) };
+}
+
+function cannotOpen(option: string, path: ByteString, code: number): LayerUnusable {
+	const remedy = remedyFor(code, path) ?? `it must be a directory that ${whoAmI()} can read`;
+	return new LayerUnusable(`cannot open ${option} ${display(path)}: ${describeErrno(code)}: ${remedy}`);
+}
+
+/** What to do where a directory of the mount cannot be opened for reasons that do not lie in it. */
+export function remedyFor(code: number, path: ByteString): string | undefined {
+	if (code === ENOTCONN) {
+		const command = process.geteuid?.() === 0 ? "umount" : "fusermount3 -u";
+		return `an earlier mount there has lost its daemon: run \`${command} ${display(path)}\``;
+	}
+	if (code === EMFILE || code === ENFILE) return "allow more open files (ulimit -n)";
+	return undefined;
 }
 
 function whoAmI(): string {

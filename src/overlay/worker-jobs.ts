@@ -6,7 +6,8 @@
 import { EAGAIN, EINTR, ENOMEM } from "../native/layout.ts";
 import { check } from "../native/libc/errno.ts";
 import { close, type Fd, read, write } from "../native/libc/file.ts";
-import { handSignalsBack, keepSignalsPending, openPipe } from "../native/libc/process.ts";
+import { openPipe } from "../native/libc/process.ts";
+import { handSignalsBack, keepSignalsPending } from "../native/libc/signals.ts";
 import { getInt64, getNumber, reserve, setInt64, setNumber, view } from "../native/memory.ts";
 import { DURABILITIES } from "./durability.ts";
 import { type Jobs, perform, type Task } from "./job.ts";

@@ -309,6 +309,39 @@ const ours: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"upper layer and workdir that are mount points: changes land in the directories below them": {
+		tests: {
+			"mount/mount-points.test.ts": [
+				"as %s, in a mount of its own: refused, as nothing can be moved there, and unchanged",
+				"over what they share is the place where changes land",
+				"does not count for who is already behind it: in the working directory",
+				"does not count for descriptors opened before",
+			],
+		},
+	},
+	"a lower layer that is the upper one gets whiteouts, one in the workdir is emptied": {
+		tests: { "mount/bad-input.test.ts": ["a lower layer that is the upper one, or lies in the workdir"] },
+	},
+	"SIGQUIT, SIGUSR2, SIGALRM, real-time signals and others leave a dead mount": {
+		tests: {
+			"faults/signals.test.ts": [
+				"unmounts where it is to end one, or comes from a limit or timer: SIG%s",
+				"is ignored where it means nothing to a daemon, real-time ones included",
+				"stays ignored where whoever started the daemon ignores it, as nohup does",
+			],
+		},
+	},
+	"a mount whose parent was renamed, or that was moved or mounted over, stays dead at the end, or takes another's with it":
+		{
+			tests: {
+				"faults/mountpoint.test.ts": [
+					"with its parent renamed, and another directory in the place of that",
+					"and leaves another mount alone that is in its place",
+					"with its mount moved",
+					"with another mount over %s: not before that is gone, and until then all is answered",
+				],
+			},
+		},
 };
 
 export const knownDefects: Readonly<Record<string, Held>> = {

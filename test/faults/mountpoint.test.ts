@@ -12,13 +12,24 @@ import {
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { temporaryTree } from "../harness/layers.ts";
-import { daemonsOf, layerOptions, mountOverlay, runProgram, until } from "../harness/mount.ts";
-import { findMount, unmount } from "../harness/mount-table.ts";
-import { MNT_DETACH } from "../harness/native.ts";
+import {
+	daemonsOf,
+	layerOptions,
+	mountOverlay,
+	type OverlayMount,
+	runProgram,
+	until,
+} from "../harness/mount.ts";
+import { findMount, mountTable, unmount } from "../harness/mount-table.ts";
+import { MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers, Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
 import { expectNothingLeft } from "./leftovers.ts";
+
+const MS_BIND = 4096;
+const MS_MOVE = 8192;
+const MS_PRIVATE = 1 << 18;
 
 const read = (path: string) => readFileSync(path, "utf8");
 
@@ -67,6 +78,133 @@ describe.skipIf(isKernel)("a mountpoint whose parent is renamed", () => {
 		unmount(moved);
 		await until(() => mounted.daemons.length === 0, "the daemon stays after the unmount");
 		await mounted.forget();
+	});
+});
+
+/** A mount below a directory of its own. */
+class MountBelow implements AsyncDisposable {
+	readonly tree = temporaryTree();
+	readonly parent = this.tree.layer("parent");
+	readonly layers = { ...this.tree.layers([{ a: "a" }]), mountpoint: this.tree.layer("parent/merged") };
+	mounted!: OverlayMount;
+
+	static async make(): Promise<MountBelow> {
+		const made = new MountBelow();
+		// Not in the parent, which a test may cover.
+		const environment = { FUSE_OVERLAYFS_DEBUG_LOG: made.tree.join("log") };
+		made.mounted = await mountOverlay({ ...made.layers, environment });
+		return made;
+	}
+
+	get log(): string {
+		return read(this.tree.join("log"));
+	}
+
+	/** The types of what is mounted in the tree. */
+	get types(): string[] {
+		return mountTable()
+			.filter(({ path }) => path.startsWith(`${this.tree.path}/`))
+			.map(({ type }) => type);
+	}
+
+	signal(): void {
+		for (const pid of this.mounted.daemons) process.kill(pid, "SIGTERM");
+	}
+
+	async ended(): Promise<void> {
+		await until(() => this.mounted.daemons.length === 0, "the daemon stays after SIGTERM");
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.tree[Symbol.dispose]();
+		await this.mounted.forget();
+	}
+}
+
+const makeTmpfs = (path: string) => mount("tmpfs", path, "tmpfs", 0, "size=1m");
+
+describe.skipIf(isKernel)("SIGTERM unmounts wherever the mount is by then", () => {
+	test("with its parent renamed, and another directory in the place of that", async () => {
+		await using below = await MountBelow.make();
+		renameSync(below.parent, below.tree.join("renamed"));
+		below.tree.layer("parent/merged", { other: "other" });
+		below.signal();
+		await below.ended();
+		expect(below.types).toEqual([]);
+		expect(readdirSync(below.mounted.path)).toEqual(["other"]);
+	});
+
+	test.skipIf(lacks("mounting"))("and leaves another mount alone that is in its place", async () => {
+		await using below = await MountBelow.make();
+		renameSync(below.parent, below.tree.join("renamed"));
+		makeTmpfs(below.tree.layer("parent/merged"));
+		below.signal();
+		await below.ended();
+		expect(below.types).toEqual(["tmpfs"]);
+	});
+
+	test.skipIf(lacks("mounting"))("with its mount moved", async () => {
+		await using below = await MountBelow.make();
+		await below.mounted.unmount();
+		// Nothing can be moved out of a shared mount.
+		makeTmpfs(below.parent);
+		mount("none", below.parent, "", MS_PRIVATE, "");
+		for (const name of ["merged", "elsewhere"]) mkdirSync(`${below.parent}/${name}`);
+		await below.mounted.start();
+		mount(below.mounted.path, `${below.parent}/elsewhere`, "", MS_MOVE, "");
+		expect(read(`${below.parent}/elsewhere/a`)).toBe("a");
+		below.signal();
+		await below.ended();
+		expect(below.types).toEqual(["tmpfs"]);
+	});
+
+	test.skipIf(lacks("mounting"))("and what shows it elsewhere, too, which nobody would answer", async () => {
+		await using below = await MountBelow.make();
+		mount(below.mounted.path, below.tree.layer("elsewhere"), "", MS_BIND, "");
+		below.signal();
+		await below.ended();
+		expect(below.types).toEqual([]);
+	});
+
+	test.skipIf(lacks("mounting")).each(["it", "its parent"])(
+		"with another mount over %s: not before that is gone, and until then all is answered",
+		async (over) => {
+			await using below = await MountBelow.make();
+			using file = open(below.mounted.at("a"));
+			const cover = over === "it" ? below.mounted.path : below.parent;
+			makeTmpfs(cover);
+			below.signal();
+			await until(() => /^fuse-overlayfs: something else is mounted over /m.test(below.log), "no word of it");
+			expect(file.text()).toBe("a");
+			expect(below.types).toEqual(["fuse.fuse-overlayfs", "tmpfs"]);
+			file.close();
+			unmount(cover);
+			await below.ended();
+			expect(below.types).toEqual([]);
+		},
+	);
+
+	test.skipIf(lacks("mounting"))("of two mounts on one place, whichever is told first", async () => {
+		await using below = await MountBelow.make();
+		const second = { ...below.layers, upper: below.tree.layer("upper2"), work: below.tree.layer("work2") };
+		await using upon = await mountOverlay(second);
+		below.signal();
+		expect(read(upon.at("a"))).toBe("a");
+		for (const pid of upon.daemons) process.kill(pid, "SIGTERM");
+		await below.ended();
+		await until(() => upon.daemons.length === 0, "the second daemon stays after SIGTERM");
+		expect(below.types).toEqual([]);
+		await upon.forget();
+	});
+
+	test.skipIf(lacks("mounting"))("at once, and leaves the other mount, if it comes again", async () => {
+		await using below = await MountBelow.make();
+		makeTmpfs(below.mounted.path);
+		below.signal();
+		await until(() => below.log !== "", "no word of it");
+		below.signal();
+		await below.ended();
+		expect(below.types.at(-1)).toBe("tmpfs");
 	});
 });
 

@@ -1,12 +1,12 @@
 /** Signals that come while many work on the mount. */
 
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../harness/mount.ts";
 import { findMount } from "../harness/mount-table.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
-import { isKernel } from "../harness/program.ts";
+import { isKernel, program } from "../harness/program.ts";
 import { expectNothingLeft } from "./leftovers.ts";
 
 const workers = 3;
@@ -47,7 +47,16 @@ describe.skipIf(isKernel)("under load", () => {
 		const working = startWork(overlay, rounds);
 		await untilBusy(overlay);
 		const [pid = 0] = overlay.mount.daemons;
-		const signals = ["SIGUSR1", "SIGPIPE", "SIGCHLD", "SIGWINCH", "SIGCONT", "SIGURG"] as const;
+		const signals = [
+			"SIGUSR1",
+			"SIGPIPE",
+			"SIGCHLD",
+			"SIGWINCH",
+			"SIGCONT",
+			"SIGURG",
+			"SIGUSR2",
+			"SIGIO",
+		] as const;
 		while (working.some(({ exitCode }) => exitCode === null)) {
 			for (const signal of signals) process.kill(pid, signal);
 			await Bun.sleep(1);
@@ -87,4 +96,65 @@ describe.skipIf(isKernel)("under load", () => {
 			await overlay.expectLasting({ debian: false });
 		},
 	);
+});
+
+/** Of a process in the background; `kill` knows the real-time ones by number only. */
+const send = (pid: number, signal: string) =>
+	expect(Bun.spawnSync(["kill", `-${signal}`, `${pid}`]).exitCode).toBe(0);
+
+describe.skipIf(isKernel)("a signal that ends programs which know nothing of it", () => {
+	test.each(["HUP", "INT", "QUIT", "TERM", "ALRM", "VTALRM", "PROF", "XCPU"])(
+		"unmounts where it is to end one, or comes from a limit or timer: SIG%s",
+		async (signal) => {
+			await using overlay = await mountLayers([{ a: "a" }]);
+			const [pid = 0] = overlay.mount.daemons;
+			send(pid, signal);
+			await until(() => overlay.mount.daemons.length === 0, `the daemon stays after ${signal}`);
+			expect(findMount(overlay.path)).toBeUndefined();
+			await overlay.mount.forget();
+		},
+	);
+
+	test("is ignored where it means nothing to a daemon, real-time ones included", async () => {
+		await using overlay = await mountLayers([{ a: "a" }]);
+		const [pid = 0] = overlay.mount.daemons;
+		const realTime = Array.from({ length: 31 }, (_, index) => String(34 + index));
+		for (const signal of ["USR2", "STKFLT", "IO", "PIPE", "XFSZ", "PWR", ...realTime]) send(pid, signal);
+		expect(readFileSync(overlay.at("a"), "utf8")).toBe("a");
+		expect(overlay.mount.daemons).toEqual([pid]);
+	});
+
+	test("stays ignored where whoever started the daemon ignores it, as nohup does", async () => {
+		await using overlay = await mountLayers([{ a: "a" }]);
+		await overlay.unmount();
+		const wrapper = overlay.tree.join("ignoring");
+		writeFileSync(wrapper, `#!/bin/sh\ntrap "" HUP INT QUIT\nexec ${program} "$@"\n`, { mode: 0o755 });
+		await overlay.remount({ program: wrapper });
+		const [pid = 0] = overlay.mount.daemons;
+		for (const signal of ["HUP", "INT", "QUIT"]) send(pid, signal);
+		expect(readFileSync(overlay.at("a"), "utf8")).toBe("a");
+		expect(overlay.mount.daemons).toEqual([pid]);
+		send(pid, "TERM");
+		await until(() => overlay.mount.daemons.length === 0, "the daemon stays after SIGTERM");
+		expect(findMount(overlay.path)).toBeUndefined();
+		await overlay.mount.forget();
+	});
+});
+
+describe.skipIf(isKernel)("a limit on processor time", () => {
+	test("unmounts before it kills", async () => {
+		await using overlay = await mountLayers([{ a: "a" }]);
+		const [pid = 0] = overlay.mount.daemons;
+		expect(readFileSync(`/proc/${pid}/limits`, "latin1")).toMatch(/^Max cpu time +unlimited/m);
+		await overlay.unmount();
+		const limited = overlay.tree.join("limited");
+		writeFileSync(limited, `#!/bin/sh\nulimit -t 600\nexec ${program} "$@"\n`, { mode: 0o755 });
+		await overlay.remount({ program: limited });
+		const [limitedPid = 0] = overlay.mount.daemons;
+		expect(readFileSync(`/proc/${limitedPid}/limits`, "latin1")).toMatch(/^Max cpu time +599 +600 /m);
+		send(limitedPid, "XCPU");
+		await until(() => overlay.mount.daemons.length === 0, "the daemon stays");
+		expect(overlay.mount.log).toContain("the limit on processor time (ulimit -t) is reached");
+		await overlay.mount.forget();
+	});
 });

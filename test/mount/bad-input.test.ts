@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, chownSync } from "node:fs";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
-import { daemonsOf, layerOptions, type RunOptions, runProgram } from "../harness/mount.ts";
+import { daemonsOf, layerOptions, type RunOptions, runProgram, until } from "../harness/mount.ts";
 import { findMount } from "../harness/mount-table.ts";
 import { mount } from "../harness/native.ts";
+import { mountLayers } from "../harness/overlay.ts";
 import { program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
 import { snapshot } from "../harness/snapshot.ts";
@@ -96,6 +97,30 @@ describe("bad input is refused with one line that names it", () => {
 			mount("tmpfs", elsewhere, "tmpfs", 0, "size=1m");
 			return { args: withLayers(layers, { work: elsewhere }), names: /workdir|elsewhere/ };
 		});
+	});
+
+	test("a lower layer that is the upper one, or lies in the workdir", async () => {
+		await expectRefusal((layers) => ({
+			args: withLayers(layers, { lower: [...layers.lower, `${layers.upper}/.`] }),
+			names: /is the upperdir/,
+		}));
+		for (const place of ["", "/work"]) {
+			await expectRefusal((layers, tree) => ({
+				args: withLayers(layers, { lower: [tree.layer(`work${place}`)] }),
+				names: /in the workdir .* is emptied/,
+			}));
+		}
+	});
+
+	test.skipIf(lacks("mounting"))("a directory or mountpoint whose daemon is gone", async () => {
+		await using dead = await mountLayers([{ a: "a" }]);
+		for (const pid of dead.mount.daemons) process.kill(pid, "SIGKILL");
+		await until(() => dead.mount.daemons.length === 0, "the daemon survives SIGKILL");
+		const names = `lost its daemon: run \`umount ${dead.path}\``;
+		await expectRefusal((layers) => ({ args: ["-o", layerOptions(layers), dead.path], names }));
+		await expectRefusal((layers) => ({ args: withLayers(layers, { lower: [dead.path] }), names }));
+		await expectRefusal((layers) => ({ args: withLayers(layers, { upper: dead.path }), names }));
+		await dead.mount.forget();
 	});
 
 	test("a mountpoint that is missing, or a file", async () => {

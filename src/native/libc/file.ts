@@ -1,6 +1,6 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_FDCWD,
@@ -85,6 +85,12 @@ export function throughProc(result: number): number {
 export function descriptorPath(fd: Fd): Name {
 	writeString(PROC_PATH, `/proc/self/fd/${fd}` as ByteString);
 	return PROC_PATH;
+}
+
+/** The mount that `fd` (O_PATH will do) was opened in, as /proc/self/mountinfo numbers them. */
+export function mountId(fd: Fd): number {
+	const [, id] = /^mnt_id:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
+	return Number(id);
 }
 
 /** Opens again what `fd` (O_PATH will do) is open on, with other flags. */

@@ -1,40 +1,35 @@
-/** System calls on this process: identity, limits, signals, waiting, starting programs, views of mounts. */
+/** System calls on this process: identity, limits, waiting, starting programs, views of mounts. */
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_EMPTY_PATH,
-	AT_FDCWD,
+	EINTR,
+	MNT_DETACH,
 	MOUNT_ATTR__ATIME,
 	MOUNT_ATTR_NOATIME,
 	MOUNT_ATTR_RDONLY,
 	mountAttr,
 	O_CLOEXEC,
+	O_DIRECTORY,
 	O_NONBLOCK,
+	O_RDONLY,
+	O_RDWR,
 	OPEN_TREE_CLOEXEC,
 	OPEN_TREE_CLONE,
 	POSIX_SPAWN_SETSID,
 	PR_SET_NAME,
-	RLIMIT_NOFILE,
+	RLIM_INFINITY,
+	RLIMIT_CPU,
 	rlimit,
-	SFD_CLOEXEC,
-	SFD_NONBLOCK,
-	SIG_BLOCK,
-	SIG_UNBLOCK,
-	SIGHUP,
-	SIGINT,
-	SIGTERM,
-	SIGUSR1,
 	SYS_mount_setattr,
 	SYS_open_tree,
 	SYS_setfsgid,
 	SYS_setfsuid,
-	signalfdSiginfo,
+	UMOUNT_NOFOLLOW,
 } from "../layout.ts";
 import {
 	base,
-	copy,
 	EMPTY_NAME,
-	getNumber,
 	type Offset,
 	readBytes,
 	reserve,
@@ -44,7 +39,7 @@ import {
 	writeString,
 } from "../memory.ts";
 import { check, outcome } from "./errno.ts";
-import { close, duplicate, duplicateTo, type Fd, read } from "./file.ts";
+import { close, duplicate, duplicateTo, type Fd, openAt, read, WORKING_DIRECTORY } from "./file.ts";
 
 const libc = dlopen("libc.so.6", {
 	umask: { args: ["u32"], returns: "u32" },
@@ -53,11 +48,6 @@ const libc = dlopen("libc.so.6", {
 	getpagesize: { args: [], returns: "i32" },
 	getrlimit64: { args: ["i32", "usize"], returns: "i32" },
 	setrlimit64: { args: ["i32", "usize"], returns: "i32" },
-	kill: { args: ["i32", "i32"], returns: "i32" },
-	raise: { args: ["i32"], returns: "i32" },
-	signal: { args: ["i32", "usize"], returns: "usize" },
-	sigprocmask: { args: ["i32", "usize", "usize"], returns: "i32" },
-	signalfd: { args: ["i32", "usize", "i32"], returns: "i32" },
 	sched_yield: { args: [], returns: "i32" },
 	prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
 	poll: { args: ["usize", "u64", "i32"], returns: "i32" },
@@ -65,10 +55,12 @@ const libc = dlopen("libc.so.6", {
 	fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
 	execve: { args: ["usize", "usize", "usize"], returns: "i32" },
 	posix_spawn: { args: ["usize", "usize", "usize", "usize", "usize", "usize"], returns: "i32" },
+	posix_spawnp: { args: ["usize", "usize", "usize", "usize", "usize", "usize"], returns: "i32" },
+	waitpid: { args: ["i32", "usize", "i32"], returns: "i32" },
+	umount2: { args: ["usize", "i32"], returns: "i32" },
 	posix_spawnattr_init: { args: ["usize"], returns: "i32" },
 	posix_spawnattr_setflags: { args: ["usize", "i16"], returns: "i32" },
 	posix_spawn_file_actions_init: { args: ["usize"], returns: "i32" },
-	posix_spawn_file_actions_addopen: { args: ["usize", "i32", "usize", "i32", "u32"], returns: "i32" },
 	posix_spawn_file_actions_adddup2: { args: ["usize", "i32", "i32"], returns: "i32" },
 }).symbols;
 const { syscall: setFileSystemId } = dlopen("libc.so.6", {
@@ -125,71 +117,42 @@ export function actAs(uid: number, gid: number): boolean {
 
 const LIMIT = reserve(rlimit.sizeof);
 
-/** Raises the soft limit on open files to the hard one; returns it. */
-export function raiseDescriptorLimit(): number {
-	check(outcome(libc.getrlimit64(RLIMIT_NOFILE, base + LIMIT)));
-	const hard = getNumber(LIMIT + rlimit.rlimMax);
-	if (getNumber(LIMIT + rlimit.rlimCur) === hard) return hard;
-	copy(LIMIT + rlimit.rlimCur, LIMIT + rlimit.rlimMax, 8);
-	check(outcome(libc.setrlimit64(RLIMIT_NOFILE, base + LIMIT)));
+/** The limits on a resource, `RLIMIT_*`; Infinity for none. */
+function limitsOf(resource: number): { soft: number; hard: number } {
+	check(outcome(libc.getrlimit64(resource, base + LIMIT)));
+	const value = (at: number) => {
+		const limit = view.getBigUint64(LIMIT + at, true);
+		return limit === RLIM_INFINITY ? Number.POSITIVE_INFINITY : Number(limit);
+	};
+	return { soft: value(rlimit.rlimCur), hard: value(rlimit.rlimMax) };
+}
+
+function setLimits(resource: number, soft: number, hard: number): number {
+	const put = (at: number, limit: number) =>
+		view.setBigUint64(LIMIT + at, limit === Number.POSITIVE_INFINITY ? RLIM_INFINITY : BigInt(limit), true);
+	put(rlimit.rlimCur, soft);
+	put(rlimit.rlimMax, hard);
+	return outcome(libc.setrlimit64(resource, base + LIMIT));
+}
+
+/** Raises the soft limit on a resource to the hard one; returns it, Infinity for none. */
+export function raiseLimit(resource: number): number {
+	const { soft, hard } = limitsOf(resource);
+	if (soft !== hard) check(setLimits(resource, hard, hard));
 	return hard;
 }
 
-/** The signals a daemon minds. They must be blocked in every thread of the process. */
-export const SIGNALS = [SIGHUP, SIGINT, SIGTERM, SIGUSR1];
-
-const SIGNAL_SET_SIZE = 128;
-const SIGNAL_SET = reserve(SIGNAL_SET_SIZE);
-
-function signalSet(signals: readonly number[]): number {
-	for (let at = 0; at < SIGNAL_SET_SIZE; at += 4) view.setUint32(SIGNAL_SET + at, 0, true);
-	for (const signal of signals) {
-		const at = SIGNAL_SET + ((signal - 1) >> 5) * 4;
-		view.setUint32(at, view.getUint32(at, true) | (1 << ((signal - 1) & 31)), true);
-	}
-	return base + SIGNAL_SET;
+/** Takes a limit off, with the privilege for that, or raises it as far as may be; returns it, Infinity for none. */
+export function liftLimit(resource: number): number {
+	if (setLimits(resource, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY) === 0)
+		return Number.POSITIVE_INFINITY;
+	return raiseLimit(resource);
 }
 
-/**
- * Blocks signals on this thread; threads and programs started from here inherit it. On Linux sigprocmask(2) is of the
- * thread; pthread_sigmask(3) is in the C library itself only since glibc 2.32.
- */
-export function blockSignals(signals: readonly number[]): void {
-	check(outcome(libc.sigprocmask(SIG_BLOCK, signalSet(signals), 0)));
-}
-
-/** Lets signals come to this thread again, those that came meanwhile at once. */
-export function unblockSignals(signals: readonly number[]): void {
-	check(outcome(libc.sigprocmask(SIG_UNBLOCK, signalSet(signals), 0)));
-}
-
-/** The address of raise(3), which as a handler keeps a signal pending for its thread. */
-const RAISE = Number((libc.raise as unknown as { readonly ptr: number }).ptr);
-
-/**
- * Has a thread that does not block the signals only take note of one that comes to it, for {@link handSignalsBack}: a
- * Worker that starts does not block them while Bun has it wait (epoll_pwait2 with an empty mask). Such a thread is busy
- * with the signal until it blocks it: all others must block them.
- */
-export function keepSignalsPending(signals: readonly number[]): void {
-	for (const signal of signals) libc.signal(signal, RAISE);
-}
-
-const SIGNAL = reserve(signalfdSiginfo.sizeof);
-
-/** Sends the process those of the signals that are pending for this thread alone. */
-export function handSignalsBack(signals: readonly number[]): void {
-	const pending = openSignals(signals);
-	const taken: number[] = [];
-	while (read(pending, SIGNAL, signalfdSiginfo.sizeof) > 0)
-		taken.push(view.getUint32(SIGNAL + signalfdSiginfo.ssiSigno, true));
-	close(pending);
-	for (const signal of taken) check(outcome(libc.kill(process.pid, signal)));
-}
-
-/** A non-blocking descriptor to read the signals from, which must be blocked in every thread. */
-export function openSignals(signals: readonly number[]): Fd {
-	return check(outcome(libc.signalfd(-1, signalSet(signals), SFD_CLOEXEC | SFD_NONBLOCK)) as Fd);
+/** Has SIGXCPU come a second before the hard limit on processor time, at which the kernel kills without a word. */
+export function warnOfProcessorLimit(): void {
+	const { hard } = limitsOf(RLIMIT_CPU);
+	if (hard !== Number.POSITIVE_INFINITY && hard > 1) check(setLimits(RLIMIT_CPU, hard - 1, hard));
 }
 
 /** Waits for `count` `struct pollfd`; returns how many are ready. `timeout` in milliseconds, -1: for ever. */
@@ -240,10 +203,17 @@ export function execute(
 }
 
 const DEV_NULL = store("/dev/null" as ByteString);
+const ROOT = store("/" as ByteString);
 const OPAQUE_STRUCT_SIZE = 512;
 
+/** A descriptor for who must have one and needs none: /dev/null or, where that is missing, a directory, which answers errors. */
+export function openNowhere(): Fd {
+	const fd = openAt(WORKING_DIRECTORY, DEV_NULL, O_RDWR);
+	return fd >= 0 ? fd : check(openAt(WORKING_DIRECTORY, ROOT, O_RDONLY | O_DIRECTORY));
+}
+
 /**
- * Starts a program in a session of its own, with stdin and stdout on /dev/null, stderr shared, and `inherited` under
+ * Starts a program in a session of its own, with stdin and stdout leading nowhere, stderr shared, and `inherited` under
  * its own number. The thread's blocked signals are inherited. Throws what starting may.
  */
 export function spawnDetached(
@@ -254,27 +224,55 @@ export function spawnDetached(
 ): void {
 	const actions = base + reserve(OPAQUE_STRUCT_SIZE);
 	const attributes = base + reserve(OPAQUE_STRUCT_SIZE);
-	const pid = base + reserve(8);
+	const nowhere = openNowhere();
 	libc.posix_spawn_file_actions_init(actions);
-	libc.posix_spawn_file_actions_addopen(actions, 0, base + DEV_NULL, 0, 0);
-	libc.posix_spawn_file_actions_addopen(actions, 1, base + DEV_NULL, 1, 0);
+	libc.posix_spawn_file_actions_adddup2(actions, nowhere, 0);
+	libc.posix_spawn_file_actions_adddup2(actions, nowhere, 1);
 	libc.posix_spawn_file_actions_adddup2(actions, inherited, inherited);
 	libc.posix_spawnattr_init(attributes);
 	libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID);
 	const path = base + keep(program);
-	check(-libc.posix_spawn(pid, path, actions, attributes, stringVector(args), stringVector(environment)));
+	const failed = libc.posix_spawn(
+		base + PID,
+		path,
+		actions,
+		attributes,
+		stringVector(args),
+		stringVector(environment),
+	);
+	close(nowhere);
+	check(-failed);
+}
+
+const PID = reserve(8);
+const STATUS = reserve(8);
+
+/** Runs a program, looked for as a shell does, with an empty environment; returns its wait status, or -errno. */
+export function run(program: ByteString, args: readonly ByteString[]): number {
+	const argv = stringVector([program, ...args]);
+	const failed = libc.posix_spawnp(base + PID, base + keep(program), 0, 0, argv, stringVector([]));
+	if (failed !== 0) return -failed;
+	for (;;) {
+		const waited = outcome(libc.waitpid(view.getInt32(PID, true), base + STATUS, 0));
+		if (waited >= 0) return view.getInt32(STATUS, true);
+		if (waited !== -EINTR) return waited;
+	}
+}
+
+/** Takes the topmost mount at a path away at once, and lets those go on who use it (umount2(2)). */
+export function unmountLazily(path: ByteString): number {
+	return outcome(libc.umount2(base + keep(path), MNT_DETACH | UMOUNT_NOFOLLOW));
 }
 
 const MOUNT_ATTRIBUTES = reserve(mountAttr.sizeof);
 
 /**
- * A private clone of the mount that holds `path`, with `path` as its root and nothing mounted below it, kept alive by
- * the descriptor (open_tree(2), Linux 5.2, CAP_SYS_ADMIN). Access times are not kept in it.
+ * A private clone of the mount that `directory` (O_PATH will do) was opened in, with it as its root and nothing mounted
+ * below it, kept alive by the descriptor (open_tree(2), Linux 5.2, CAP_SYS_ADMIN). Access times are not kept in it.
  */
-export function cloneMount(path: Offset, readOnly: boolean): Fd {
-	const fd = outcome(
-		openTree(SYS_open_tree, AT_FDCWD, base + path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
-	) as Fd;
+export function cloneMount(directory: Fd, readOnly: boolean): Fd {
+	const flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+	const fd = outcome(openTree(SYS_open_tree, directory, base + EMPTY_NAME, flags)) as Fd;
 	if (fd < 0) return fd;
 	setNumber(MOUNT_ATTRIBUTES + mountAttr.attrSet, MOUNT_ATTR_NOATIME | (readOnly ? MOUNT_ATTR_RDONLY : 0));
 	setNumber(MOUNT_ATTRIBUTES + mountAttr.attrClr, MOUNT_ATTR__ATIME);

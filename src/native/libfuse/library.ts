@@ -1,9 +1,9 @@
 /** libfuse: finding it, and its functions as they are. Sessions and requests are its pointers, as numbers. */
 import { dlopen, JSCallback, type Pointer } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { fuseArgs, fuseBuf, fuseLowlevelOps } from "../layout.ts";
-import type { Fd } from "../libc/file.ts";
-import { base, type Offset, readString, reserve, setNumber, view, writeString } from "../memory.ts";
+import { fuseArgs, fuseBuf, fuseLowlevelOps, O_DIRECTORY, O_PATH } from "../layout.ts";
+import { close, type Fd, openAt, WORKING_DIRECTORY } from "../libc/file.ts";
+import { base, type Offset, readString, reserve, setNumber, store, view, writeString } from "../memory.ts";
 
 /** A `struct fuse_session`, by its address. */
 export type FuseSession = number & { readonly __brand: "FuseSession" };
@@ -16,7 +16,6 @@ const LIBRARIES = ["libfuse3.so.4", "libfuse3.so.3"];
 const FUNCTIONS = {
 	fuse_session_new: { args: ["usize", "usize", "usize", "usize"], returns: "ptr" },
 	fuse_session_mount: { args: ["ptr", "usize"], returns: "i32" },
-	fuse_session_unmount: { args: ["ptr"], returns: "void" },
 	fuse_session_destroy: { args: ["ptr"], returns: "void" },
 	fuse_session_fd: { args: ["ptr"], returns: "i32" },
 	fuse_session_process_buf: { args: ["ptr", "usize"], returns: "void" },
@@ -31,8 +30,10 @@ const libc = dlopen("libc.so.6", {
 	vsnprintf: { args: ["usize", "usize", "ptr", "ptr"], returns: "i32" },
 	strnlen: { args: ["ptr", "usize"], returns: "usize" },
 	memcpy: { args: ["usize", "ptr", "usize"], returns: "ptr" },
+	fchdir: { args: ["i32"], returns: "i32" },
 }).symbols;
 
+const SELF = store("." as ByteString);
 const TEXT_SIZE = 1024;
 const TEXT = reserve(TEXT_SIZE);
 
@@ -43,7 +44,8 @@ export class LibraryMissing extends Error {
 
 function open() {
 	// Bun looks in the working directory for a library that the system does not have: let that be one nobody can write to.
-	const directory = process.cwd();
+	// It is gone back to by a descriptor: it may have no path that leads there.
+	const directory = openAt(WORKING_DIRECTORY, SELF, O_PATH | O_DIRECTORY);
 	process.chdir("/");
 	try {
 		for (const file of LIBRARIES) {
@@ -54,7 +56,8 @@ function open() {
 			}
 		}
 	} finally {
-		process.chdir(directory);
+		libc.fchdir(directory);
+		close(directory);
 	}
 	throw new LibraryMissing(
 		`cannot load ${LIBRARIES.join(" or ")}: install libfuse 3.10 or later (Debian and Ubuntu: apt install libfuse3-3 fuse3)`,
@@ -122,10 +125,6 @@ export class Libfuse {
 	/** Mounts; false on failure, which libfuse has logged. */
 	mount(session: FuseSession, mountpoint: Offset): boolean {
 		return this.symbols.fuse_session_mount(session as unknown as Pointer, base + mountpoint) === 0;
-	}
-
-	unmount(session: FuseSession): void {
-		this.symbols.fuse_session_unmount(session as unknown as Pointer);
 	}
 
 	destroy(session: FuseSession): void {

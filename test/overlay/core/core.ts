@@ -13,7 +13,7 @@ import { effectiveGid, effectiveUid, setUmask } from "../../../src/native/libc/p
 import { type ByteString, defaultOptions } from "../../../src/options.ts";
 import { Identity, type IdentityOptions } from "../../../src/overlay/identity.ts";
 import { inlineJobs, type Jobs } from "../../../src/overlay/job.ts";
-import { openLower, openUpper } from "../../../src/overlay/open-layers.ts";
+import { openLayers } from "../../../src/overlay/open-layers.ts";
 import { Overlay, type OverlayOptions } from "../../../src/overlay/overlay.ts";
 import { Workdir } from "../../../src/overlay/workdir.ts";
 import { type Description, type Layers, type TemporaryTree, temporaryTree } from "../../harness/layers.ts";
@@ -67,12 +67,12 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 	const before = countDescriptors();
 	const bytesOf = (path: string) => latin1(path) as ByteString;
 	setUmask(0);
-	const writable = settings.readOnly ? undefined : openUpper(bytesOf(upper), bytesOf(work));
-	const first = writable === undefined ? 0 : 1;
-	const lowers = lower.map((path, index) => openLower(first + index, bytesOf(path)));
-	const layers = writable === undefined ? lowers : [writable.layer, ...lowers];
-	const workdir = writable && new Workdir(writable.work, settings.fileWhiteouts ?? false);
-	if (writable !== undefined) workdir?.prepare(writable.layer.root);
+	const writable = settings.readOnly ? undefined : { upper: bytesOf(upper), work: bytesOf(work) };
+	const opened = openLayers(lower.map(bytesOf), writable);
+	const { layers } = opened;
+	const workdir =
+		opened.work === undefined ? undefined : new Workdir(opened.work, settings.fileWhiteouts ?? false);
+	workdir?.prepare(layers[0]!.root);
 	if (workdir !== undefined && settings.userAttributes) workdir.trustedAttributes = false;
 	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
 	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
