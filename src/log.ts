@@ -1,6 +1,7 @@
 /** Messages to people: one line each, on stderr or in the log file, after the program's name. */
-import { openSync, writeSync } from "node:fs";
+import { constants, openSync, writeSync } from "node:fs";
 import { createConsola, LogLevels } from "consola/core";
+import { display } from "./display.ts";
 import type { ByteString } from "./options.ts";
 
 /** Where a daemon's messages go. */
@@ -13,7 +14,7 @@ export interface Log {
 
 const STDERR = 2;
 
-/** @param file append to it instead of stderr */
+/** @param file append to it instead of stderr. Throws LogUnusable where that cannot be. */
 export function createLog(file: ByteString | undefined, debug: boolean): Log {
 	// Open from the start: a process with too many open files must be able to say so.
 	const target = openTarget(file);
@@ -30,12 +31,24 @@ export function createLog(file: ByteString | undefined, debug: boolean): Log {
 	};
 }
 
-/** A file that cannot be written to does not keep anybody from mounting. */
+/** A log that was asked for and cannot be had, and what to do about it. */
+export class LogUnusable extends Error {
+	override readonly name = "LogUnusable";
+}
+
+/** A FIFO that nobody reads is an error rather than waited for, now and later. */
+const LOG_FLAGS =
+	constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOCTTY;
+
 function openTarget(file: ByteString | undefined): number {
+	if (file === undefined) return STDERR;
 	try {
-		return file === undefined ? STDERR : openSync(Buffer.from(file, "latin1"), "a");
-	} catch {
-		return STDERR;
+		return openSync(Buffer.from(file, "latin1"), LOG_FLAGS, 0o666);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		throw new LogUnusable(
+			`cannot write to the log ${display(file)}: ${code}: FUSE_OVERLAYFS_DEBUG_LOG must name a file that can be written to, or not be set`,
+		);
 	}
 }
 

@@ -1,11 +1,19 @@
 /** The program: reads the command line, has the daemon do what it says, and ends with what came of it. */
 import { readFileSync, writeSync } from "node:fs";
 import { parseCommandLine, UsageError } from "./cli/parse.ts";
+import { whatIsLacking } from "./limits.ts";
 import type { ByteString } from "./options.ts";
 
 const STDERR = 2;
 /** Errors that say all there is to say; of others the stack is shown. */
-const EXPECTED = ["LayerUnusable", "MountFailed", "HandshakeFailed", "LibraryMissing", "Errno"];
+const EXPECTED = [
+	"LayerUnusable",
+	"MountFailed",
+	"HandshakeFailed",
+	"LibraryMissing",
+	"LogUnusable",
+	"Errno",
+];
 
 /** The user's arguments, byte by byte: the end of the process's, of which Bun shows as many, decoded. */
 function userArguments(): ByteString[] {
@@ -40,7 +48,7 @@ async function main(): Promise<number> {
 				await serve(commandLine.options);
 				return 0;
 			}
-			for (const warning of commandLine.warnings) writeSync(STDERR, `${warning}\n`);
+			for (const warning of commandLine.warnings) tell(warning);
 			return startAgain(commandLine.options);
 		}
 	}
@@ -63,12 +71,20 @@ function fusermountVersion(): string | undefined {
 	}
 }
 
+function tell(line: string): void {
+	try {
+		writeSync(STDERR, `${line}\n`);
+	} catch {
+		// Nobody reads it, or its disk is full: a mount that can be is made all the same.
+	}
+}
+
 try {
 	process.exit(await main());
 } catch (error) {
 	const known = error instanceof UsageError || (error instanceof Error && EXPECTED.includes(error.name));
 	const text =
 		error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
-	writeSync(STDERR, `fuse-overlayfs: ${text}\n`);
+	tell(`fuse-overlayfs: ${whatIsLacking(error) ?? text}`);
 	process.exit(1);
 }

@@ -342,6 +342,31 @@ const ours: Readonly<Record<string, Held>> = {
 				],
 			},
 		},
+	"the limits of whoever starts the program cut what others write, or end it with a stack trace": {
+		tests: {
+			"faults/starting.test.ts": [
+				"the size of files does not cut what others write, with %s",
+				"the size of files, where it cannot be raised, is told who writes beyond it, and nothing else ends",
+				"address space: a soft one is raised, a hard one that is too low is named",
+				"open files: %d are too few, and that is said",
+			],
+		},
+	},
+	"started in a removed directory, without /dev/null or without /proc it ends with a stack trace": {
+		tests: {
+			"faults/starting.test.ts": [
+				"in a directory that is removed, it mounts what absolute paths name; compiled, Bun says what to do",
+				"where /dev has no null",
+				"without /proc; compiled, Bun reports itself",
+			],
+		},
+	},
+	"a mountpoint whose daemon is gone is told to be created": {
+		tests: { "mount/bad-input.test.ts": ["a directory or mountpoint whose daemon is gone"] },
+	},
+	"a log that cannot be written is silently none": {
+		tests: { "faults/starting.test.ts": ["is %s: refused", "cannot be written to: refused"] },
+	},
 };
 
 export const knownDefects: Readonly<Record<string, Held>> = {
