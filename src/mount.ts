@@ -42,8 +42,6 @@ const LARGEST_DESCRIPTORS = 32768;
 const SMALLEST_DESCRIPTORS = 16;
 /** As many a daemon at rest and its Workers have open, layers not counted. */
 const OWN_DESCRIPTORS = 24;
-/** Of files without a name, however few may be open. */
-const SMALLEST_PINNED = 24;
 const LARGEST_LISTINGS = 32 << 20;
 const HEX = 16;
 
@@ -207,7 +205,6 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors,
-		mostPinned: Math.max(spare - largestDescriptors / 2, SMALLEST_PINNED),
 		largestListings: LARGEST_LISTINGS,
 	});
 }

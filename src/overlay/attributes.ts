@@ -4,7 +4,7 @@ import { DT_DIR, ESTALE, statx } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../native/libc/metadata.ts";
-import { kindOf } from "../native/libc/stat.ts";
+import { kindOf, linkCount } from "../native/libc/stat.ts";
 import { type Name, type Offset, reserve, view } from "../native/memory.ts";
 import { type NodeId, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -39,6 +39,8 @@ export function finishAttributes(overlay: Overlay, node: NodeId): void {
 		if (links !== undefined) view.setUint32(STAT + statx.stxNlink, links, true);
 	} else if (!nodes.isNamed(node) && !overlay.isUpper(node)) {
 		view.setUint32(STAT + statx.stxNlink, 0, true);
+	} else if (overlay.work?.isParked(node)) {
+		view.setUint32(STAT + statx.stxNlink, linkCount(STAT) - 1, true);
 	}
 }
 

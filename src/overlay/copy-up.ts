@@ -16,7 +16,6 @@ import {
 	O_DIRECTORY,
 	O_EXCL,
 	O_NOFOLLOW,
-	O_PATH,
 	O_RDONLY,
 	O_RDWR,
 	PATH_MAX,
@@ -200,9 +199,7 @@ function finishFile(
 		copyMetadata(overlay, node, source, work.fd, temporary);
 		// What is cut off by not being copied is a change of content all the same.
 		if (isCut) check(changeTimesOfOpen(to, MODIFIED_NOW));
-		// The copy of an unlinked file needs no name either.
-		if (nodes.isNamed(node)) moveIn(overlay, work, node, temporary);
-		else check(removeName(work.fd, temporary, 0));
+		moveToPlace(overlay, work, node, temporary);
 	} catch (error) {
 		close(to);
 		removeName(work.fd, temporary, 0);
@@ -210,6 +207,8 @@ function finishFile(
 	}
 	nodes.setLayer(node, 0);
 	files.replace(node, to);
+	// As for what was in the upper layer when it lost its name.
+	if (!nodes.isNamed(node) && files.hold(node, false)) work.unpark(node);
 }
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
@@ -222,8 +221,7 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	try {
 		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 		copyMetadata(overlay, node, source, work.fd, temporary);
-		if (nodes.isNamed(node)) moveIn(overlay, work, node, temporary);
-		else check(removeName(work.fd, temporary, AT_REMOVEDIR));
+		moveToPlace(overlay, work, node, temporary);
 	} catch (error) {
 		if (fd !== undefined) close(fd);
 		removeName(work.fd, temporary, AT_REMOVEDIR);
@@ -232,7 +230,12 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	nodes.setLayer(node, 0);
 	// The lower directory now joins in under the copy.
 	nodes.setFlag(node, PURE, false);
-	directories.raise(directory, fd);
+	if (nodes.isNamed(node)) {
+		directories.raise(directory, fd);
+	} else {
+		close(fd);
+		directories.drop(node);
+	}
 }
 
 function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
@@ -254,18 +257,13 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	}
 	try {
 		copyMetadata(overlay, node, source, work.fd, temporary);
-		if (nodes.isNamed(node)) {
-			moveIn(overlay, work, node, temporary);
-		} else {
-			// Still open, though its name is gone: the copy needs none either.
-			overlay.files.replacePinned(node, check(openAt(work.fd, temporary, O_PATH | O_NOFOLLOW)));
-			check(removeName(work.fd, temporary, 0));
-		}
+		moveToPlace(overlay, work, node, temporary);
 	} catch (error) {
 		removeName(work.fd, temporary, 0);
 		throw error;
 	}
 	nodes.setLayer(node, 0);
+	overlay.files.drop(node);
 }
 
 /** Where the lower object is; its raw attributes, with an override applied, are in SOURCE. */
@@ -317,6 +315,17 @@ function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: 
  */
 function takesOrigin(): boolean {
 	return kindOf(SOURCE) !== DT_DIR && linkCount(SOURCE) === 1;
+}
+
+/** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */
+function moveToPlace(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
+	if (overlay.nodes.isNamed(node)) {
+		moveIn(overlay, work, node, temporary);
+		return;
+	}
+	work.park(node, temporary);
+	// The former one leads to the original.
+	overlay.nodes.detach(node);
 }
 
 /** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */

@@ -39,7 +39,8 @@ import { ownAccess } from "./identity.ts";
 import { checkNewName, findLayer, isBelow, NOWHERE } from "./lookup.ts";
 import { type Caller, type Maker, makerOf, modeOfNew } from "./maker.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
+import { holdOrPark } from "./nameless.ts";
+import { LINKABLE, NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
 import { moveAsOwner } from "./owner-access.ts";
@@ -385,6 +386,8 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	const node = nodes.add(kindOf(STAT), 0);
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
+	nodes.setFlag(node, LINKABLE, true);
 	overlay.files.replace(node, fd);
+	holdOrPark(overlay, node);
 	return show(overlay, node, fd, EMPTY_NAME);
 }

@@ -6,7 +6,7 @@
  * descriptors.
  */
 
-import { DT_DIR, ENOENT, ENOTDIR, ESTALE } from "../native/layout.ts";
+import { DT_DIR, ENOENT, ENOTDIR, ESTALE, O_DIRECTORY, O_PATH } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import type { Name } from "../native/memory.ts";
@@ -30,6 +30,8 @@ import type { Workdir } from "./workdir.ts";
 
 /** Descriptors a directory is opened with at least, as it has layers: going down a deep path leans on them. */
 const LEAST_OPEN = 4;
+/** For {@link DirectoryCache.walk}: to open as {@link Layer.openDirectory} does. */
+const DIRECTORY = -1;
 
 export class Directory {
 	readonly node: NodeId;
@@ -55,6 +57,8 @@ export class Directory {
 	removed = false;
 	/** Asked for since the cache last looked for something to close. */
 	recent = true;
+	/** Removed, and nothing but its descriptor leads to it: not to be closed as long as the node lives. */
+	isHeld = false;
 	private readonly cache: DirectoryCache;
 
 	constructor(cache: DirectoryCache, node: NodeId, layers: number[], fds: Fd[], marks: number[]) {
@@ -101,7 +105,9 @@ export class DirectoryCache {
 	private readonly overlay: Overlay;
 	private readonly known = new Map<NodeId, Directory>();
 	private readonly largestDescriptors: number;
+	/** Open descriptors, those of directories that are held not counted. */
 	private descriptors = 0;
+	private held = 0;
 	/** What {@link borrow} has opened beyond the limit, and where. */
 	private borrowed: Fd = NO_FD;
 	private borrower: Directory | undefined;
@@ -159,7 +165,7 @@ export class DirectoryCache {
 
 	/** Opens the directory in the layer at position `at` of its list. Throws what opening may. */
 	openIn(directory: Directory, at: number): Fd {
-		const fd = check(this.walk(directory.node, this.overlay.layers[directory.layers[at]!]!));
+		const fd = check(this.walk(directory.node, this.overlay.layers[directory.layers[at]!]!, DIRECTORY));
 		directory.fds[at] = fd;
 		this.descriptors++;
 		return fd;
@@ -176,7 +182,7 @@ export class DirectoryCache {
 		if (this.descriptors < this.largestDescriptors) return this.openIn(directory, at);
 		if (this.borrower === directory && this.borrowedLayer === layer) return this.borrowed;
 		this.giveBack();
-		this.borrowed = check(this.walk(directory.node, this.overlay.layers[layer]!));
+		this.borrowed = check(this.walk(directory.node, this.overlay.layers[layer]!, DIRECTORY));
 		this.borrower = directory;
 		this.borrowedLayer = layer;
 		return this.borrowed;
@@ -188,11 +194,16 @@ export class DirectoryCache {
 		this.borrower = undefined;
 	}
 
+	/** Opens an object of a lower layer by the names that lead there, also former ones. Returns -errno where that fails. */
+	openByNames(node: NodeId, flags: number): Fd {
+		return this.walk(node, this.overlay.layers[this.overlay.nodes.layer(node)]!, flags);
+	}
+
 	/**
-	 * Opens a node's directory in one layer, down from the nearest one above it that is open there. Returns -errno where
+	 * Opens what a node is in one layer, down from the nearest directory above it that is open there. Returns -errno where
 	 * that fails.
 	 */
-	private walk(node: NodeId, layer: Layer): Fd {
+	private walk(node: NodeId, layer: Layer, flags: number): Fd {
 		const { nodes } = this.overlay;
 		const path = [node];
 		let above = nodes.parent(node);
@@ -205,7 +216,9 @@ export class DirectoryCache {
 		}
 		let fd = from;
 		for (let next = path.pop(); next !== undefined && fd >= 0; next = path.pop()) {
-			const below = layer.openDirectory(fd, nodes.name(next));
+			const name = nodes.name(next);
+			const isLast = next === node && flags !== DIRECTORY;
+			const below = isLast ? layer.open(fd, name, flags) : layer.openDirectory(fd, name);
 			if (fd !== from) close(fd);
 			fd = below;
 		}
@@ -236,6 +249,10 @@ export class DirectoryCache {
 		const directory = this.known.get(node);
 		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
 		this.known.delete(node);
+		if (directory.isHeld) {
+			this.descriptors++;
+			this.held--;
+		}
 		this.closeFrom(directory, 0);
 		this.overlay.listings.drop(directory);
 	}
@@ -257,12 +274,29 @@ export class DirectoryCache {
 		}
 	}
 
+	/** Whether one more removed directory may be held: as many as one half of what may be open. */
+	get mayHold(): boolean {
+		return this.held < this.largestDescriptors / 2;
+	}
+
 	/** The directory was removed: whoever still has it open sees it empty. */
 	markRemoved(node: NodeId): void {
+		const { overlay } = this;
 		const directory = this.known.get(node);
 		if (directory === undefined) return;
 		directory.removed = true;
-		this.overlay.listings.drop(directory);
+		overlay.listings.drop(directory);
+		if (!overlay.isUpper(node) || overlay.work?.isParked(node)) {
+			// What leads to it now is another way, or leads to what stands for it.
+			this.drop(node);
+			return;
+		}
+		this.closeFrom(directory, 1);
+		directory.layers.length = 1;
+		directory.fds.length = 1;
+		directory.isHeld = true;
+		this.descriptors--;
+		this.held++;
 	}
 
 	/**
@@ -281,14 +315,14 @@ export class DirectoryCache {
 		}
 		for (const [node, directory] of this.known) {
 			if (this.descriptors <= this.largestDescriptors / 2) return;
-			if (!directory.removed) this.drop(node);
+			if (!directory.isHeld) this.drop(node);
 		}
 	}
 
 	private open(node: NodeId): Directory {
 		const { nodes, layers } = this.overlay;
 		if (nodes.kind(node) !== DT_DIR) fail(ENOTDIR);
-		if (!nodes.isNamed(node)) fail(ESTALE);
+		if (!nodes.isNamed(node)) return this.openRemoved(node);
 		const parent = this.get(nodes.parent(node));
 		const name = nodes.name(node);
 		const top = nodes.layer(node);
@@ -306,6 +340,15 @@ export class DirectoryCache {
 			throw error;
 		}
 		return stack;
+	}
+
+	private openRemoved(node: NodeId): Directory {
+		const { overlay } = this;
+		const fd = overlay.openNameless(node, O_PATH | O_DIRECTORY);
+		const directory = new Directory(this, node, [overlay.nodes.layer(node)], [fd], [0]);
+		directory.removed = true;
+		this.descriptors++;
+		return directory;
 	}
 
 	/** The layers that can have the directory, by the parent's listing where there is one. */

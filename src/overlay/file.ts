@@ -1,11 +1,12 @@
 /**
  * The files' content. The kernel sends no OPEN, so a descriptor is kept for a node from its first use: as many as
- * the limit allows, the longest unused closed first; for a node that has lost its name for as long as it lives.
+ * the limit allows, the longest unused closed first; for a node without a name to which nothing else leads for as long
+ * as it lives.
  */
 
 import {
 	EMFILE,
-	ESTALE,
+	ENFILE,
 	O_NOATIME,
 	O_NOFOLLOW,
 	O_NONBLOCK,
@@ -13,7 +14,7 @@ import {
 	O_RDONLY,
 	O_RDWR,
 } from "../native/layout.ts";
-import { check, fail } from "../native/libc/errno.ts";
+import { check } from "../native/libc/errno.ts";
 import { close, type Fd, openAt, reopen } from "../native/libc/file.ts";
 import { EMPTY_NAME } from "../native/memory.ts";
 import { refuseMetacopy } from "./elsewhere.ts";
@@ -28,28 +29,30 @@ const WRITING = 2;
 interface OpenFile {
 	fd: Fd;
 	use: number;
+	/** Asked for since the cache last looked for something to close. */
 	recent: boolean;
+	/** Not to be closed as long as the node lives. */
+	isHeld: boolean;
 }
 
 export class FileCache {
 	private readonly overlay: Overlay;
-	private readonly open = new Map<NodeId, OpenFile>();
+	private readonly files = new Map<NodeId, OpenFile>();
+	/** Those that are not held, in order of last use. */
+	private readonly closable = new Set<NodeId>();
 	private readonly largest: number;
-	private readonly most: number;
+	private readonly mostHeld: number;
 
-	/**
-	 * @param largest descriptors to keep open at most, between requests, pinned ones not counted
-	 * @param most as many without a name are kept open
-	 */
-	constructor(overlay: Overlay, largest: number, most: number) {
+	/** @param largest descriptors to keep open at most, between requests; one half of them may be held */
+	constructor(overlay: Overlay, largest: number) {
 		this.overlay = overlay;
 		this.largest = largest;
-		this.most = most;
+		this.mostHeld = largest / 2;
 	}
 
 	/** A descriptor to read a regular file's content with. Throws what opening it may. */
 	readable(node: NodeId): Fd {
-		const file = this.open.get(node);
+		const file = this.files.get(node);
 		if (file !== undefined && file.use >= READING) {
 			file.recent = true;
 			return file.fd;
@@ -59,7 +62,7 @@ export class FileCache {
 
 	/** A descriptor to read and change a regular file of the upper layer with. Throws what opening it may. */
 	writable(node: NodeId): Fd {
-		const file = this.open.get(node);
+		const file = this.files.get(node);
 		if (file !== undefined && file.use === WRITING) {
 			file.recent = true;
 			return file.fd;
@@ -67,72 +70,91 @@ export class FileCache {
 		return this.acquire(node, file, WRITING, O_RDWR);
 	}
 
-	/** The descriptor of a node without name, good for naming it only. */
-	pinned(node: NodeId): Fd {
-		return this.open.get(node)?.fd ?? fail(ESTALE);
+	/** The descriptor of a node without a name, good for naming it at least. Throws ESTALE where nothing leads to it. */
+	nameless(node: NodeId): Fd {
+		const file = this.files.get(node);
+		if (file !== undefined) return file.fd;
+		const fd = this.overlay.openNameless(node, O_PATH);
+		this.add(node, fd, NAMING);
+		return fd;
 	}
 
 	/**
-	 * Makes the node's object reachable without its name. To be called before the name is removed. Throws EMFILE where too
-	 * many are: other files need descriptors to go on with.
+	 * Holds a descriptor of the node's object until it is let go of or forgotten. False where as many are held as should
+	 * be, unless it `must` be. Throws what opening may.
 	 */
-	pin(node: NodeId): void {
-		if (this.open.has(node)) return;
-		if (this.open.size >= this.most && this.countPinned() >= this.most) fail(EMFILE);
-		const { overlay } = this;
-		const { directory, name } = overlay.locate(node);
-		const fd = check(openAt(directory, name, O_PATH | O_NOFOLLOW));
-		this.open.set(node, { fd, use: NAMING, recent: true });
+	hold(node: NodeId, must: boolean): boolean {
+		const known = this.files.get(node);
+		if (known?.isHeld) return true;
+		if (!must && this.held >= this.mostHeld) return false;
+		if (known === undefined) {
+			const { directory, name } = this.overlay.locate(node);
+			const fd = openAt(directory, name, O_PATH | O_NOFOLLOW);
+			if (!must && (fd === -EMFILE || fd === -ENFILE)) return false;
+			this.add(node, check(fd), NAMING);
+		}
+		this.closable.delete(node);
+		this.files.get(node)!.isHeld = true;
+		return true;
 	}
 
-	private countPinned(): number {
-		let count = 0;
-		for (const node of this.open.keys()) if (!this.overlay.nodes.isNamed(node)) count++;
-		return count;
+	/** The node's object can be reached in another way: its descriptor is like others from now on. */
+	letGo(node: NodeId): void {
+		const file = this.files.get(node);
+		if (file === undefined) return;
+		file.isHeld = false;
+		this.closable.add(node);
+	}
+
+	private get held(): number {
+		return this.files.size - this.closable.size;
 	}
 
 	/** Takes over a descriptor open for reading and writing: the node's object from now on. */
 	replace(node: NodeId, fd: Fd): void {
-		const file = this.open.get(node);
+		this.put(node, fd, WRITING);
+	}
+
+	private put(node: NodeId, fd: Fd, use: number): void {
+		const file = this.files.get(node);
 		if (file === undefined) {
-			this.open.set(node, { fd, use: WRITING, recent: true });
+			this.add(node, fd, use);
 			return;
 		}
 		close(file.fd);
 		file.fd = fd;
-		file.use = WRITING;
+		file.use = use;
+		file.recent = true;
 	}
 
-	/** Takes over a descriptor good for naming only: the object of a node without name from now on. */
-	replacePinned(node: NodeId, fd: Fd): void {
-		this.drop(node);
-		this.open.set(node, { fd, use: NAMING, recent: true });
+	private add(node: NodeId, fd: Fd, use: number): void {
+		this.files.set(node, { fd, use, recent: true, isHeld: false });
+		this.closable.add(node);
 	}
 
 	/** Closes the node's descriptor. */
 	drop(node: NodeId): void {
-		const file = this.open.get(node);
+		const file = this.files.get(node);
 		if (file === undefined) return;
-		this.open.delete(node);
+		this.files.delete(node);
+		this.closable.delete(node);
 		close(file.fd);
 	}
 
 	/** Closes the descriptors not used lately while there are more than may be. Called between requests only. */
 	trim(): void {
-		if (this.open.size <= this.largest) return;
-		let toClose = this.open.size - this.largest / 2;
-		// Whatever was used lately comes around once more.
-		for (const [node, file] of [...this.open, ...this.open]) {
-			if (toClose <= 0) return;
-			if (!this.overlay.nodes.isNamed(node) || !this.open.has(node)) continue;
+		if (this.files.size <= this.largest) return;
+		// What comes around a second time is closed, used lately or not.
+		for (const node of this.closable) {
+			if (this.files.size <= (this.largest * 3) / 4) return;
+			const file = this.files.get(node)!;
 			if (file.recent) {
 				file.recent = false;
-				this.open.delete(node);
-				this.open.set(node, file);
+				this.closable.delete(node);
+				this.closable.add(node);
 				continue;
 			}
 			this.drop(node);
-			toClose--;
 		}
 	}
 
@@ -148,24 +170,20 @@ export class FileCache {
 	}
 
 	private acquire(node: NodeId, file: OpenFile | undefined, use: number, flags: number): Fd {
+		const fd = this.openFor(node, file, flags | O_NONBLOCK);
+		if (file === undefined || file.use === NAMING) this.checkHasData(node, fd);
+		this.put(node, fd, use);
+		return fd;
+	}
+
+	private openFor(node: NodeId, file: OpenFile | undefined, flags: number): Fd {
 		const { overlay } = this;
-		let fd: Fd;
-		if (file !== undefined && !this.overlay.nodes.isNamed(node)) {
-			fd = check(reopen(file.fd, flags | O_NOATIME | O_NONBLOCK));
-		} else {
+		if (overlay.nodes.isNamed(node)) {
 			const { directory, name } = overlay.locate(node);
 			const layer = overlay.layers[overlay.nodes.layer(node)]!;
-			fd = check(layer.open(directory, name, flags | O_NONBLOCK));
+			return check(layer.open(directory, name, flags));
 		}
-		if (file === undefined || file.use === NAMING) this.checkHasData(node, fd);
-		if (file === undefined) {
-			this.open.set(node, { fd, use, recent: true });
-		} else {
-			close(file.fd);
-			file.fd = fd;
-			file.use = use;
-			file.recent = true;
-		}
-		return fd;
+		if (file !== undefined) return check(reopen(file.fd, flags | O_NOATIME));
+		return overlay.openNameless(node, flags);
 	}
 }

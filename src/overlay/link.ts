@@ -1,18 +1,18 @@
 /** Making hard links. */
 
-import { AT_SYMLINK_FOLLOW, DT_DIR, EEXIST, ENOENT, EPERM } from "../native/layout.ts";
-import { makeLink, moveName, removeName } from "../native/libc/directory.ts";
+import { DT_DIR, EEXIST, ENOENT, EPERM } from "../native/layout.ts";
+import { moveName, removeName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
-import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
-import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
-import { EMPTY_NAME, type Name } from "../native/memory.ts";
+import { inodeHigh, inodeLow, linkCount } from "../native/libc/stat.ts";
+import type { Name } from "../native/memory.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, findLayer, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
-import type { NodeId } from "./node.ts";
+import { makeLinkTo, meetAt } from "./nameless.ts";
+import { LINKABLE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { isWhiteoutName } from "./whiteout.ts";
 import { checkMade } from "./workdir.ts";
@@ -26,6 +26,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	const work = overlay.writable();
 	checkNewName(name);
 	if (nodes.kind(node) === DT_DIR) fail(EPERM);
+	checkLinkable(overlay, node);
 	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
 	refuseMovedMetacopy(overlay, node);
@@ -37,10 +38,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (result === -EEXIST) {
 		if (!isWhiteoutName(upper, name)) fail(EEXIST);
 		const temporary = work.temporaryName();
-		const made = makeLinkTo(overlay, node, work.fd, temporary);
-		// A file whose names are all gone, unlike one that never had any, cannot be given one.
-		if (made === -ENOENT && !nodes.isNamed(node)) fail(ENOENT);
-		checkMade(made);
+		checkMade(makeLinkTo(overlay, node, work.fd, temporary));
 		const moved = moveName(work.fd, temporary, upper, name, 0);
 		if (moved < 0) {
 			removeName(work.fd, temporary, 0);
@@ -57,12 +55,15 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
 	overlay.directories.markImpure(directory, work);
 	overlay.linkUpper(node, STAT);
-	if (!nodes.isNamed(node)) nodes.attach(node, parent, name, measure(name));
+	meetAt(overlay, node, parent, name);
 	readAttributes(overlay, node);
 }
 
-function makeLinkTo(overlay: Overlay, node: NodeId, directory: Fd, name: Name): number {
-	const place = overlay.locate(node);
-	if (place.name !== EMPTY_NAME) return makeLink(place.directory, place.name, directory, name, 0);
-	return makeLink(WORKING_DIRECTORY, descriptorPath(place.directory), directory, name, AT_SYMLINK_FOLLOW);
+/** A file whose names are all gone, unlike one that never had any, cannot be given one. Throws ENOENT. */
+function checkLinkable(overlay: Overlay, node: NodeId): void {
+	if (overlay.nodes.isNamed(node) || overlay.nodes.flag(node, LINKABLE)) return;
+	if (!overlay.isUpper(node)) fail(ENOENT);
+	readAttributes(overlay, node);
+	// One left: the kernel knows it by another name than we do.
+	if (linkCount(STAT) === 0) fail(ENOENT);
 }

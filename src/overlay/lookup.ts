@@ -11,6 +11,7 @@ import type { Directory } from "./directory.ts";
 import { looksHollow, refuseMetacopy } from "./elsewhere.ts";
 import { NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
+import { meetAt } from "./nameless.ts";
 import { NO_NODE, type NodeId, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
@@ -118,13 +119,14 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 	const known = inUpper ? overlay.upperLinks.find(STAT) : NO_NODE;
 	const node = known === NO_NODE ? nodes.add(kind, layer) : known;
 	try {
-		if (!nodes.isNamed(node)) nodes.attach(node, directory.node, name, measure(name));
 		if (known === NO_NODE) {
+			nodes.attach(node, directory.node, name, measure(name));
 			if (kind === DT_DIR) adoptDirectory(overlay, directory, node, layer);
 			else numberFile(overlay, directory, node, layer);
 			if (inUpper && linkCount(STAT) > 1) overlay.linkUpper(node, STAT);
 		}
 		finishAttributes(overlay, node);
+		if (known !== NO_NODE) meetAt(overlay, known, directory.node, name);
 	} catch (error) {
 		nodes.freeIfUnused(node);
 		throw error;

@@ -3,7 +3,7 @@
  *
  * A node is one file, directory or other object of the mount; its id is the node id the kernel holds, dense
  * and reused after FORGET. A node has one name (parent, name), by which its place in the layers is found, or
- * none once that is removed. A hard-linked file of the upper layer is one node under any of its names; in
+ * none once that is removed; of an object of a lower layer the former name is kept, as it leads there still. A hard-linked file of the upper layer is one node under any of its names; in
  * lower layers each name is a node of its own, because copy-up breaks the link as the kernel does.
  *
  * Everything a node *is* stands here, in typed arrays; descriptors, attributes and listings are derived and
@@ -38,6 +38,10 @@ export const WRITTEN = 8;
 export const GIVEN = 16;
 /** Made by this mount, and since then without capabilities, origin and, if a directory, marks. */
 export const PLAIN = 32;
+/** The name is the former one, and not in the index. */
+const RETIRED = 64;
+/** Made without a name, and may be given one. */
+export const LINKABLE = 128;
 
 /** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
 const GENERATIONS = 2 ** 20;
@@ -88,7 +92,7 @@ export class NodeTable {
 		return this.parents[node] as NodeId;
 	}
 
-	/** The node's name, NUL-terminated, valid until it is renamed or removed; 0 when it has none. */
+	/** The node's name or the former one, NUL-terminated, valid until it is renamed or removed; 0 when there is none. */
 	name(node: NodeId): Name {
 		return this.names[node] as Name;
 	}
@@ -107,7 +111,7 @@ export class NodeTable {
 	}
 
 	isNamed(node: NodeId): boolean {
-		return this.names[node] !== 0 || node === ROOT;
+		return (this.names[node] !== 0 && (this.flags[node]! & RETIRED) === 0) || node === ROOT;
 	}
 
 	/** Index of the topmost layer that holds the node. */
@@ -219,7 +223,24 @@ export class NodeTable {
 	detach(node: NodeId): void {
 		if (this.names[node] === 0) return;
 		const parent = this.parents[node] as NodeId;
-		const bucket = this.bucket(parent, this.hashes[node]!);
+		if (this.flag(node, RETIRED)) this.setFlag(node, RETIRED, false);
+		else this.removeFromIndex(node);
+		release(this.names[node]!, this.lengths[node]! + 1);
+		this.names[node] = 0;
+		this.parents[node] = 0;
+		this.children[parent]!--;
+		this.freeIfUnused(parent);
+	}
+
+	/** As {@link detach}, but the former name is kept, and with it the parent. */
+	retire(node: NodeId): void {
+		if (this.names[node] === 0 || this.flag(node, RETIRED)) return;
+		this.removeFromIndex(node);
+		this.setFlag(node, RETIRED, true);
+	}
+
+	private removeFromIndex(node: NodeId): void {
+		const bucket = this.bucket(this.parents[node]!, this.hashes[node]!);
 		let previous = 0;
 		let current = this.buckets[bucket]!;
 		while (current !== node) {
@@ -228,11 +249,6 @@ export class NodeTable {
 		}
 		if (previous === 0) this.buckets[bucket] = this.nexts[node]!;
 		else this.nexts[previous] = this.nexts[node]!;
-		release(this.names[node]!, this.lengths[node]! + 1);
-		this.names[node] = 0;
-		this.parents[node] = 0;
-		this.children[parent]!--;
-		this.freeIfUnused(parent);
 	}
 
 	/** Counts one more reference that the kernel was given. */
@@ -296,7 +312,7 @@ export class NodeTable {
 		this.capacity = capacity;
 		this.buckets = new Uint32Array(capacity);
 		for (let node = ROOT + 1; node < this.nextUnused; node++) {
-			if (this.names[node] === 0) continue;
+			if (this.names[node] === 0 || (this.flags[node]! & RETIRED) !== 0) continue;
 			const bucket = this.bucket(this.parents[node]!, this.hashes[node]!);
 			this.nexts[node] = this.buckets[bucket]!;
 			this.buckets[bucket] = node;

@@ -5,10 +5,20 @@
  * - `layers[0]` is the upper layer if there is `work`, else the topmost lower one.
  * - Lower layers are never changed.
  * - A node's place on disk is its name in its parent's directory in its topmost layer, or, once it has no name,
- *   the descriptor pinned in `files` (for directories: in `directories`).
+ *   what nameless.ts has left to lead to it.
  */
 
-import { AT_EMPTY_PATH, DT_DIR, EINVAL, EOVERFLOW, EPERM, EROFS, ESTALE, statx } from "../native/layout.ts";
+import {
+	AT_EMPTY_PATH,
+	DT_DIR,
+	EINVAL,
+	ENOENT,
+	EOVERFLOW,
+	EPERM,
+	EROFS,
+	ESTALE,
+	statx,
+} from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -46,8 +56,6 @@ export interface OverlayOptions {
 	readonly gid: number;
 	/** Descriptors the caches may keep open. */
 	readonly largestDescriptors: number;
-	/** As many files without a name are kept open; none is removed then that somebody may have open. */
-	readonly mostPinned: number;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -96,7 +104,7 @@ export class Overlay {
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.directories = new DirectoryCache(this, options.largestDescriptors / 2);
 		this.listings = new Listings(this, options.largestListings);
-		this.files = new FileCache(this, options.largestDescriptors / 2, options.mostPinned);
+		this.files = new FileCache(this, options.largestDescriptors / 2);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();
@@ -145,7 +153,7 @@ export class Overlay {
 			place.flags = 0;
 			return place;
 		}
-		place.directory = nodes.kind(node) === DT_DIR ? this.topOf(node) : this.files.pinned(node);
+		place.directory = nodes.kind(node) === DT_DIR ? this.topOf(node) : this.files.nameless(node);
 		place.name = EMPTY_NAME;
 		place.flags = AT_EMPTY_PATH;
 		return place;
@@ -170,19 +178,21 @@ export class Overlay {
 		this.upperLinks.add(node, stat);
 	}
 
-	/** Makes the node reachable without its name, which is about to be removed. */
-	keep(node: NodeId): void {
-		this.settle(node);
-		if (this.nodes.lookupCount(node) === 0) return;
-		if (this.nodes.kind(node) === DT_DIR) this.directories.get(node);
-		else this.files.pin(node);
-	}
-
-	/** The node's name is gone from the layers. */
+	/** The node's name is gone from the mount. Before it is removed, nameless.ts sees to how the node is reached then. */
 	loseName(node: NodeId): void {
 		if (this.nodes.kind(node) === DT_DIR) this.directories.markRemoved(node);
-		this.nodes.detach(node);
+		if (this.isUpper(node)) this.nodes.detach(node);
+		else this.nodes.retire(node);
 		this.nodes.freeIfUnused(node);
+	}
+
+	/** Opens an object without a name by what leads to it still. Throws ESTALE where nothing does, and what opening may. */
+	openNameless(node: NodeId, flags: number): Fd {
+		const { work, nodes } = this;
+		let fd = -ESTALE as Fd;
+		if (work?.isParked(node)) fd = this.layers[0]!.open(work.fd, work.parkedName(node), flags);
+		else if (!this.isUpper(node) && nodes.name(node) !== 0) fd = this.directories.openByNames(node, flags);
+		return check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
 	}
 
 	/** Throws {@link Deferred} while a job works on the node. */
@@ -225,6 +235,7 @@ export class Overlay {
 	private release(node: NodeId): void {
 		this.directories.drop(node);
 		this.files.drop(node);
+		this.work?.unpark(node);
 		this.failures.delete(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}

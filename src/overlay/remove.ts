@@ -11,6 +11,7 @@ import type { Directory } from "./directory.ts";
 import { NO_SLOT } from "./listing.ts";
 import { findLayer, isBelow, lookupExisting, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
+import { withoutName } from "./nameless.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { moveAsOwner } from "./owner-access.ts";
@@ -32,14 +33,14 @@ export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	if (node !== NO_NODE) overlay.settle(node);
 	copyUp(overlay, parent);
 	const below = isBelow(overlay, directory, name);
-	if (node !== NO_NODE) overlay.keep(node);
 	const upper = directory.fds[0]!;
-	const { length } = measure(name);
-	if (layer !== 0) placeWhiteout(work, upper, name, length);
-	else if (below) replaceByWhiteout(work, upper, name, length);
-	else check(removeName(upper, name, 0));
-	noteRemoval(work, directory, name, below);
-	if (node !== NO_NODE) overlay.loseName(node);
+	withoutName(overlay, parent, name, node, () => {
+		const { length } = measure(name);
+		if (layer !== 0) placeWhiteout(work, upper, name, length);
+		else if (below) replaceByWhiteout(work, upper, name, length);
+		else check(removeName(upper, name, 0));
+		noteRemoval(work, directory, name, below);
+	});
 }
 
 /** Removes a directory that is empty to the user. Throws ENOTEMPTY, ENOTDIR, ENOENT, EROFS and what removing may. */
@@ -75,17 +76,18 @@ function removeDirectory(
 	copyUp(overlay, directory.node);
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
-	const { length } = measure(name);
-	if (!overlay.isUpper(node)) {
-		placeWhiteout(work, upper, name, length);
-	} else if (below) {
-		if (listings.list(child).visible > 0) fail(ENOTEMPTY);
-		replaceDirectoryByWhiteout(work, upper, name, length);
-	} else {
-		removeUpperDirectory(overlay, work, child, upper, name);
-	}
-	noteRemoval(work, directory, name, below);
-	overlay.loseName(node);
+	withoutName(overlay, directory.node, name, node, () => {
+		const { length } = measure(name);
+		if (!overlay.isUpper(node)) {
+			placeWhiteout(work, upper, name, length);
+		} else if (below) {
+			if (listings.list(child).visible > 0) fail(ENOTEMPTY);
+			replaceDirectoryByWhiteout(work, upper, name, length);
+		} else {
+			removeUpperDirectory(overlay, work, child, upper, name);
+		}
+		noteRemoval(work, directory, name, below);
+	});
 }
 
 /** Removes a directory that has nothing below it; whiteouts in it, which users do not see, go with it. */

@@ -32,7 +32,8 @@ import type { Directory } from "./directory.ts";
 import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId, PLAIN } from "./node.ts";
+import { meetAt, withoutName } from "./nameless.ts";
+import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { moveAsOwner } from "./owner-access.ts";
 import { noteRemoval } from "./remove.ts";
@@ -157,22 +158,20 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const { nodes } = overlay;
 	const isDirectory = nodes.kind(from.node) === DT_DIR;
 	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
-	if (to.node !== NO_NODE) {
-		overlay.keep(to.node);
-		if (isDirectory && overlay.isUpper(to.node)) clearUpper(overlay, work, to);
-	}
-	moveInUpper(overlay, work, from, to);
+	withoutName(overlay, to.directory.node, to.name, to.node, () => {
+		if (to.node !== NO_NODE && isDirectory && overlay.isUpper(to.node)) clearUpper(overlay, work, to);
+		moveInUpper(overlay, work, from, to);
+	});
 	to.directory.clearWhiteoutFile(to.name);
 	noteArrival(overlay, work, from, to);
 	noteRemoval(work, from.directory, from.name, from.below);
-	// A hard link may be known by another name than the one that was moved.
-	const isKnownByName = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
-	if (to.node !== NO_NODE && nodes.find(to.directory.node, to.name, measure(to.name)) === to.node) {
-		overlay.loseName(to.node);
-	}
-	if (!isKnownByName) return;
-	nodes.detach(from.node);
-	nodes.attach(from.node, to.directory.node, to.name, measure(to.name));
+	if (goesBy(nodes, from)) nodes.detach(from.node);
+	meetAt(overlay, from.node, to.directory.node, to.name);
+}
+
+/** A hard link may go by another name than the one that is moved. */
+function goesBy(nodes: NodeTable, { directory, name, node }: End): boolean {
+	return nodes.find(directory.node, name, measure(name)) === node;
 }
 
 /** The renames on disk: at every moment the upper layer shows either the old tree or the new one. */
@@ -248,12 +247,11 @@ function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): voi
 	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
 	noteArrival(overlay, work, from, to);
 	noteArrival(overlay, work, to, from);
-	const movesFrom = nodes.find(from.directory.node, from.name, measure(from.name)) === from.node;
-	const movesTo = nodes.find(to.directory.node, to.name, measure(to.name)) === to.node;
+	const [movesFrom, movesTo] = [goesBy(nodes, from), goesBy(nodes, to)];
 	if (movesFrom) nodes.detach(from.node);
 	if (movesTo) nodes.detach(to.node);
-	if (movesFrom) nodes.attach(from.node, to.directory.node, to.name, measure(to.name));
-	if (movesTo) nodes.attach(to.node, from.directory.node, from.name, measure(from.name));
+	meetAt(overlay, from.node, to.directory.node, to.name);
+	meetAt(overlay, to.node, from.directory.node, from.name);
 }
 
 /** Keeps listing and marks of the directory at `to` in step with what was moved there from `from`. */

@@ -52,6 +52,17 @@ const namesAndListings: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"hard links whose first name is removed use up open files": {
+		tests: {
+			"mount/few-descriptors.test.ts": [
+				"a file is made, linked, and loses its first name, as git makes objects",
+				"all files of a directory are linked into another, and the first is removed",
+				"a file has as many names, which go in any order",
+				"files are removed, and replaced, while they are open",
+				"directories are removed while they are open",
+			],
+		},
+	},
 	"480 layers cannot be listed with 1,024 open files": {
 		tests: {
 			"mount/layers.test.ts": [

@@ -87,7 +87,6 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors: 1024,
-		mostPinned: Number.POSITIVE_INFINITY,
 		largestListings: 1 << 20,
 		...settings.options,
 	});

@@ -1,0 +1,141 @@
+/**
+ * What is about to lose its name and may be open: how its node stays reachable.
+ *
+ * - A file of the upper layer that was met by another name goes by that, if it still leads there.
+ * - An object of a lower layer is where it was: the names that led to it do so still, in its layer.
+ * - Of anything else a descriptor is held. Where as many are held as should be, a file gets a name in the workdir until
+ *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
+ */
+
+import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../native/layout.ts";
+import { makeDirectory, makeLink } from "../native/libc/directory.ts";
+import { check, Errno } from "../native/libc/errno.ts";
+import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { EMPTY_NAME, type Name, readString, reserve, writeString } from "../native/memory.ts";
+import { copyAppearance } from "./copy-up.ts";
+import { measure } from "./name.ts";
+import { NO_NODE, type NodeId } from "./node.ts";
+import type { Overlay } from "./overlay.ts";
+import type { OtherName } from "./upper-links.ts";
+
+const PROBE = reserve(statx.sizeof);
+const NAME = reserve(NAME_MAX + 1) as Name;
+
+/**
+ * Takes a name away by `remove`. Where `node` goes by it, that stays reachable. Throws Deferred while a job works on the
+ * node, and what `remove` and opening may.
+ */
+export function withoutName(
+	overlay: Overlay,
+	parent: NodeId,
+	name: Name,
+	node: NodeId,
+	remove: () => void,
+): void {
+	const goesByIt = () => node !== NO_NODE && overlay.nodes.find(parent, name, measure(name)) === node;
+	if (!goesByIt()) {
+		remove();
+		return;
+	}
+	keep(overlay, node);
+	try {
+		remove();
+	} catch (error) {
+		takeBack(overlay, node);
+		throw error;
+	}
+	if (goesByIt()) overlay.loseName(node);
+}
+
+/** Makes the node reachable without its name, which is about to be removed. */
+function keep(overlay: Overlay, node: NodeId): void {
+	overlay.settle(node);
+	if (overlay.nodes.lookupCount(node) === 0 || !overlay.isUpper(node)) return;
+	if (overlay.nodes.kind(node) === DT_DIR) {
+		if (overlay.directories.mayHold || !parkCopy(overlay, node)) overlay.directories.get(node);
+	} else if (!goByAnother(overlay, node)) {
+		holdOrPark(overlay, node);
+	}
+}
+
+/** As {@link keep}, for a file that has no name. */
+export function holdOrPark(overlay: Overlay, node: NodeId): void {
+	if (!overlay.files.hold(node, false) && !park(overlay, node)) overlay.files.hold(node, true);
+}
+
+/** The node has a name: nothing else need lead to it. */
+function takeBack(overlay: Overlay, node: NodeId): void {
+	overlay.work?.unpark(node);
+	overlay.files.letGo(node);
+}
+
+/** A file of the upper layer was met by a name: without one it goes by that, else it is noted as another. */
+export function meetAt(overlay: Overlay, node: NodeId, parent: NodeId, name: Name): void {
+	const { nodes, upperLinks } = overlay;
+	if (nodes.isNamed(node)) {
+		const generation = nodes.generation(parent);
+		upperLinks.addName(node, { parent, generation, name: readString(name) });
+	} else {
+		nodes.attach(node, parent, name, measure(name));
+		takeBack(overlay, node);
+	}
+}
+
+/** Has the node go by another of its names; false where none is known. */
+function goByAnother(overlay: Overlay, node: NodeId): boolean {
+	const { nodes, upperLinks } = overlay;
+	for (let other = upperLinks.takeName(node); other !== undefined; other = upperLinks.takeName(node)) {
+		if (!leadsTo(overlay, node, other)) continue;
+		nodes.detach(node);
+		nodes.attach(node, other.parent, NAME, measure(NAME));
+		return true;
+	}
+	return false;
+}
+
+/** Whether a name, left in NAME, leads to the node and is not the one that it goes by. */
+function leadsTo(overlay: Overlay, node: NodeId, { parent, generation, name }: OtherName): boolean {
+	const { nodes } = overlay;
+	if (!nodes.has(parent) || nodes.generation(parent) !== generation || !overlay.isUpper(parent)) return false;
+	writeString(NAME, name);
+	if (nodes.find(parent, NAME, measure(NAME)) === node) return false;
+	try {
+		const directory = overlay.directories.get(parent);
+		if (directory.removed || overlay.layers[0]!.stat(directory.fds[0]!, NAME, PROBE) < 0) return false;
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		return false;
+	}
+	return overlay.upperLinks.find(PROBE) === node;
+}
+
+/** Gives a file a name in the workdir; false where it takes no further link. */
+function park(overlay: Overlay, node: NodeId): boolean {
+	const work = overlay.writable();
+	if (makeLinkTo(overlay, node, work.fd, work.parkedName(node)) < 0) return false;
+	work.noteParked(node);
+	return true;
+}
+
+/** Makes a copy in the workdir that stands for a directory once that is removed; false where that fails. */
+function parkCopy(overlay: Overlay, node: NodeId): boolean {
+	const work = overlay.writable();
+	const name = work.parkedName(node);
+	try {
+		check(makeDirectory(work.fd, name, 0o700));
+		copyAppearance(overlay, node, work.fd, name);
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		work.discard(name);
+		return false;
+	}
+	work.noteParked(node);
+	return true;
+}
+
+/** Makes a further name of a file, which may have none. Returns 0 or -errno. */
+export function makeLinkTo(overlay: Overlay, node: NodeId, directory: Fd, name: Name): number {
+	const place = overlay.locate(node);
+	if (place.name !== EMPTY_NAME) return makeLink(place.directory, place.name, directory, name, 0);
+	return makeLink(WORKING_DIRECTORY, descriptorPath(place.directory), directory, name, AT_SYMLINK_FOLLOW);
+}
