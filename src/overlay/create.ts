@@ -13,8 +13,6 @@ import {
 	O_NOFOLLOW,
 	O_RDWR,
 	O_TMPFILE,
-	RENAME_EXCHANGE,
-	RENAME_NOREPLACE,
 	S_IFCHR,
 	S_IFDIR,
 	S_IFLNK,
@@ -38,12 +36,12 @@ import { NO_ID } from "./id-map.ts";
 import { ownAccess } from "./identity.ts";
 import { checkNewName, findLayer, isBelow, NOWHERE } from "./lookup.ts";
 import { type Caller, type Maker, makerOf, modeOfNew } from "./maker.ts";
+import { moveOver } from "./move.ts";
 import { measure } from "./name.ts";
 import { holdOrPark } from "./nameless.ts";
 import { LINKABLE, NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
-import { moveAsOwner } from "./owner-access.ts";
 import { openStandIn } from "./stand-in.ts";
 import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
@@ -205,7 +203,7 @@ function makeInWorkdir(
 		prepare(overlay, upper, place, temporary, maker, blueprint, standIn?.inheritsGroup ?? false);
 		if (opaque) markNew(overlay, work, place, temporary);
 		check(stat(place, temporary, STAT));
-		moveOver(place, temporary, upper, name);
+		moveOver(work, place, temporary, upper, name, (blueprint.mode & S_IFMT) === S_IFDIR);
 		// Moving it has changed its time; it is there, whether that can be seen or not.
 		stat(upper, name, STAT);
 		directory.clearWhiteoutFile(name);
@@ -310,20 +308,6 @@ function withoutKind(blueprint: Blueprint): Blueprint {
 
 function isAttributed({ identity }: Overlay): boolean {
 	return identity?.attribute !== undefined;
-}
-
-/** Moves a finished object to a name that is free or has a whiteout. Throws EEXIST for any other. */
-export function moveOver(from: Fd, temporary: Name, upper: Fd, name: Name): void {
-	const moved = moveAsOwner(from, temporary, upper, name, RENAME_NOREPLACE);
-	if (moved !== -EEXIST) {
-		check(moved);
-		return;
-	}
-	if (!isWhiteoutName(upper, name)) fail(EEXIST);
-	// By exchange, because a directory cannot be renamed over the whiteout; which then goes.
-	check(moveAsOwner(from, temporary, upper, name, RENAME_EXCHANGE));
-	// What stays is left to the next mount.
-	removeName(from, temporary, 0);
 }
 
 /** The node of an object just made in the upper layer, whose attributes are in STAT; takes over `fd`. */

@@ -10,13 +10,14 @@ import { copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { NO_SLOT } from "./listing.ts";
 import { findLayer, isBelow, lookupExisting, NOWHERE } from "./lookup.ts";
+import { replaceDirectoryByWhiteout } from "./move.ts";
 import { measure } from "./name.ts";
 import { withoutName } from "./nameless.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { moveAsOwner } from "./owner-access.ts";
 import { removeTreeAt } from "./remove-tree.ts";
-import { isReserved, placeWhiteout, replaceByWhiteout, replaceDirectoryByWhiteout } from "./whiteout.ts";
+import { isReserved, placeWhiteout, replaceByWhiteout } from "./whiteout.ts";
 import type { Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -77,12 +78,11 @@ function removeDirectory(
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
 	withoutName(overlay, directory.node, name, node, () => {
-		const { length } = measure(name);
 		if (!overlay.isUpper(node)) {
-			placeWhiteout(work, upper, name, length);
+			placeWhiteout(work, upper, name, measure(name).length);
 		} else if (below) {
 			if (listings.list(child).visible > 0) fail(ENOTEMPTY);
-			replaceDirectoryByWhiteout(work, upper, name, length);
+			replaceDirectoryByWhiteout(work, upper, name);
 		} else {
 			removeUpperDirectory(overlay, work, child, upper, name);
 		}

@@ -18,10 +18,9 @@ import {
 	O_RDONLY,
 	RENAME_EXCHANGE,
 	RENAME_NOREPLACE,
-	RENAME_WHITEOUT,
 	statx,
 } from "../native/layout.ts";
-import { makeDirectory, moveName, removeName } from "../native/libc/directory.ts";
+import { makeDirectory, moveName } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, openAt } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
@@ -31,6 +30,7 @@ import { copyAppearance, copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
 import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "./lookup.ts";
+import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { measure } from "./name.ts";
 import { meetAt, withoutName } from "./nameless.ts";
 import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "./node.ts";
@@ -38,7 +38,7 @@ import type { Overlay } from "./overlay.ts";
 import { moveAsOwner } from "./owner-access.ts";
 import { noteRemoval } from "./remove.ts";
 import { emptyDirectory } from "./remove-tree.ts";
-import { isWhiteoutName, makeOpaque, placeWhiteout } from "./whiteout.ts";
+import { isWhiteoutName, makeOpaque } from "./whiteout.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -54,7 +54,8 @@ interface End {
 }
 
 /**
- * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE; others, such as RENAME_WHITEOUT, are EINVAL.
+ * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE; others, such as RENAME_WHITEOUT, are EINVAL,
+ * and so is RENAME_EXCHANGE where the upper layer's file system does not take it.
  * Throws EXDEV for directories with lower content, ENOTEMPTY, EEXIST, EROFS and what renaming may.
  */
 export function rename(
@@ -69,6 +70,7 @@ export function rename(
 	const work = overlay.writable();
 	// A user's whiteout would be ours: it would hide what is below from another overlay above, not for it.
 	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) fail(EINVAL);
+	if ((flags & RENAME_EXCHANGE) !== 0 && !work.takes(RENAME_EXCHANGE)) fail(EINVAL);
 	checkNewName(newName);
 	overlay.settle(parent);
 	overlay.settle(newParent);
@@ -159,8 +161,9 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const isDirectory = nodes.kind(from.node) === DT_DIR;
 	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
 	withoutName(overlay, to.directory.node, to.name, to.node, () => {
-		if (to.node !== NO_NODE && isDirectory && overlay.isUpper(to.node)) clearUpper(overlay, work, to);
-		moveInUpper(overlay, work, from, to);
+		if (to.node !== NO_NODE && isDirectory && overlay.isUpper(to.node))
+			moveOverEmpty(overlay, work, from, to);
+		else moveInUpper(overlay, work, from, to);
 	});
 	to.directory.clearWhiteoutFile(to.name);
 	noteArrival(overlay, work, from, to);
@@ -179,38 +182,39 @@ function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void 
 	const fromFd = from.directory.fds[0]!;
 	const toFd = to.directory.fds[0]!;
 	const isDirectory = overlay.nodes.kind(from.node) === DT_DIR;
-	if (isDirectory && to.node === NO_NODE && isWhiteoutName(toFd, to.name)) {
-		// A directory cannot replace the whiteout: they change places, and it stays where it is needed.
-		check(moveName(fromFd, from.name, toFd, to.name, RENAME_EXCHANGE));
-		// Where it stays it hides nothing.
-		if (!from.below) removeName(fromFd, from.name, 0);
-		return;
-	}
-	if (!from.below) {
-		check(moveName(fromFd, from.name, toFd, to.name, 0));
-		return;
-	}
-	const { length } = measure(from.name);
-	if (work.fileWhiteouts) {
-		placeWhiteout(work, fromFd, from.name, length);
-		check(moveName(fromFd, from.name, toFd, to.name, 0));
-		return;
-	}
-	const moved = moveName(fromFd, from.name, toFd, to.name, RENAME_WHITEOUT);
-	if (moved !== -EINVAL) {
-		check(moved);
-		return;
-	}
-	// The file system makes devices but not this: what is below may show for a moment.
-	check(moveName(fromFd, from.name, toFd, to.name, 0));
-	placeWhiteout(work, fromFd, from.name, length);
+	const isOverWhiteout = isDirectory && to.node === NO_NODE && isWhiteoutName(toFd, to.name);
+	const move = isOverWhiteout ? moveDirectoryOverWhiteout : moveAway;
+	move(work, fromFd, from.name, toFd, to.name, from.below);
 }
 
 /**
- * Empties a directory about to be replaced of whiteouts, which rename(2) would not replace: an empty opaque one that looks
- * the same takes its place first. Source: ovl_clear_empty.
+ * Moves a directory over one of the upper layer that is empty to users, but may hold whiteouts, for which rename(2) would
+ * not replace it. An empty opaque one that looks the same takes its place first. Source: ovl_clear_empty.
  */
-function clearUpper(overlay: Overlay, work: Workdir, end: End): void {
+function moveOverEmpty(overlay: Overlay, work: Workdir, from: End, to: End): void {
+	if (work.takes(RENAME_EXCHANGE) && exchangeForEmpty(overlay, work, to)) {
+		moveInUpper(overlay, work, from, to);
+		return;
+	}
+	const { directories } = overlay;
+	const own = directories.get(to.node).fds[0]!;
+	const move = () => {
+		emptyDirectory(own);
+		moveInUpper(overlay, work, from, to);
+	};
+	try {
+		if (to.below) covered(to.directory.fds[0]!, to.name, move);
+		else move();
+	} catch (error) {
+		// What its whiteouts hid is hidden in another way now.
+		directories.drop(to.node);
+		overlay.listings.drop(to.directory);
+		throw error;
+	}
+}
+
+/** False where that is not possible: another overlay is the file system under us, and has lower content in the directory. */
+function exchangeForEmpty(overlay: Overlay, work: Workdir, end: End): boolean {
 	const upper = end.directory.fds[0]!;
 	const temporary = work.temporaryName();
 	checkMade(makeDirectory(work.fd, temporary, 0o700));
@@ -223,14 +227,8 @@ function clearUpper(overlay: Overlay, work: Workdir, end: End): void {
 		}
 		copyAppearance(overlay, end.node, work.fd, temporary);
 		const exchanged = moveAsOwner(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
-		if (exchanged === -EXDEV) {
-			// Another overlay is the file system under us, and has lower content in the directory.
-			const own = overlay.directories.get(end.node).fds[0]!;
-			makeOpaque(work, own);
-			emptyDirectory(own);
-			return;
-		}
-		check(exchanged);
+		if (exchanged !== -EXDEV) check(exchanged);
+		return exchanged === 0;
 	} finally {
 		work.removeTree(temporary);
 	}

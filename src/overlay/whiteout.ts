@@ -17,16 +17,14 @@ import {
 	EBADF,
 	EDQUOT,
 	EEXIST,
-	EINVAL,
 	EIO,
 	EMLINK,
 	ENOENT,
 	ENOSPC,
+	ENOSYS,
 	EOPNOTSUPP,
 	EPERM,
-	EXDEV,
 	NAME_MAX,
-	RENAME_EXCHANGE,
 	S_IFCHR,
 	S_IFMT,
 	S_IFREG,
@@ -58,8 +56,7 @@ import {
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { isRedirected } from "./elsewhere.ts";
-import { asOwner, moveAsOwner } from "./owner-access.ts";
-import { removeTreeAt } from "./remove-tree.ts";
+import { asOwner } from "./owner-access.ts";
 import { checkMade, type Workdir } from "./workdir.ts";
 
 /** What stands for something else in a layer begins so. */
@@ -82,6 +79,9 @@ const YES = store("y" as ByteString);
 const VALUE = reserve(16);
 const STAT = reserve(statx.sizeof);
 const PREFIXED = reserve(NAME_MAX + 8) as Name;
+
+/** What says that a whiteout cannot be linked to another name. */
+const NO_LINKS = [-EMLINK, -EPERM, -ENOENT, -EOPNOTSUPP, -ENOSYS];
 
 /** The directory hides what is below it. */
 export const OPAQUE = 1;
@@ -185,7 +185,9 @@ function markOpaque(work: Workdir, directory: Fd): number {
 	if (work.trustedAttributes) return mark(directory, TRUSTED_OPAQUE);
 	const kernel = mark(directory, USER_OPAQUE);
 	const fuse = mark(directory, FUSE_OPAQUE);
-	return kernel === 0 && fuse === 0 ? 0 : makeMarkFile(directory, OPAQUE_FILE);
+	if (kernel === 0 && fuse === 0) return 0;
+	const made = makeMarkFile(directory, OPAQUE_FILE);
+	return made === -EEXIST ? 0 : made;
 }
 
 /** Sets a mark, also through a descriptor that is good for naming only, as those of unreadable directories are. */
@@ -194,10 +196,12 @@ function mark(directory: Fd, attribute: Name): number {
 	return result === -EBADF ? setAttribute(directory, EMPTY_NAME, attribute, YES, 1, 0) : result;
 }
 
-/** Made without being opened: where something of that name is there already, be it a FIFO or a device, it serves as well. */
+/**
+ * Made without being opened: where something of that name is there already (-EEXIST), be it a FIFO or a device, it serves as
+ * well.
+ */
 function makeMarkFile(directory: Fd, name: Name): number {
-	const made = makeNode(directory, name, S_IFREG | 0o600, 0);
-	return made === -EEXIST ? 0 : made;
+	return makeNode(directory, name, S_IFREG | 0o600, 0);
 }
 
 /** Marks a directory of the upper layer as holding copied-up files. A hint: failure only costs inode constancy. */
@@ -216,21 +220,24 @@ export function placeWhiteout(work: Workdir, directory: Fd, name: Name, length: 
 	if (result < 0 && result !== -EEXIST) fail(-result);
 }
 
-function placeWhiteoutFile(directory: Fd, name: Name, length: number): void {
-	// A name that leaves no room for the prefix cannot be hidden by a file: the layer format has no way to.
+/** Makes a `.wh.NAME`; whether it was not there. Throws EIO for a name that leaves no room for the prefix. */
+export function placeWhiteoutFile(directory: Fd, name: Name, length: number): boolean {
+	// The layer format has no way to hide it by a file.
 	if (length + RESERVED_PREFIX.length > NAME_MAX) fail(EIO);
-	check(makeMarkFile(directory, whiteoutFileName(name, length)));
+	const made = makeMarkFile(directory, whiteoutFileName(name, length));
+	if (made !== -EEXIST) check(made);
+	return made === 0;
 }
 
 /**
  * One device node in the workdir serves as all whiteouts, by hard links: cheaper than a new inode each, and what
  * kernel overlayfs does. Where links are not to be had, or the node has as many as it may, a new one is made.
+ * Returns 0 or -errno.
  */
-function linkWhiteout(work: Workdir, directory: Fd, name: Name): number {
+export function linkWhiteout(work: Workdir, directory: Fd, name: Name): number {
 	if (work.sharedWhiteout !== undefined) {
 		const result = makeLink(work.fd, work.sharedWhiteout, directory, name, 0);
-		if (result !== -EMLINK && result !== -EPERM && result !== -ENOENT && result !== -EOPNOTSUPP)
-			return result;
+		if (!NO_LINKS.includes(result)) return result;
 		work.sharedWhiteout = undefined;
 		if (result === -EMLINK) work.shareNewWhiteout();
 	}
@@ -251,37 +258,6 @@ export function replaceByWhiteout(work: Workdir, directory: Fd, name: Name, leng
 		removeName(work.fd, temporary, 0);
 		fail(-result);
 	}
-}
-
-/** As {@link replaceByWhiteout}, for a directory; what was in it is removed for good. */
-export function replaceDirectoryByWhiteout(work: Workdir, directory: Fd, name: Name, length: number): void {
-	const temporary = work.temporaryName();
-	if (work.fileWhiteouts) {
-		placeWhiteoutFile(directory, name, length);
-		const moved = moveAsOwner(directory, name, work.fd, temporary, 0);
-		if (moved === -EXDEV) {
-			// Another overlay is the file system under us, and has lower content in the directory.
-			removeTreeAt(directory, name);
-			return;
-		}
-		check(moved);
-	} else {
-		checkMade(linkWhiteout(work, work.fd, temporary));
-		const result = moveAsOwner(work.fd, temporary, directory, name, RENAME_EXCHANGE);
-		if (result === -EINVAL) {
-			// No exchange on this file system: the lower directory may show for a moment.
-			const aside = work.temporaryName();
-			check(moveAsOwner(directory, name, work.fd, aside, 0));
-			check(moveName(work.fd, temporary, directory, name, 0));
-			work.discard(aside);
-			return;
-		}
-		if (result < 0) {
-			removeName(work.fd, temporary, 0);
-			fail(-result);
-		}
-	}
-	work.discard(temporary);
 }
 
 /**

@@ -16,7 +16,11 @@ import {
 	O_DIRECTORY,
 	O_NOFOLLOW,
 	O_RDONLY,
+	RENAME_EXCHANGE,
+	RENAME_NOREPLACE,
+	RENAME_WHITEOUT,
 	S_IFCHR,
+	S_IFREG,
 } from "../native/layout.ts";
 import { makeDirectory, makeNode, moveName, removeName } from "../native/libc/directory.ts";
 import { check, Errno, fail } from "../native/libc/errno.ts";
@@ -57,6 +61,8 @@ export class Workdir {
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
 	private readonly directory: Fd;
+	/** `RENAME_*` that the file system takes. */
+	private renameFlags = 0;
 	private serial = 0;
 	/** Nodes without a name in the mount whose object has one here. */
 	private readonly parked = new Set<NodeId>();
@@ -98,7 +104,26 @@ export class Workdir {
 		this.mayLackMarks = this.keepsAttributes && !isOurs && !isNew;
 		close(probeFd);
 		if (!isFull) check(removeName(this.fd, probe, AT_REMOVEDIR));
+		this.tryRenames();
 		if (!this.fileWhiteouts) this.shareNewWhiteout();
+	}
+
+	/** Whether renames in the upper layer can have a flag `RENAME_*`. */
+	takes(flag: number): boolean {
+		return (this.renameFlags & flag) !== 0;
+	}
+
+	private tryRenames(): void {
+		const [one, other] = [this.temporaryName(), this.temporaryName()];
+		for (const flag of [RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT]) {
+			let made = makeDirectory(this.fd, one, 0o700);
+			// The kernel does not ask the file system about changing places with nothing.
+			if (made === 0 && flag === RENAME_EXCHANGE) made = makeNode(this.fd, other, S_IFREG | 0o600, 0);
+			const result = made === 0 ? moveName(this.fd, one, this.fd, other, flag) : made;
+			if (result === 0 || isForLackOfSpace(result)) this.renameFlags |= flag;
+			this.discard(one);
+			this.discard(other);
+		}
 	}
 
 	/** Makes a fresh device node for whiteouts to be linked to, once the last has as many links as it may. */

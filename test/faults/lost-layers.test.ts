@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { mountDisk } from "../harness/disk.ts";
-import { directory, kernelsOpaque, temporaryTree } from "../harness/layers.ts";
+import { directory, kernelsOpaque, smallDisk, temporaryTree } from "../harness/layers.ts";
 import { mountOverlay, until } from "../harness/mount.ts";
 import { unmount } from "../harness/mount-table.ts";
 import { codeOf, MNT_DETACH } from "../harness/native.ts";
@@ -116,7 +116,7 @@ describe.skipIf(lacks("the machine's root") || isKernel)("an upper layer that be
 		"answers EROFS to changes, with passthrough=%s, until it can be written to again",
 		async (passthrough) => {
 			await using overlay = await mountLayers([{ low: "low", gone: "gone" }], {
-				onSmallDisk: true,
+				disk: smallDisk,
 				upper: { up: "up", other: "other" },
 				options: [`passthrough=${passthrough}`],
 			});

@@ -195,6 +195,12 @@ function makeEntries(layer: string, description: Description): void {
 /** Where temporary trees are made: FUSE_OVERLAYFS_TEST_DIRECTORY, for trying other file systems. */
 const baseDirectory = process.env.FUSE_OVERLAYFS_TEST_DIRECTORY ?? tmpdir();
 
+/** Mounts a file system on an empty directory, until that is unmounted. */
+export type MountDisk = (path: string) => void;
+
+/** A tmpfs of 2 MiB. */
+export const smallDisk: MountDisk = (path) => mount("tmpfs", path, "tmpfs", 0, "size=2m");
+
 /** A directory of its own for one test, removed at the end of the scope, or by the watchdog. */
 export class TemporaryTree implements Disposable {
 	readonly path: string;
@@ -218,12 +224,12 @@ export class TemporaryTree implements Disposable {
 	}
 
 	/**
-	 * The layers a test needs: `lower` (topmost first), `upper`, `work`, and the mountpoint `merged`. On a small
-	 * disk, upper and work lie on a tmpfs of 2 MiB.
+	 * The layers a test needs: `lower` (topmost first), `upper`, `work`, and the mountpoint `merged`. `mountDisk` mounts
+	 * what upper and work are to lie on.
 	 */
-	layers(lowers: readonly Description[], upper: Description = {}, onSmallDisk = false): Layers {
-		const disk = onSmallDisk ? "disk/" : "";
-		if (onSmallDisk) mount("tmpfs", this.layer("disk"), "tmpfs", 0, "size=2m");
+	layers(lowers: readonly Description[], upper: Description = {}, mountDisk?: MountDisk): Layers {
+		const disk = mountDisk === undefined ? "" : "disk/";
+		mountDisk?.(this.layer("disk"));
 		return {
 			lower: lowers.map((description, index) => this.layer(`lower${index + 1}`, description)),
 			upper: this.layer(`${disk}upper`, upper),

@@ -5,7 +5,13 @@
 
 import { expect } from "bun:test";
 import { join } from "node:path";
-import { type Description, type Layers, type TemporaryTree, temporaryTree } from "./layers.ts";
+import {
+	type Description,
+	type Layers,
+	type MountDisk,
+	type TemporaryTree,
+	temporaryTree,
+} from "./layers.ts";
 import { type MountRequest, mountKernelOverlay, mountOverlay, type OverlayMount } from "./mount.ts";
 import { debianProgram, isExecutable } from "./program.ts";
 import { lacks } from "./setting.ts";
@@ -16,8 +22,8 @@ export interface OverlaySettings extends Omit<Partial<MountRequest>, "lower" | "
 	readonly upper?: Description;
 	/** Mount without an upper layer. Default: false. */
 	readonly readOnly?: boolean;
-	/** Put upper and work on a file system of their own, a tmpfs of 2 MiB. Default: false. */
-	readonly onSmallDisk?: boolean;
+	/** What upper and work lie on. Default: what all lies on. */
+	readonly disk?: MountDisk;
 	/** Where to make the temporary tree. Default: the machine's directory for such. */
 	readonly base?: string;
 }
@@ -125,10 +131,10 @@ export async function mountLayers(
 	lowers: readonly Description[],
 	settings: OverlaySettings = {},
 ): Promise<Overlay> {
-	const { upper: upperDescription, readOnly = false, onSmallDisk, base, ...request } = settings;
+	const { upper: upperDescription, readOnly = false, disk, base, ...request } = settings;
 	const tree = base === undefined ? temporaryTree() : temporaryTree(base);
 	try {
-		const layers = tree.layers(lowers, upperDescription, onSmallDisk);
+		const layers = tree.layers(lowers, upperDescription, disk);
 		const { upper, work, ...readOnlyLayers } = layers;
 		const mount = await mountOverlay({ ...(readOnly ? readOnlyLayers : layers), ...request });
 		return new Overlay(tree, layers, mount, readOnly);

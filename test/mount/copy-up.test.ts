@@ -14,7 +14,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
-import { device, directory, fifo, file, socket, sparseFile, symlink } from "../harness/layers.ts";
+import { device, directory, fifo, file, smallDisk, socket, sparseFile, symlink } from "../harness/layers.ts";
 import { codeOf, getxattr, lseek, SEEK_DATA, SEEK_HOLE, setTimes } from "../harness/native.ts";
 import { debianOpensFifos, mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
@@ -172,7 +172,7 @@ describe("copy-up", () => {
 		"without space fails with ENOSPC, leaves no trace, and the file stays as it was",
 		async () => {
 			await using overlay = await mountLayers([{ "d/a": Buffer.alloc(3_000_000, "x"), small: "small" }], {
-				onSmallDisk: true,
+				disk: smallDisk,
 			});
 			expect(codeOf(() => chmodSync(overlay.at("d/a"), 0o600))).toBe("ENOSPC");
 			// The kernel may take the data first and hear of it when it hands the data on.
@@ -217,7 +217,7 @@ describe("copy-up", () => {
 					l: symlink("t"),
 				},
 			],
-			{ onSmallDisk: true },
+			{ disk: smallDisk },
 		);
 		appendFileSync(overlay.at("d/a"), "b");
 		lchownSync(overlay.at("l"), 1, 1);

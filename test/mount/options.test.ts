@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { mountDisk } from "../harness/disk.ts";
-import { directory, file, temporaryTree } from "../harness/layers.ts";
+import { directory, file, smallDisk, temporaryTree } from "../harness/layers.ts";
 import { mountOverlay, until } from "../harness/mount.ts";
 import {
 	asUser,
@@ -40,7 +40,7 @@ describe("xino and ino32_t", () => {
 		async (xino) => {
 			await using overlay = await mountLayers([{ a: "a", "d/b": "b", "d/c": "c" }], {
 				upper: { "d/u": "u" },
-				onSmallDisk: true,
+				disk: smallDisk,
 				options: [`xino=${xino}`],
 			});
 			const numbers = () => ["a", "d", "d/b", "d/c", "d/u", "."].map((name) => numberOf(overlay.at(name)));
@@ -114,7 +114,7 @@ describe("xino and ino32_t", () => {
 
 	test.skipIf(lacks("mounting"))("ino32_t: numbers fit into 32 bits", async () => {
 		const names = ["a", "d", "d/b", "."];
-		await using overlay = await mountLayers([{ a: "a", "d/b": "b" }], { onSmallDisk: true });
+		await using overlay = await mountLayers([{ a: "a", "d/b": "b" }], { disk: smallDisk });
 		const numbers = () => names.map((name) => numberOf(overlay.at(name)));
 		expect(numbers().filter((number) => number >= 2n ** 32n)).not.toEqual([]);
 		await overlay.remount({ options: ["ino32_t"] });

@@ -10,7 +10,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { O_TMPFILE, open } from "../harness/descriptor.ts";
-import { directory, file, sparseFile } from "../harness/layers.ts";
+import { directory, file, smallDisk, sparseFile } from "../harness/layers.ts";
 import { runProgram, until } from "../harness/mount.ts";
 import {
 	asUser,
@@ -37,7 +37,7 @@ describe("statfs", () => {
 	test.skipIf(lacks("mounting"))(
 		"tells of the upper layer's file system, and names of 255 bytes",
 		async () => {
-			await using overlay = await mountLayers([{ a: "a" }], { onSmallDisk: true });
+			await using overlay = await mountLayers([{ a: "a" }], { disk: smallDisk });
 			const here = statfsSync(overlay.path);
 			const upper = statfsSync(overlay.layers.upper);
 			expect([here.bsize, here.blocks, here.files]).toEqual([upper.bsize, upper.blocks, upper.files]);

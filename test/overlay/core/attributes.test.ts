@@ -4,7 +4,7 @@ import { lstatSync, statSync } from "node:fs";
 import { statfs } from "../../../src/native/layout.ts";
 import { getNumber, reserve } from "../../../src/native/memory.ts";
 import { readFileSystem } from "../../../src/overlay/attributes.ts";
-import { directory, fifo, file, symlink } from "../../harness/layers.ts";
+import { directory, fifo, file, smallDisk, symlink } from "../../harness/layers.ts";
 import { cacheModes, errnoOf, openCore } from "./core.ts";
 
 const time = 1_000_000_000_123_456_789n;
@@ -114,7 +114,7 @@ describe.each(cacheModes)("with %s", (_, options) => {
 });
 
 test("the file system is that of the upper layer", () => {
-	using core = openCore([{}], { onSmallDisk: true });
+	using core = openCore([{}], { disk: smallDisk });
 	const target = reserve(statfs.sizeof);
 	readFileSystem(core.overlay, target);
 	expect(getNumber(target + statfs.fBlocks) * getNumber(target + statfs.fBsize)).toBe(2 << 20);
@@ -123,7 +123,7 @@ test("the file system is that of the upper layer", () => {
 test("layers on several file systems: no two files have one number, and copy-up changes none", () => {
 	const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`d/f${index}`, "x"]));
 	const own = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`e/f${index}`, "x"]));
-	using core = openCore([many], { upper: own, onSmallDisk: true });
+	using core = openCore([many], { upper: own, disk: smallDisk });
 	const numbers = () =>
 		[...core.names("d").map((name) => `d/${name}`), ...core.names("e").map((name) => `e/${name}`)].map(
 			(path) => core.stat(path).inode,

@@ -9,6 +9,7 @@ import {
 	file,
 	hardLink,
 	type Layers,
+	smallDisk,
 	socket,
 	sparseFile,
 	symlink,
@@ -229,7 +230,7 @@ describe("without space", () => {
 
 	test.each(cacheModes)("nothing is left, and the file stays as it was; with %s", (_, options) => {
 		using core = openCore([{ "d/f": file(large, { mode: 0o640, time }), small: "small" }], {
-			onSmallDisk: true,
+			disk: smallDisk,
 			options,
 		});
 		const before = core.stat("d/f");
@@ -255,7 +256,7 @@ describe("without space", () => {
 	});
 
 	test("of an unlinked file neither", () => {
-		using core = openCore([{ f: large }], { onSmallDisk: true });
+		using core = openCore([{ f: large }], { disk: smallDisk });
 		const node = core.node("f");
 		core.unlink("f");
 		expect(errnoOf(() => core.writeTo(node, "X"))).toBe("ENOSPC");
@@ -263,13 +264,13 @@ describe("without space", () => {
 	});
 
 	test("cut short it fits", () => {
-		using core = openCore([{ f: large }], { onSmallDisk: true });
+		using core = openCore([{ f: large }], { disk: smallDisk });
 		core.change("f", { size: 1000 });
 		expect(core.read("f")).toBe("x".repeat(1000));
 	});
 
 	test("for new objects ENOSPC as well, without traces", () => {
-		using core = openCore([{ "d/x": "x", hidden: "h" }], { onSmallDisk: true });
+		using core = openCore([{ "d/x": "x", hidden: "h" }], { disk: smallDisk });
 		core.unlink("hidden");
 		const filler = core.create("filler");
 		expect(errnoOf(() => core.writeTo(filler, Buffer.alloc(4_000_000)))).toBe("ENOSPC");

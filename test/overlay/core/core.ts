@@ -16,7 +16,13 @@ import { inlineJobs, type Jobs } from "../../../src/overlay/job.ts";
 import { openLayers } from "../../../src/overlay/open-layers.ts";
 import { Overlay, type OverlayOptions } from "../../../src/overlay/overlay.ts";
 import { Workdir } from "../../../src/overlay/workdir.ts";
-import { type Description, type Layers, type TemporaryTree, temporaryTree } from "../../harness/layers.ts";
+import {
+	type Description,
+	type Layers,
+	type MountDisk,
+	type TemporaryTree,
+	temporaryTree,
+} from "../../harness/layers.ts";
 import { differences, type Snapshot, snapshot } from "../../harness/snapshot.ts";
 import { Client } from "./client.ts";
 import { latin1 } from "./node-client.ts";
@@ -41,8 +47,8 @@ export interface CoreSettings {
 	readonly upper?: Description;
 	/** Without an upper layer. Default: false. */
 	readonly readOnly?: boolean;
-	/** Upper and work on a file system of their own, a tmpfs of 2 MiB. Default: false. */
-	readonly onSmallDisk?: boolean;
+	/** What upper and work lie on. Default: what all lies on. */
+	readonly disk?: MountDisk;
 	/** Whiteouts are `.wh.NAME` files. Default: false. */
 	readonly fileWhiteouts?: boolean;
 	/** Marks go into `user` attributes, as where the process may not set `trusted` ones. Default: false. */
@@ -97,7 +103,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 export function openCore(lowers: readonly Description[], settings: CoreSettings = {}): Core {
 	const tree = temporaryTree();
 	try {
-		const layers = tree.layers(lowers, settings.upper, settings.onSmallDisk);
+		const layers = tree.layers(lowers, settings.upper, settings.disk);
 		settings.prepare?.(layers);
 		return new Core(tree, layers, settings);
 	} catch (error) {

@@ -149,7 +149,7 @@ describe("written", () => {
 
 	test("when the device in the workdir has as many links as it may, another takes its place", () => {
 		const many = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`f${index}`, "x"]));
-		using core = openCore([many], { onSmallDisk: false });
+		using core = openCore([many]);
 		const shared = `${core.layers.work}/work/#whiteout`;
 		const links = core.tree.layer("upper/links");
 		let made = 0;
