@@ -74,8 +74,9 @@ function tryOn(target: Target, tried: readonly Cell[]): void {
 }
 
 for (const target of targets) {
-	const tried = cells.filter(({ statement, origin }) => {
+	const tried = cells.filter(({ statement, origin, subject }) => {
 		if (!target.origins.includes(origin)) return false;
+		if (target.subjects?.includes(subject) === false) return false;
 		return !statement.isLong || (target.getsLong && origin === "lower");
 	});
 	describe(target.name, () => tryOn(target, tried));

@@ -32,6 +32,9 @@ const notWhenPassedThrough: Reasons = {
 	"passthrough=on, merged": readersKeepLower,
 };
 
+const leftByKernel =
+	"the kernel then takes the bits itself, and leaves set-group-id where the group may not execute";
+
 /** ext4 is the machine's disk's most likely file system. */
 const ext4Ends = "a file of ext4 ends at 16 TiB";
 const notOnExt4: Reasons = {
@@ -128,6 +131,12 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		program: "FUSE has no request for fiemap",
 		"on tmpfs": "tmpfs has no blocks to tell of",
 	},
+	...Object.fromEntries(
+		["writing", "truncating", "truncating by descriptor", "opening with O_TRUNC"].map((what) => [
+			`set-id: ${what} by a user outside the group takes set-group-id off in any case`,
+			{ "without FUSE_HANDLE_KILLPRIV_V2": leftByKernel },
+		]),
+	),
 	"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last": notOnExt4,
 	"offsets: what is written across 2^53, 2^54 and 2^62 is there, and nowhere else": notOnExt4,
 	"offsets: copy_file_range copies across 2^53, 2^54 and 2^62": notOnExt4,
@@ -144,7 +153,7 @@ const needs: Readonly<Record<string, readonly Need[]>> = {
 	callers: ["other ids"],
 	sticky: ["other ids"],
 	"set-id": ["other ids"],
-	acl: ["other ids", "ids in ACLs"],
+	acl: ["other ids", "ids in ACLs", "ACLs in the kernel"],
 	"creating: in a directory made just now, of any mode": ["other ids"],
 	"creating: the owner is the caller, for every kind": ["other ids"],
 	"listing: listing needs permission to read": ["other ids"],

@@ -77,6 +77,7 @@ export function looking(
 export interface Cell {
 	/** `subject: statement [origin]`. */
 	readonly title: string;
+	readonly subject: string;
 	/** `subject: statement`, what {@link leftOut} knows it by. */
 	readonly key: string;
 	/** Its directory in the tree. */
@@ -94,6 +95,7 @@ export function cellsOf(subjects: Readonly<Record<string, Subject>>): Cell[] {
 			const tried: Origin[] = isPerLayer(statement.content) ? ["layers"] : ["lower", "upper", "merged"];
 			return tried.map((origin) => ({
 				title: `${subject}: ${says} [${origin}]`,
+				subject,
 				key: `${subject}: ${says}`,
 				name: `${subject.replaceAll(" ", "-")}.${index + 1}.${origin}`,
 				origin,

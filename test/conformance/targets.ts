@@ -11,7 +11,9 @@ import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isCompiled, isKernel, program } from "../harness/program.ts";
 import { declined, lacks, setting } from "../harness/setting.ts";
+import { declinable } from "../init/declinable.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
+import { subjects } from "./subjects.ts";
 
 /** A kind of target that a cell may be left out of: see left-out.ts. */
 export type Trait =
@@ -42,6 +44,10 @@ interface Variant {
 	readonly isThorough?: boolean;
 	/** Kernel overlayfs cannot read what this variant writes. */
 	readonly isForeignToKernel?: boolean;
+	/** The subjects it is tried with. Default: all. */
+	readonly subjects?: readonly string[];
+	/** What of the kernel's it does without. */
+	readonly declined?: readonly string[];
 }
 
 const variants = {
@@ -63,8 +69,30 @@ const variants = {
 	"without an upper layer": { hasNoUpper: true, isReadOnly: true },
 	ro: { options: ["ro"], isReadOnly: true },
 } as const satisfies Record<string, Variant>;
+/** What flags of INIT have a say in. */
+const subjectsOfFlags = ["xattrs", "acl", "set-id", "listing", "data"];
+/** These matter where the program moves the bytes. */
+const flagsOfData = /ASYNC_READ|BIG_WRITES|MAX_PAGES|KILLPRIV|WRITEBACK/;
+
+/** As on an older kernel: without these flags, and `minor=N`. ACLs need one of them. */
+function without(declined: readonly string[], subjects: readonly string[]): Variant {
+	const heedsAcls = !declined.includes("FUSE_POSIX_ACL");
+	return {
+		declined,
+		environment: { _FUSE_OVERLAYFS_DECLINE: declined.join(",") },
+		options: declined.some((flag) => flagsOfData.test(flag)) ? ["passthrough=off"] : [],
+		subjects: subjects.filter((subject) => subject !== "acl" || heedsAcls),
+	};
+}
+
+const olderKernels: Readonly<Record<`without ${string}`, Variant>> = {
+	...Object.fromEntries(declinable.map((flag) => [`without ${flag}`, without([flag], subjectsOfFlags)])),
+	"without all that is optional": without([...declinable, "minor=29"], Object.keys(subjects)),
+};
+const allVariants: Readonly<Record<string, Variant>> = { ...variants, ...olderKernels };
+
 const allOrigins: readonly Origin[] = ["lower", "upper", "merged", "layers"];
-type VariantName = keyof typeof variants;
+type VariantName = keyof typeof variants | `without ${string}`;
 
 /** A target with the cells' content in place. */
 export interface Site extends AsyncDisposable {
@@ -77,6 +105,8 @@ export interface Target {
 	readonly traits: readonly Trait[];
 	readonly isReadOnly: boolean;
 	readonly isForeignToKernel: boolean;
+	/** undefined: all. */
+	readonly subjects?: readonly string[];
 	/** Where the content of its cells comes from. */
 	readonly origins: readonly Origin[];
 	/** Gets the long statements too. */
@@ -188,14 +218,21 @@ function libfuseTraits(): Trait[] {
 const traitsOfLibfuse = isKernel ? [] : libfuseTraits();
 
 function mounted(name: VariantName): Target {
-	const variant: Variant = variants[name];
+	const variant = allVariants[name]!;
 	const { options = [], environment = {}, isReadOnly = false, hasNoUpper = false } = variant;
 	return {
 		name: `the program, ${name}`,
-		traits: ["program", name, onDisk(variant.upperOn), ...traitsOfLibfuse],
+		traits: [
+			"program",
+			name,
+			onDisk(variant.upperOn),
+			...traitsOfLibfuse,
+			...(variant.declined ?? declined).map((flag) => `without ${flag}` as const),
+		],
 		isReadOnly,
 		isForeignToKernel: variant.isForeignToKernel ?? false,
-		origins: variant.isThorough ? allOrigins : ["lower", "layers"],
+		origins: variant.isThorough && declined.length === 0 ? allOrigins : ["lower", "layers"],
+		...(variant.subjects === undefined ? {} : { subjects: variant.subjects }),
 		getsLong: name === "default",
 		async prepare(cells, lower) {
 			return await inNewTree(async (tree) => {
@@ -217,10 +254,10 @@ const yardsticks = [
 
 /** The binary differs from the source in how it starts, not in what it does: it is tried with the defaults. */
 function variantsTried(): readonly VariantName[] {
-	if (isCompiled) return ["default"];
 	// With either of them the kernel is asked for what the other does without.
 	if (declined.length > 0) return ["default", "passthrough=off"];
-	return Object.keys(variants) as VariantName[];
+	if (isCompiled) return ["default"];
+	return [...Object.keys(variants), ...Object.keys(olderKernels)] as VariantName[];
 }
 
 /** What ordinary users get; the other variants, and the long statements, are tried as root. */

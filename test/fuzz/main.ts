@@ -18,11 +18,12 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setting } from "../harness/setting.ts";
+import { declinable } from "../init/declinable.ts";
 import { Actors } from "./actors.ts";
 import { type Report, runScript, runSeed } from "./run.ts";
 import { runAs } from "./setting.ts";
 import { shrink } from "./shrink.ts";
-import { declinable, type Variant } from "./variant.ts";
+import type { Variant } from "./variant.ts";
 
 const { values } = parseArgs({
 	args: Bun.argv.slice(2),

@@ -1,6 +1,5 @@
 /** How a seed's run differs from others: options of the mount, and where its layers lie. */
 
-import { flagNames, requiredFlagNames } from "../../src/fuse/handshake.ts";
 import { setting } from "../harness/setting.ts";
 
 export interface Variant {
@@ -60,12 +59,6 @@ export const variantCount = variants.length;
 export function variantOf(seed: number): Variant {
 	return variants[seed % variants.length]!;
 }
-
-/** All that a mount can do without, one at a time. */
-export const declinable: readonly string[] = [
-	...flagNames.filter((name) => !requiredFlagNames.includes(name)),
-	"minor=31",
-];
 
 /** Whether the kernel reads and writes the real files by itself. */
 function passesThrough({ options, declined }: Variant): boolean {

@@ -10,6 +10,7 @@ import { type Run, runAll } from "./lanes.ts";
 import { projectDirectory } from "./program.ts";
 import { reachableProject } from "./reachable.ts";
 import { conclude, oneFailure } from "./report.ts";
+import { rootRun } from "./root-run.ts";
 
 /** Where tests run the program as a whole. */
 const programTests = [
@@ -29,34 +30,6 @@ const quickTests = [
 	"test/mount/command-line.test.ts",
 	"test/mount/rename.test.ts",
 ];
-/**
- * Each file mounts where nobody else sees it: who copies the machine's table of mounts meanwhile, as containers do,
- * would keep mounts of the tests alive after their unmount.
- */
-const ownMounts = ["unshare", "--mount", "--propagation", "private", "--"];
-
-/** Tests as root, of a program and with variables that the tests and the program mind. */
-function rootRun(
-	title: string,
-	paths: readonly string[],
-	program: string,
-	variables: Readonly<Record<string, string>> = {},
-): Run {
-	return {
-		title,
-		paths,
-		enter(scratch) {
-			const report = join(scratch, "report.xml");
-			return {
-				project: projectDirectory,
-				starter: ownMounts,
-				environment: { FUSE_OVERLAYFS_PROGRAM: program, ...variables },
-				report: [report, report],
-			};
-		},
-	};
-}
-
 function build(): boolean {
 	console.log("building the binary");
 	const { exitCode } = Bun.spawnSync([process.execPath, "run", "build"], {

@@ -1,6 +1,6 @@
 /**
- * As whom the tests run, and what the kernel therefore refuses them: the one place that says why a test is skipped.
- * `test/rootless/run.ts` makes the settings other than root's.
+ * As whom the tests run, with which kernel, and what they are therefore refused: the one place that says why a test is
+ * skipped. `test/rootless/run.ts` makes the settings other than root's, `test/init/run.ts` the kernels that offer less.
  */
 
 export type Setting =
@@ -17,6 +17,9 @@ export const setting = (process.env.FUSE_OVERLAYFS_TEST_SETTING ?? "root") as Se
 
 /** What of the kernel's the program does without, by test/init/run.ts: flags of INIT, and `minor=N`. */
 export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").filter((word) => word !== "");
+
+export type Flag = `FUSE_${string}`;
+type Refusals = Readonly<Partial<Record<Setting | Flag, string>>>;
 
 function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>> {
 	return { "one id": reason, "id ranges": reason, fusermount: reason };
@@ -43,27 +46,39 @@ const refusals = {
 		"the kernel asks for a privilege on the machine, whatever one is in a namespace",
 	),
 	mounting: { fusermount: "mount(2), and so kernel overlayfs and tmpfs, is refused to an ordinary user" },
+	"ACLs in the kernel": {
+		FUSE_POSIX_ACL: "without FUSE_POSIX_ACL the kernel heeds no ACL, and the mount has none",
+	},
+	passthrough: {
+		FUSE_PASSTHROUGH: "the kernel passes nothing through",
+		FUSE_INIT_EXT: "without FUSE_INIT_EXT the kernel cannot be asked for passthrough",
+	},
+	"the write cache": { FUSE_WRITEBACK_CACHE: "the kernel gathers no writes" },
 	"closed files": { fusermount: "mode bits bind an ordinary user, who checks the layers in these tests" },
-} satisfies Record<string, Partial<Record<Setting, string>>>;
+} satisfies Record<string, Refusals>;
 
 export type Need = keyof typeof refusals;
 
-/** Whether this setting refuses one of these, for `test.skipIf`. */
+/** Why one of these is refused here, by the setting or by what is declined; undefined: it is not. */
+function whyRefused(need: Need): string | undefined {
+	const refusing = refusals[need] as Refusals;
+	return [setting, ...(declined as Flag[])].map((by) => refusing[by]).find((why) => why !== undefined);
+}
+
+/** Whether one of these is refused, for `test.skipIf`. */
 export function lacks(...needs: readonly Need[]): boolean {
-	return needs.some((need) => setting in refusals[need]);
+	return needs.some((need) => whyRefused(need) !== undefined);
 }
 
-/** Why this setting refuses the first of these that it refuses; undefined: it refuses none. */
+/** Why the first of these that is refused is; undefined: none is. */
 export function whyLacking(needs: readonly Need[]): string | undefined {
-	return needs
-		.map((need) => (refusals[need] as Partial<Record<Setting, string>>)[setting])
-		.find((why) => why !== undefined);
+	return needs.map(whyRefused).find((why) => why !== undefined);
 }
 
-/** A line for each thing that a setting refuses. */
-export function reasonsToSkip(of: Setting): string[] {
+/** A line for each thing that a setting, or a flag that is declined, refuses. */
+export function reasonsToSkip(of: Setting | Flag): string[] {
 	return Object.entries(refusals).flatMap(([need, reasons]) => {
-		const reason = (reasons as Partial<Record<Setting, string>>)[of];
+		const reason = (reasons as Refusals)[of];
 		return reason === undefined ? [] : [`without ${need}: ${reason}`];
 	});
 }

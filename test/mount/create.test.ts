@@ -85,7 +85,7 @@ describe("create, mkdir, mknod, symlink", () => {
 		},
 	);
 
-	test.skipIf(lacks("ids in ACLs"))(
+	test.skipIf(lacks("ids in ACLs", "ACLs in the kernel"))(
 		"a default ACL decides in place of the umask, and directories inherit it",
 		async () => {
 			await using overlay = await mountLayers([{ d: directory() }]);

@@ -238,7 +238,7 @@ describe.skipIf(lacks("all ids"))("uidmapping and gidmapping", () => {
 	});
 });
 
-describe.skipIf(lacks("all ids"))("ids in ACLs", () => {
+describe.skipIf(lacks("all ids", "ACLs in the kernel"))("ids in ACLs", () => {
 	/** user::rw-, user:101000:rw-, group::r--, group:5:r--, mask::rw-, other::---, as on disk. */
 	const acl = Buffer.from(
 		"02000000 01000600ffffffff 02000600888a0100 04000400ffffffff 0800040005000000 10000600ffffffff 20000000ffffffff".replaceAll(

@@ -5,12 +5,13 @@ import { placeAt } from "../conformance/statement.ts";
 import { offsets } from "../conformance/subjects/offsets.ts";
 import { open } from "../harness/descriptor.ts";
 import { mountDisk } from "../harness/disk.ts";
+import { ftruncate, pread, pwrite, seek } from "../harness/exact-offsets.ts";
 import { fillLayer, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { mountOverlay } from "../harness/mount.ts";
 import { SEEK_DATA, SEEK_HOLE } from "../harness/native.ts";
-import { ftruncate, readAt, seekExactly, writeAt } from "../harness/offsets.ts";
 import { lacks } from "../harness/setting.ts";
 
+const readAt = (fd: number, length: number, at: bigint) => pread(fd, length, at).toString("latin1");
 const ways = ["passthrough=auto", "passthrough=on", "passthrough=off", "passthrough=off,writeback=0"];
 const sizes = [2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 53n + 3n, 2n ** 62n + 1n, 2n ** 63n - 1n];
 
@@ -33,7 +34,7 @@ describe.skipIf(lacks("mounting"))("with files as large as can be", () => {
 			using file = open(`${layers.lower[0]}/${size}`, "w+");
 			const tail = tailOf(size);
 			ftruncate(file.fd, size);
-			for (const at of [0n, 2n ** 40n + 1n, tail]) writeAt(file.fd, "data", at);
+			for (const at of [0n, 2n ** 40n + 1n, tail]) pwrite(file.fd, "data", at);
 		}
 		await using mount = await mountOverlay({ ...layers, options: [options] });
 		for (const size of sizes) {
@@ -42,7 +43,7 @@ describe.skipIf(lacks("mounting"))("with files as large as can be", () => {
 			expect(statSync(path, { bigint: true }).size).toBe(size);
 			// A change of content, which copies up, in the midst of the largest hole.
 			using file = open(path, "r+");
-			expect(writeAt(file.fd, "changed", 2n ** 50n)).toBe(7);
+			expect(pwrite(file.fd, "changed", 2n ** 50n)).toBe(7);
 			fsyncSync(file.fd);
 			for (const shown of [path, copy])
 				expect([shown, statSync(shown, { bigint: true }).size]).toEqual([shown, size]);
@@ -51,9 +52,9 @@ describe.skipIf(lacks("mounting"))("with files as large as can be", () => {
 				"data",
 				"changed",
 			]);
-			expect(seekExactly(file.fd, 2n ** 51n, SEEK_DATA)).toBe((tail / 4096n) * 4096n);
+			expect(seek(file.fd, 2n ** 51n, SEEK_DATA)).toBe((tail / 4096n) * 4096n);
 			const pagesEnd = ((tail + 4n + 4095n) / 4096n) * 4096n;
-			expect(seekExactly(file.fd, tail, SEEK_HOLE)).toBe(pagesEnd < size ? pagesEnd : size);
+			expect(seek(file.fd, tail, SEEK_HOLE)).toBe(pagesEnd < size ? pagesEnd : size);
 		}
 	});
 

@@ -150,7 +150,7 @@ test("static_nlink: directories have one link", async () => {
 	expect(links()).toEqual([1, 1, 1, 1]);
 });
 
-describe.skipIf(lacks("other ids", "ids in ACLs", "closed files"))("ACLs", () => {
+describe.skipIf(lacks("other ids", "ids in ACLs", "ACLs in the kernel", "closed files"))("ACLs", () => {
 	test("noacl: they cannot be set and are not shown, though they are on disk", async () => {
 		await using overlay = await mountLayers([{ a: "x" }]);
 		expect(setfacl("-m", "u:1000:rw", overlay.at("a"))).toBe(0);

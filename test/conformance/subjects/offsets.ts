@@ -2,6 +2,7 @@
 
 import { expect } from "bun:test";
 import { open } from "../../harness/descriptor.ts";
+import { ftruncate, pread, pwrite, SEEK_END, seek } from "../../harness/exact-offsets.ts";
 import {
 	codeOf,
 	copyFileRange,
@@ -11,11 +12,10 @@ import {
 	SEEK_DATA,
 	SEEK_HOLE,
 } from "../../harness/native.ts";
-import { ftruncate, readAt, seekExactly, writeAt } from "../../harness/offsets.ts";
 import { statOf } from "../observe.ts";
 import { changing, looking, type Subject } from "../statement.ts";
 
-const SEEK_END = 2;
+const readAt = (fd: number, length: number, at: bigint) => pread(fd, length, at).toString("latin1");
 /** The largest offset there is. */
 const LAST = 2n ** 63n - 1n;
 const edges = [2n ** 31n, 2n ** 32n, 2n ** 43n];
@@ -28,12 +28,12 @@ function hasSizes(path: string, sizes: readonly bigint[]): void {
 	using file = open(path, "r+");
 	for (const size of sizes) {
 		ftruncate(file.fd, size);
-		expect([statOf(file.fd).size, statOf(path).size, seekExactly(file.fd, 0n, SEEK_END)]).toEqual([
+		expect([statOf(file.fd).size, statOf(path).size, seek(file.fd, 0n, SEEK_END)]).toEqual([
 			size,
 			size,
 			size,
 		]);
-		if (size > 7n) expect(seekExactly(file.fd, 4n * 1024n ** 2n, SEEK_HOLE)).toBe(4n * 1024n ** 2n);
+		if (size > 7n) expect(seek(file.fd, 4n * 1024n ** 2n, SEEK_HOLE)).toBe(4n * 1024n ** 2n);
 	}
 	expect(readAt(file.fd, 10, 0n).slice(0, 7)).toBe("content");
 }
@@ -43,14 +43,14 @@ function keepsAt(path: string, offsets: readonly bigint[]): void {
 	using file = open(path, "r+");
 	for (const edge of offsets) {
 		ftruncate(file.fd, 7n);
-		expect(writeAt(file.fd, "across", edge - 3n)).toBe(6);
+		expect(pwrite(file.fd, "across", edge - 3n)).toBe(6);
 		expect(statOf(file.fd).size).toBe(edge + 3n);
 		expect([readAt(file.fd, 10, edge - 3n), readAt(file.fd, 3, edge)]).toEqual(["across", "oss"]);
 		expect(readAt(file.fd, 4, edge - 7n)).toBe("\0\0\0\0");
-		const data = seekExactly(file.fd, 2n ** 30n, SEEK_DATA);
+		const data = seek(file.fd, 2n ** 30n, SEEK_DATA);
 		expect(data <= edge - 3n && data > edge - 2n ** 20n).toBeTrue();
-		expect(seekExactly(file.fd, edge, SEEK_HOLE)).toBe(edge + 3n);
-		expect(codeOf(() => seekExactly(file.fd, edge + 3n, SEEK_DATA))).toBe("ENXIO");
+		expect(seek(file.fd, edge, SEEK_HOLE)).toBe(edge + 3n);
+		expect(codeOf(() => seek(file.fd, edge + 3n, SEEK_DATA))).toBe("ENXIO");
 	}
 	expect(readAt(file.fd, 10, 0n).slice(0, 7)).toBe("content");
 }
@@ -63,7 +63,7 @@ function copiesTo(path: string, offsets: readonly bigint[]): void {
 		expect([statOf(file.fd).size, readAt(file.fd, 10, edge - 3n)]).toEqual([edge + 4n, "content"]);
 		expect(copyFileRange(file.fd, edge, file.fd, 0, 4)).toBe(4);
 		expect(readAt(file.fd, 7, 0n)).toBe("tentent");
-		writeAt(file.fd, "content", 0n);
+		pwrite(file.fd, "content", 0n);
 	}
 }
 
@@ -107,9 +107,9 @@ export const offsets: Subject = {
 			[0n, -1n],
 		] as const)
 			expect(codeOf(() => fallocate(file.fd, punch, offset, length))).toBe("EINVAL");
-		expect(codeOf(() => writeAt(file.fd, "x", LAST))).toBe("EINVAL");
+		expect(codeOf(() => pwrite(file.fd, "x", LAST))).toBe("EINVAL");
 		expect(codeOf(() => readAt(file.fd, 1, LAST))).toBe("EINVAL");
-		expect(codeOf(() => writeAt(file.fd, "x", -1n))).toBe("EINVAL");
+		expect(codeOf(() => pwrite(file.fd, "x", -1n))).toBe("EINVAL");
 		expect(codeOf(() => ftruncate(file.fd, -1n))).toBe("EINVAL");
 		expect([readAt(file.fd, 10, 0n), statOf(file.fd).size]).toEqual(["content", 7n]);
 	}),
@@ -117,8 +117,8 @@ export const offsets: Subject = {
 		using file = open(at("f"));
 		for (const offset of [7n, ...edges, ...farEdges, LAST - 4096n]) {
 			expect(readAt(file.fd, 10, offset)).toBe("");
-			expect(codeOf(() => seekExactly(file.fd, offset, SEEK_DATA))).toBe("ENXIO");
-			expect(codeOf(() => seekExactly(file.fd, offset, SEEK_HOLE))).toBe("ENXIO");
+			expect(codeOf(() => seek(file.fd, offset, SEEK_DATA))).toBe("ENXIO");
+			expect(codeOf(() => seek(file.fd, offset, SEEK_HOLE))).toBe("ENXIO");
 		}
 	}),
 };
