@@ -26,7 +26,6 @@ const AF_UNIX = 1;
 /** Messages arrive whole, one for each read(2), as from /dev/fuse. */
 const SOCK_SEQPACKET_CLOEXEC = 0x80005;
 const SOL_SOCKET = 1;
-const SO_SNDBUFFORCE = 32;
 const SO_RCVTIMEO = 20;
 const patienceSeconds = 10n;
 const largestMessage = 1 << 21;
@@ -58,10 +57,6 @@ function socketPair(): [number, number] {
 	const patience = stableBuffer(16);
 	patience.writeBigInt64LE(patienceSeconds);
 	checked("setsockopt", libc.setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length));
-	const room = stableBuffer(4);
-	room.writeInt32LE(largestMessage);
-	for (const fd of [ours, theirs])
-		checked("setsockopt", libc.setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, room, room.length));
 	return [ours, theirs];
 }
 

@@ -54,6 +54,10 @@ const refusals = {
 		FUSE_INIT_EXT: "without FUSE_INIT_EXT the kernel cannot be asked for passthrough",
 	},
 	"the write cache": { FUSE_WRITEBACK_CACHE: "the kernel gathers no writes" },
+	"writes without questions": {
+		FUSE_HANDLE_KILLPRIV_V2: "before each write the kernel asks for security.capability",
+		FUSE_BIG_WRITES: "a write is of a page at most",
+	},
 	"closed files": { fusermount: "mode bits bind an ordinary user, who checks the layers in these tests" },
 } satisfies Record<string, Refusals>;
 

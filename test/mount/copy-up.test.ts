@@ -40,7 +40,7 @@ function litter(overlay: Overlay): string[] {
 }
 
 describe("copy-up", () => {
-	test.skipIf(lacks("trusted attributes"))(
+	test.skipIf(lacks("trusted attributes", "ACLs in the kernel"))(
 		"keeps owner, mode, times, attributes, ACL and capability of a file",
 		async () => {
 			const xattrs = { "user.note": "kept", "user.binary": Buffer.from([0, 255, 10]), "trusted.mine": "t" };

@@ -5,12 +5,13 @@ import { lstatSync, writeSync } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { requestsServed } from "../harness/requests.ts";
+import { lacks } from "../harness/setting.ts";
 
 const writes = 1000;
 const small = "small ".repeat(50);
 
 // That is: no question before a write, such as one for `security.capability`.
-test.each([
+test.skipIf(lacks("writes without questions", "the write cache")).each([
 	["passthrough, or the write cache where that is refused", "passthrough=on", 50],
 	["the write cache", "passthrough=off", 50],
 	["every write passed on at once", "passthrough=off,writeback=0", writes * 1.2],
