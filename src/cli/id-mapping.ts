@@ -10,7 +10,7 @@ const idLimit = 2 ** 32;
  * Parses `uidmapping=` and `gidmapping=`: triples ON-DISK:SHOWN:LENGTH, colons throughout, in their order.
  * A colon before the first or after the last triple is legal: containers/storage writes `:0:1000:1`.
  *
- * Throws UsageError where a number is not decimal, a triple is not complete, or a range leaves 32 bits.
+ * Throws UsageError where a number is not decimal, a triple is not complete, or a range is empty or leaves 32 bits.
  */
 export function parseIdMapping(option: string, value: ByteString): readonly IdRange[] {
 	const invalid = (reason: string) =>
@@ -28,6 +28,7 @@ export function parseIdMapping(option: string, value: ByteString): readonly IdRa
 	const ranges: IdRange[] = [];
 	for (let i = 0; i < numbers.length; i += 3) {
 		const [onDisk, shown, length] = numbers.slice(i, i + 3) as [number, number, number];
+		if (length === 0) throw invalid(`${onDisk}:${shown}:0 is of length 0 and maps nothing`);
 		if (onDisk + length > idLimit || shown + length > idLimit) {
 			throw invalid(`${onDisk}:${shown}:${length} goes beyond id ${idLimit - 1}`);
 		}

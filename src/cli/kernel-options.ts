@@ -1,7 +1,7 @@
 /** The mount options that are not ours: which there are, and how those given one after the other combine. */
 import type { KernelOption } from "../options.ts";
 
-const kernelOptions: readonly KernelOption[] = [
+export const kernelOptions: readonly KernelOption[] = [
 	"allow_root",
 	"allow_other",
 	"default_permissions",

@@ -3,8 +3,9 @@
 import { display } from "../display.ts";
 import type { ByteString, KernelOption, MountOptions } from "../options.ts";
 import { parseIdMapping } from "./id-mapping.ts";
-import { addKernelOption, isKernelOption } from "./kernel-options.ts";
-import { resolveEscapes } from "./option-string.ts";
+import { addKernelOption, isKernelOption, kernelOptions } from "./kernel-options.ts";
+import { resolveEscapes, splitOptions } from "./option-string.ts";
+import { describeUnknown } from "./unknown.ts";
 import { UsageError } from "./usage-error.ts";
 import {
 	parseBoolean,
@@ -156,8 +157,17 @@ const aliases: ReadonlyMap<string, OptionSyntax> = new Map([
 const mountTableOption =
 	/^(?:defaults|(?:no)?auto|(?:no)?users?|owner|group|nofail|_netdev|[xX]-.*|(?:user|comment)=.*)$/s;
 
-/** Takes one option of an `-o` string into the draft; an unknown one becomes a warning. */
-export function applyMountOption(draft: Draft, option: ByteString): void {
+/** Takes the options of one `-o` into the draft; unknown ones become warnings. */
+export function applyMountOptions(draft: Draft, text: ByteString): void {
+	let before: ByteString | undefined;
+	for (const option of splitOptions(text)) {
+		if (!applyMountOption(draft, option)) warnUnknown(draft, option, before);
+		before = option;
+	}
+}
+
+/** False: it is unknown. */
+function applyMountOption(draft: Draft, option: ByteString): boolean {
 	const equals = option.indexOf("=");
 	const name = equals < 0 ? option : option.slice(0, equals);
 	const value = equals < 0 ? undefined : (option.slice(equals + 1) as ByteString);
@@ -165,9 +175,20 @@ export function applyMountOption(draft: Draft, option: ByteString): void {
 	if (syntax) syntax.apply(draft, value, name);
 	else if (isKernelOption(option)) draft.kernelOptions = addKernelOption(draft.kernelOptions, option);
 	else if (option === "ro" || option === "rw") draft.readOnly = option === "ro";
-	else if (!mountTableOption.test(option)) warnUnknown(draft, resolveEscapes(option));
+	else return mountTableOption.test(option);
+	return true;
 }
 
-export function warnUnknown(draft: Draft, argument: ByteString): void {
-	draft.warnings.push(`unknown argument ignored: ${display(argument)}`);
+export function warnUnknown(draft: Draft, argument: ByteString, before?: ByteString): void {
+	const known = [...mountOptions.keys(), ...kernelOptions, "ro", "rw"];
+	draft.warnings.push(describeUnknown(argument, known, before));
+}
+
+/** An argument of its own that is written like an option, as those after a comma and a blank are. */
+export function warnLoose(draft: Draft, argument: ByteString): void {
+	const name = /^([^=]*)=/.exec(argument)?.[1];
+	if (name === undefined || !mountOptions.has(name)) return;
+	draft.warnings.push(
+		`${display(argument)} stands alone and is no option: write -o in front of it, or no blank after the comma`,
+	);
 }

@@ -3,11 +3,10 @@
  * without looking at a file system.
  */
 import { type ByteString, defaultOptions, type MountOptions } from "../options.ts";
-import { parseArguments } from "./arguments.ts";
+import { type Argument, parseArguments } from "./arguments.ts";
 import { type Environment, parseEnvironment } from "./environment.ts";
 import { defaultKernelOptions } from "./kernel-options.ts";
-import { applyMountOption, type Draft, warnUnknown } from "./mount-options.ts";
-import { splitOptions } from "./option-string.ts";
+import { applyMountOptions, type Draft, warnLoose, warnUnknown } from "./mount-options.ts";
 import { UsageError } from "./usage-error.ts";
 
 export { UsageError };
@@ -32,7 +31,7 @@ export interface Caller {
  * Parses the arguments after the program's name. `--help`, then `--version`, win over everything else, be
  * it wrong or not.
  *
- * Throws UsageError where it cannot be obeyed; what is merely unknown becomes a warning.
+ * Throws UsageError where it cannot be obeyed, with the warnings up to there; what is merely unknown becomes a warning.
  */
 export function parseCommandLine(
 	args: readonly ByteString[],
@@ -54,20 +53,28 @@ export function parseCommandLine(
 		volatile: false,
 		warnings: [],
 	};
-	for (const argument of parsed) {
-		if (argument.kind === "options") {
-			for (const option of splitOptions(argument.text)) applyMountOption(draft, option);
-		} else if (argument.kind === "positional") {
-			// mount.fuse3 calls with SOURCE TARGET: the last is meant.
-			draft.mountpoint = argument.text;
-		} else if (argument.kind === "unknown") {
-			warnUnknown(draft, argument.text);
-		} else if (argument.name === "debug" || argument.name === "foreground") {
-			draft[argument.name] = true;
-		}
+	const { warnings } = draft;
+	try {
+		for (const argument of parsed) applyArgument(draft, argument);
+		const options = complete(draft);
+		return Object.freeze({ kind: "mount", options, warnings: Object.freeze(warnings) });
+	} catch (error) {
+		throw error instanceof UsageError ? new UsageError(error.message, warnings) : error;
 	}
-	const warnings = Object.freeze(draft.warnings);
-	return Object.freeze({ kind: "mount", options: complete(draft), warnings });
+}
+
+function applyArgument(draft: Draft, argument: Argument): void {
+	if (argument.kind === "options") {
+		applyMountOptions(draft, argument.text);
+	} else if (argument.kind === "positional") {
+		warnLoose(draft, argument.text);
+		// mount.fuse3 calls with SOURCE TARGET: the last is meant.
+		draft.mountpoint = argument.text;
+	} else if (argument.kind === "unknown") {
+		warnUnknown(draft, argument.text);
+	} else if (argument.name === "debug" || argument.name === "foreground") {
+		draft[argument.name] = true;
+	}
 }
 
 /** Checks what must be given, and given together. */

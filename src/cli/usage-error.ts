@@ -4,4 +4,11 @@
  */
 export class UsageError extends Error {
 	override readonly name = "UsageError";
+	/** What is to be said before: arguments that were ignored may be the reason. */
+	readonly warnings: readonly string[];
+
+	constructor(message: string, warnings: readonly string[] = []) {
+		super(message);
+		this.warnings = warnings;
+	}
 }

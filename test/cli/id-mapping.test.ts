@@ -16,7 +16,6 @@ describe("parseIdMapping", () => {
 		["0:1000:1:1:110000:65536", [root, others]],
 		[":0:1000:1:1:110000:65536", [root, others]],
 		["00:01000:1", [root]],
-		["0:0:0", [{ onDisk: 0, shown: 0, length: 0 }]],
 		["0:0:4294967296", [{ onDisk: 0, shown: 0, length: 2 ** 32 }]],
 		["4294967295:0:1", [{ onDisk: 2 ** 32 - 1, shown: 0, length: 1 }]],
 	])("reads %j", (text, expected) => {
@@ -38,6 +37,8 @@ describe("parseIdMapping", () => {
 		["::0:1:1", '"" is not a decimal number'],
 		["0:1:1::", '"" is not a decimal number'],
 		["99999999999999999999:0:1", '"99999999999999999999" is not a decimal number'],
+		["0:0:0", "0:0:0 is of length 0 and maps nothing"],
+		["0:1000:1:1:100000:0", "1:100000:0 is of length 0 and maps nothing"],
 		["4294967295:0:2", "4294967295:0:2 goes beyond id 4294967295"],
 		["0:4294967295:2", "0:4294967295:2 goes beyond id 4294967295"],
 		["4294967296:0:1", "4294967296:0:1 goes beyond id 4294967295"],
