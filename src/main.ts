@@ -4,15 +4,16 @@ import { parseCommandLine, UsageError } from "./cli/parse.ts";
 import { whatIsLacking } from "./limits.ts";
 import type { ByteString } from "./options.ts";
 
+const STDOUT = 1;
 const STDERR = 2;
-/** Errors that say all there is to say; of others the stack is shown. */
+/** Errors whose message says all there is to say. */
 const EXPECTED = [
+	"UsageError",
 	"LayerUnusable",
 	"MountFailed",
 	"HandshakeFailed",
 	"LibraryMissing",
 	"LogUnusable",
-	"Errno",
 ];
 
 /** The user's arguments, byte by byte: the end of the process's, of which Bun shows as many, decoded. */
@@ -27,20 +28,15 @@ function userArguments(): ByteString[] {
 	}
 }
 
-async function main(): Promise<number> {
-	const commandLine = parseCommandLine(userArguments(), {
-		root: process.getuid?.() === 0,
-		environment: process.env,
-	});
+async function main(args: readonly ByteString[]): Promise<number> {
+	const commandLine = parseCommandLine(args, { root: process.getuid?.() === 0, environment: process.env });
 	switch (commandLine.kind) {
 		case "help": {
 			const { renderHelp } = await import("./cli/help.ts");
-			writeSync(1, `${await renderHelp()}\n`);
-			return 0;
+			return print(await renderHelp());
 		}
 		case "version": {
-			writeSync(1, `${await versions()}\n`);
-			return 0;
+			return print(await versions());
 		}
 		case "mount": {
 			const { isStartedAgain, serve, startAgain } = await import("./daemon.ts");
@@ -71,20 +67,48 @@ function fusermountVersion(): string | undefined {
 	}
 }
 
-function tell(line: string): void {
+/** Writes what was asked for; returns what to exit with. */
+function print(text: string): number {
 	try {
-		writeSync(STDERR, `${line}\n`);
+		for (let rest = Buffer.from(`${text}\n`); rest.length > 0; )
+			rest = rest.subarray(writeSync(STDOUT, rest));
+		return 0;
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		// Who has closed the pipe wants no more, and no word about it.
+		if (code !== "EPIPE") tell(`cannot write to standard output: ${code}`);
+		return 1;
+	}
+}
+
+function tell(message: string): void {
+	try {
+		writeSync(STDERR, `fuse-overlayfs: ${message}\n`);
 	} catch {
 		// Nobody reads it, or its disk is full: a mount that can be is made all the same.
 	}
 }
 
+/** Says why there is no mount, in one line; with `isTracing` also where in the program, if it is the program's fault. */
+function explain(error: unknown, isTracing: boolean): void {
+	if (error instanceof UsageError) for (const warning of error.warnings) tell(warning);
+	const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+	const lacking = whatIsLacking(error);
+	if (lacking !== undefined) tell(lacking);
+	else if (EXPECTED.includes(name)) tell(message);
+	else if (name === "Errno") tell(`a system call failed: ${message}`);
+	else {
+		const what = `${name}: ${message}`.replace(/\s*\n\s*/g, " ");
+		tell(`a defect of this program: ${what}: please report it, with what the option -d shows`);
+		if (isTracing) for (const line of (stack ?? "").split("\n")) tell(line);
+	}
+}
+
+const args = userArguments();
 try {
-	process.exit(await main());
+	process.exit(await main(args));
 } catch (error) {
-	const known = error instanceof UsageError || (error instanceof Error && EXPECTED.includes(error.name));
-	const text =
-		error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
-	tell(`fuse-overlayfs: ${whatIsLacking(error) ?? text}`);
+	const isTracing = args.some((argument: string) => argument === "-d" || argument === "--debug");
+	explain(error, isTracing);
 	process.exit(1);
 }

@@ -254,7 +254,7 @@ function checkProc(log: Log): void {
 		if (type !== PROC_SUPER_MAGIC)
 			log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
 	} catch (error) {
-		log.warn(`cannot look at /proc: ${(error as Error).message}`);
+		log.warn(`cannot look at /proc: ${(error as NodeJS.ErrnoException).code}`);
 	}
 }
 

@@ -189,8 +189,16 @@ function identify(path: ByteString, fd: Fd): Named {
 }
 
 function cannotOpen(option: string, path: ByteString, code: number): LayerUnusable {
-	const remedy = remedyFor(code, path) ?? `it must be a directory that ${whoAmI()} can read`;
+	const remedy =
+		remedyFor(code, path) ??
+		(code === ENOENT ? remedyForAbsent(path) : `it must be a directory that ${whoAmI()} can read`);
 	return new LayerUnusable(`cannot open ${option} ${display(path)}: ${describeErrno(code)}: ${remedy}`);
+}
+
+/** A name that does not exist may be a part of one, or one and more. */
+function remedyForAbsent(path: ByteString): string {
+	if (path !== path.trim()) return "its name begins or ends with a blank: write none after commas and colons";
+	return "create it, or if its name has a comma or colon, write \\, or \\: for that";
 }
 
 /** What to do where a directory of the mount cannot be opened for reasons that do not lie in it. */

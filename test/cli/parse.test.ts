@@ -330,19 +330,21 @@ describe("warnings", () => {
 
 describe("errors", () => {
 	it("come after what may be their reason", () => {
-		const refusal = (args: string[]) => {
+		const refusal = (args: string[]): string[] => {
 			try {
 				mount(args);
+				return [];
 			} catch (error) {
-				return error instanceof UsageError ? [...error.warnings, error.message] : error;
+				if (!(error instanceof UsageError)) throw error;
+				return [...error.warnings, error.message];
 			}
 		};
 		expect(refusal(["-o", "lowerdr=low", "m"])).toEqual([
 			"unknown argument ignored: lowerdr=low: did you mean lowerdir?",
 			"no lowerdir given: name at least one directory with -o lowerdir=DIR[:DIR...]",
 		]);
-		expect(refusal(["-o", "lowerdir=l,upperdri=u,workdir=w", "m"])?.[0]).toMatch("did you mean upperdir?");
-		expect(refusal(["-o", "lowerdir=l,", "upperdir=u", "-o", "timeout=x"])?.[0]).toMatch("stands alone");
+		expect(refusal(["-o", "lowerdir=l,upperdri=u,workdir=w", "m"])[0]).toMatch("did you mean upperdir?");
+		expect(refusal(["-o", "lowerdir=l,", "upperdir=u", "-o", "timeout=x"])[0]).toMatch("stands alone");
 	});
 
 	const noMountpoint = "no mountpoint given: write fuse-overlayfs -o lowerdir=DIR[:DIR...] MOUNTPOINT";

@@ -386,6 +386,24 @@ const ours: Readonly<Record<string, Held>> = {
 	"a log that cannot be written is silently none": {
 		tests: { "faults/starting.test.ts": ["is %s: refused", "cannot be written to: refused"] },
 	},
+	"a misspelt option is said to be lacking, not to be unknown": {
+		tests: {
+			"mount/command-line.test.ts": [
+				"all begin with the program's name, and what was ignored comes before what is lacking",
+				"a layer that is absent may be a part of a name, cut at its comma or colon",
+			],
+			"cli/parse.test.ts": ["come after what may be their reason", "tell of a comma in a name"],
+		},
+	},
+	"what is wrong is told by a stack trace of the runtime": {
+		tests: {
+			"mount/command-line.test.ts": [
+				"%s says in one line that it cannot be written",
+				"a full or closed stderr changes nothing",
+				"a defect of the program is one line that says so; -d shows where it is",
+			],
+		},
+	},
 };
 
 export const knownDefects: Readonly<Record<string, Held>> = {

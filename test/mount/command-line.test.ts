@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { open } from "../harness/descriptor.ts";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { daemonsOf, layerOptions, runProgram, startProgram, until } from "../harness/mount.ts";
 import { findMount, unmount } from "../harness/mount-table.ts";
 import { MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
-import { isCompiled, program } from "../harness/program.ts";
+import { isCompiled, program, projectDirectory } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
@@ -198,8 +198,8 @@ describe("arguments", () => {
 		]);
 		expect(stderr.split("\n").sort()).toEqual([
 			"",
-			"unknown argument ignored: lazytime",
-			"unknown argument ignored: what=ever",
+			"fuse-overlayfs: unknown argument ignored: lazytime",
+			"fuse-overlayfs: unknown argument ignored: what=ever",
 		]);
 		expect(exitCode).toBe(0);
 		await expectUnmount(layers.mountpoint, run);
@@ -243,6 +243,86 @@ describe("arguments", () => {
 				/^fusermount3 version: \S+\nfuse-overlayfs: version \S+\nFUSE library version:? \S+\nusing FUSE kernel interface version \S+\n$/,
 			);
 		}
+	});
+});
+
+describe("messages", () => {
+	/** What the shell sees of the program with arguments and redirections; the exit code comes last. */
+	async function inShell(text: string): Promise<string[]> {
+		const script = `{ "$0" ${text}; } 2>&1; echo $?`;
+		const { stdout } = await runProgram(["-c", script, program], { program: "sh" });
+		return stdout.trimEnd().split("\n");
+	}
+
+	test("all begin with the program's name, and what was ignored comes before what is lacking", async () => {
+		expect(await inShell("-o lowerdr=l -o xino=sometimes,upperdir m")).toEqual([
+			"fuse-overlayfs: unknown argument ignored: lowerdr=l: did you mean lowerdir?",
+			"fuse-overlayfs: xino=sometimes is not valid: write xino=off or xino=auto or xino=on",
+			"1",
+		]);
+		expect(await inShell("-o lowerdr=l m")).toEqual([
+			"fuse-overlayfs: unknown argument ignored: lowerdr=l: did you mean lowerdir?",
+			"fuse-overlayfs: no lowerdir given: name at least one directory with -o lowerdir=DIR[:DIR...]",
+			"1",
+		]);
+	});
+
+	test("a layer that is absent may be a part of a name, cut at its comma or colon", async () => {
+		using tree = temporaryTree();
+		for (const name of ["a,b", "c:d", "e"]) tree.layer(name);
+		const mounted = tree.layer("m");
+		const place = tree.path;
+		expect(await inShell(`-o 'lowerdir=${place}/a,b' ${mounted}`)).toEqual([
+			"fuse-overlayfs: unknown argument ignored: b: if it is the rest of a name, write \\, for the comma in that",
+			`fuse-overlayfs: cannot open lowerdir ${place}/a: No such file or directory: create it, or if its name has a comma or colon, write \\, or \\: for that`,
+			"1",
+		]);
+		const [line] = await inShell(`-o 'lowerdir=${place}/c:d' ${mounted}`);
+		expect(line).toContain("write \\, or \\: for that");
+		expect(await inShell(`-o 'lowerdir=${place}/e: ${place}/e' ${mounted}`)).toEqual([
+			`fuse-overlayfs: cannot open lowerdir  ${place}/e: No such file or directory: its name begins or ends with a blank: write none after commas and colons`,
+			"1",
+		]);
+	});
+
+	test.each(["--help", "--version"])("%s says in one line that it cannot be written", async (option) => {
+		expect(await inShell(`${option} 2>&1 >/dev/full`)).toEqual([
+			"fuse-overlayfs: cannot write to standard output: ENOSPC",
+			"1",
+		]);
+	});
+
+	test.each(["--help", "--version"])("%s for nobody, or to nowhere, is silent", async (option) => {
+		const { stdout, stderr } = await runProgram(
+			["-c", `"$0" ${option} | true; "$0" ${option} >&-`, program],
+			{ program: "sh" },
+		);
+		expect([stdout, stderr]).toEqual(["", ""]);
+	});
+
+	test("a full or closed stderr changes nothing", async () => {
+		expect(await inShell("-o xino=sometimes 2>/dev/full")).toEqual(["1"]);
+		expect(await inShell("-o xino=sometimes 2>&-")).toEqual(["1"]);
+	});
+
+	test("a defect of the program is one line that says so; -d shows where it is", async () => {
+		using tree = temporaryTree();
+		const main = JSON.stringify(join(projectDirectory, "src/main.ts"));
+		const defect = 'process.getuid = () => { throw new TypeError("a\\nbug"); };';
+		const place = tree.layer("program", { "defective.ts": `${defect} await import(${main});` });
+		const run = (...args: string[]) =>
+			runProgram([join(place, "defective.ts"), ...args], { program: process.execPath });
+		const { stderr, exitCode } = await run("-o", "lowerdir=l", "m");
+		expect({ stderr, exitCode }).toEqual({
+			stderr:
+				"fuse-overlayfs: a defect of this program: TypeError: a bug: please report it, with what the option -d shows\n",
+			exitCode: 1,
+		});
+		const traced = await run("-d", "-o", "lowerdir=l", "m");
+		expect(traced.stderr).toContain("defective.ts");
+		expect(traced.stderr.trimEnd().split("\n")).toEqual(
+			expect.arrayContaining([expect.stringMatching(/^fuse-overlayfs: +at /)]),
+		);
 	});
 });
 
