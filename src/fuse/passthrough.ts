@@ -76,8 +76,9 @@ export class Passthrough {
 	create(node: NodeId, id: number, writing: boolean): void {
 		const { overlay } = this;
 		const backing = this.acquire(node, STAT);
-		this.files.set(id, { backing, layer: overlay.nodes.layer(node), openings: 0, writers: 0 });
-		this.open(node, id, writing);
+		const file = { backing, layer: overlay.nodes.layer(node), openings: 0, writers: 0 };
+		this.files.set(id, file);
+		this.count(node, file, writing);
 	}
 
 	/**
@@ -103,10 +104,14 @@ export class Passthrough {
 			this.files.set(id, file);
 			if (file.backing === 0 && !writing) this.giveContent(node, id);
 		}
+		this.count(node, file, writing);
+	}
+
+	private count(node: NodeId, file: OpenedFile, writing: boolean): void {
 		file.openings++;
 		if (writing) {
 			file.writers++;
-			nodes.setFlag(node, WRITTEN, true);
+			this.overlay.nodes.setFlag(node, WRITTEN, true);
 		}
 		this.backing = file.backing;
 		if (file.backing !== 0) this.flags = FOPEN_PASSTHROUGH;
@@ -149,7 +154,7 @@ export class Passthrough {
 		// Who has a lower file open is to see what is written to its copy, and locks are to hold between the two.
 		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
 		if (mayBeCopied && (!this.parts || sizeOf(stat) < SMALLEST_LOWER)) return 0;
-		const fd = overlay.files.readable(node);
+		const fd = overlay.files.readOnly(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
 		view.setInt32(MAP + fuseBackingMap.fd, fd, true);
 		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP);

@@ -124,6 +124,7 @@ export class Session {
 			if ((++this.turns & LONGEST_TURN) === 0) {
 				this.jobs.advance();
 				this.collectReady();
+				this.overlay.files.rest(Bun.nanoseconds());
 			}
 			const ready = this.dispatcher.takeReady();
 			const size = ready !== 0 ? ready : this.receive();
@@ -184,7 +185,7 @@ export class Session {
 				if (this.collectReady()) return this.dispatcher.takeReady();
 				continue;
 			}
-			this.wait(false, advanced ? 0 : -1);
+			this.wait(false, advanced ? 0 : this.overlay.files.rest(now));
 			idleSince = 0;
 			if (this.ended) return 0;
 			const ready = this.dispatcher.takeReady();

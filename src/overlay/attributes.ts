@@ -1,13 +1,14 @@
 /** What stat(2) shows of a node. */
 
-import { DT_DIR, ESTALE, statx } from "../native/layout.ts";
+import { DT_DIR, EACCES, ESTALE, statx } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../native/libc/metadata.ts";
 import { kindOf, linkCount } from "../native/libc/stat.ts";
-import { type Name, type Offset, reserve, view } from "../native/memory.ts";
+import { EMPTY_NAME, type Name, type Offset, reserve, view } from "../native/memory.ts";
 import { type NodeId, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { asOwner } from "./owner-access.ts";
 
 /** The attributes last looked at: a `struct statx`, as users see them once {@link finishAttributes} has run. */
 export const STAT = reserve(statx.sizeof);
@@ -15,7 +16,13 @@ export const STAT = reserve(statx.sizeof);
 /** Reads a node's attributes, as users see them, into {@link STAT}. Throws what looking may. */
 export function readAttributes(overlay: Overlay, node: NodeId): void {
 	const place = overlay.locate(node);
-	check(statFlagged(place.directory, place.name, place.flags, STAT));
+	let looked = statFlagged(place.directory, place.name, place.flags, STAT);
+	// The directory above was closed to its owner, whom this process acts for.
+	if (looked === -EACCES && overlay.isUpper(node)) {
+		const look = () => statFlagged(place.directory, place.name, place.flags, STAT);
+		looked = asOwner(look, [place.directory, EMPTY_NAME]);
+	}
+	check(looked);
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
 	// The name was given to something else behind our back. The kernel would take the node for broken, for good.
 	if (kindOf(STAT) !== overlay.nodes.kind(node)) fail(ESTALE);

@@ -3,6 +3,7 @@
 import {
 	DT_DIR,
 	DT_REG,
+	EACCES,
 	EINVAL,
 	EISDIR,
 	S_IFMT,
@@ -12,7 +13,7 @@ import {
 	statx,
 	timespec,
 } from "../native/layout.ts";
-import { check, fail } from "../native/libc/errno.ts";
+import { check, Errno, fail } from "../native/libc/errno.ts";
 import { truncate } from "../native/libc/file.ts";
 import {
 	changeMode,
@@ -24,7 +25,7 @@ import {
 	statFlagged,
 } from "../native/libc/metadata.ts";
 import { modeOf, sameTime, sizeOf } from "../native/libc/stat.ts";
-import { type Int64, type Offset, view } from "../native/memory.ts";
+import { EMPTY_NAME, type Int64, type Offset, view } from "../native/memory.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { NO_ID } from "./id-map.ts";
@@ -33,6 +34,7 @@ import type { Place } from "./layer.ts";
 import type { NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import type { OverrideStat } from "./override-stat.ts";
+import { asOwner } from "./owner-access.ts";
 
 const MODE_BITS = 0o7777;
 
@@ -77,13 +79,35 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
 		if (nodes.kind(node) !== DT_REG) fail(EINVAL);
 		copyUpTruncated(overlay, node, changes.size);
 	}
+	const result = apply(overlay, node, changes);
+	if (result === -EACCES) {
+		// The directory above was closed to its owner, whom this process acts for.
+		const { directory } = overlay.locate(node);
+		check(asOwner(() => apply(overlay, node, changes), [directory, EMPTY_NAME]));
+	} else {
+		check(result);
+	}
+	readAttributes(overlay, node);
+}
+
+/** Changes what is to be changed, of an object of the upper layer; 0 or -errno. */
+function apply(overlay: Overlay, node: NodeId, changes: Changes): number {
+	try {
+		applyAll(overlay, node, changes);
+		return 0;
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		return -error.code;
+	}
+}
+
+function applyAll(overlay: Overlay, node: NodeId, changes: Changes): void {
 	if (changes.uid !== undefined || changes.gid !== undefined || isEmpty(changes))
 		changeOwners(overlay, node, changes.uid, changes.gid);
 	if (changes.size !== undefined) resize(overlay, node, changes.size, changes.kernelKeepsTimes);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
 	if (changes.killPrivileges !== undefined) killPrivileges(overlay, node, changes.killPrivileges);
 	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
-	readAttributes(overlay, node);
 }
 
 /**

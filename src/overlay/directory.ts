@@ -6,16 +6,17 @@
  * descriptors.
  */
 
-import { DT_DIR, ENOENT, ENOTDIR, ESTALE, O_DIRECTORY, O_PATH } from "../native/layout.ts";
+import { DT_DIR, EACCES, ENOENT, ENOTDIR, ESTALE, O_DIRECTORY, O_PATH } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
-import type { Name } from "../native/memory.ts";
+import { EMPTY_NAME, type Name } from "../native/memory.ts";
 import { refuseRedirected } from "./elsewhere.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
 import { type Listing, NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { asOwner } from "./owner-access.ts";
 import type { Reading } from "./readdir.ts";
 import {
 	hasWhiteoutFile,
@@ -218,11 +219,18 @@ export class DirectoryCache {
 		for (let next = path.pop(); next !== undefined && fd >= 0; next = path.pop()) {
 			const name = nodes.name(next);
 			const isLast = next === node && flags !== DIRECTORY;
-			const below = isLast ? layer.open(fd, name, flags) : layer.openDirectory(fd, name);
+			const below = isLast ? layer.open(fd, name, flags) : this.openDirectory(layer, fd, name);
 			if (fd !== from) close(fd);
 			fd = below;
 		}
 		return fd;
+	}
+
+	/** Also where the directory above was closed to its owner, whom this process acts for. */
+	private openDirectory(layer: Layer, above: Fd, name: Name): Fd {
+		const fd = layer.openDirectory(above, name);
+		if (fd !== -EACCES || layer.index > 0 || this.overlay.work === undefined) return fd;
+		return asOwner(() => layer.openDirectory(above, name), [above, EMPTY_NAME]) as Fd;
 	}
 
 	private openFd(node: NodeId, layer: Layer): Fd {
@@ -362,7 +370,7 @@ export class DirectoryCache {
 	/** Adds one layer's directory to `stack`; returns whether layers below it may still contribute. */
 	private push(stack: Directory, layer: Layer, parent: Directory, name: Name, isLast: boolean): boolean {
 		const above = this.borrow(parent, layer.index);
-		const fd = layer.openDirectory(above, name);
+		const fd = this.openDirectory(layer, above, name);
 		if (fd < 0 && fd !== -ENOENT) {
 			if (isNotDirectory(fd)) return false;
 			check(fd);

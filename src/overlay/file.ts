@@ -1,7 +1,8 @@
 /**
  * The files' content. The kernel sends no OPEN, so a descriptor is kept for a node from its first use: as many as
  * the limit allows, the longest unused closed first; for a node without a name to which nothing else leads for as long
- * as it lives.
+ * as it lives. What is open for writing is closed a moment after its last use: it keeps a program in the upper layer
+ * from being run there, and the layer's file system from being made read-only.
  */
 
 import {
@@ -20,17 +21,22 @@ import { EMPTY_NAME } from "../native/memory.ts";
 import { refuseMetacopy } from "./elsewhere.ts";
 import { type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
+import { asOwner } from "./owner-access.ts";
 
 /** What a descriptor is good for; each includes those before it. */
 const NAMING = 0;
 const READING = 1;
 const WRITING = 2;
+/** What was open for writing is closed once it has not been used for so long, in nanoseconds, or up to twice that. */
+const MOMENT = 1e8;
 
 interface OpenFile {
 	fd: Fd;
 	use: number;
 	/** Asked for since the cache last looked for something to close. */
 	recent: boolean;
+	/** Asked for to be written to since those open for writing were last looked at. */
+	isWritten: boolean;
 	/** Not to be closed as long as the node lives. */
 	isHeld: boolean;
 }
@@ -40,6 +46,10 @@ export class FileCache {
 	private readonly files = new Map<NodeId, OpenFile>();
 	/** Those that are not held, in order of last use. */
 	private readonly closable = new Set<NodeId>();
+	/** Those open for writing. */
+	private readonly writers = new Set<NodeId>();
+	/** When those were last looked at. */
+	private rested = 0;
 	private readonly largest: number;
 	private readonly mostHeld: number;
 
@@ -65,9 +75,16 @@ export class FileCache {
 		const file = this.files.get(node);
 		if (file !== undefined && file.use === WRITING) {
 			file.recent = true;
+			file.isWritten = true;
 			return file.fd;
 		}
 		return this.acquire(node, file, WRITING, O_RDWR);
+	}
+
+	/** As {@link readable}, good for nothing but reading: whoever is handed it may keep it. */
+	readOnly(node: NodeId): Fd {
+		const file = this.files.get(node);
+		return file?.use === WRITING ? this.acquire(node, file, READING, O_RDONLY) : this.readable(node);
 	}
 
 	/** The descriptor of a node without a name, good for naming it at least. Throws ESTALE where nothing leads to it. */
@@ -125,11 +142,41 @@ export class FileCache {
 		file.fd = fd;
 		file.use = use;
 		file.recent = true;
+		this.noteUse(node, file);
 	}
 
 	private add(node: NodeId, fd: Fd, use: number): void {
-		this.files.set(node, { fd, use, recent: true, isHeld: false });
+		const file = { fd, use, recent: true, isWritten: false, isHeld: false };
+		this.files.set(node, file);
 		this.closable.add(node);
+		this.noteUse(node, file);
+	}
+
+	private noteUse(node: NodeId, file: OpenFile): void {
+		file.isWritten = file.use === WRITING;
+		if (file.isWritten) this.writers.add(node);
+		else this.writers.delete(node);
+	}
+
+	/**
+	 * Closes what is open for writing and has not been written to for a moment. To be called between requests, with the
+	 * time in nanoseconds; returns in how many milliseconds again, -1: not before the next request.
+	 */
+	rest(now: number): number {
+		if (this.writers.size === 0) return -1;
+		if (now - this.rested >= MOMENT) {
+			this.rested = now;
+			for (const node of this.writers) this.restWriter(node, this.files.get(node)!);
+			if (this.writers.size === 0) return -1;
+		}
+		return Math.ceil((this.rested + MOMENT - now) / 1e6);
+	}
+
+	private restWriter(node: NodeId, file: OpenFile): void {
+		if (file.isWritten) file.isWritten = false;
+		// Nobody runs what has no name, and while it is open its file system cannot be made read-only.
+		else if (file.isHeld) this.writers.delete(node);
+		else this.drop(node);
 	}
 
 	/** Closes the node's descriptor. */
@@ -138,6 +185,7 @@ export class FileCache {
 		if (file === undefined) return;
 		this.files.delete(node);
 		this.closable.delete(node);
+		this.writers.delete(node);
 		close(file.fd);
 	}
 
@@ -176,14 +224,22 @@ export class FileCache {
 		return fd;
 	}
 
+	/**
+	 * What users may do was seen to when they opened the file; its mode, or that of the directory above, may have been
+	 * changed since and close it to its owner, whom this process then acts for.
+	 */
 	private openFor(node: NodeId, file: OpenFile | undefined, flags: number): Fd {
 		const { overlay } = this;
-		if (overlay.nodes.isNamed(node)) {
-			const { directory, name } = overlay.locate(node);
-			const layer = overlay.layers[overlay.nodes.layer(node)]!;
-			return check(layer.open(directory, name, flags));
+		if (!overlay.nodes.isNamed(node)) {
+			// First a descriptor that is good for naming it.
+			const fd = file?.fd ?? this.nameless(node);
+			const open = () => reopen(fd, flags | O_NOATIME);
+			return check(overlay.isUpper(node) ? asOwner(open, [fd, EMPTY_NAME]) : open()) as Fd;
 		}
-		if (file !== undefined) return check(reopen(file.fd, flags | O_NOATIME));
-		return overlay.openNameless(node, flags);
+		const { directory, name } = overlay.locate(node);
+		const layer = overlay.layers[overlay.nodes.layer(node)]!;
+		const open = () => layer.open(directory, name, flags);
+		if (!overlay.isUpper(node)) return check(open());
+		return check(asOwner(open, [directory, EMPTY_NAME], [directory, name])) as Fd;
 	}
 }

@@ -1,8 +1,9 @@
 /**
  * What an ordinary user's daemon does to its own files and directories of any mode. Users may change a file in a directory
- * that they may not write to, remove such a directory, and make one; for the daemon that is a name in it, a mark on it, or
- * a move of it to another parent, for which the kernel wants write access. Privileged processes have that anyway; others
- * own what is in their upper layer, and give it to themselves meanwhile. A crash in between leaves a right that the owner
+ * that they may not write to, remove such a directory, make one, and go on with an open file whose mode was changed; for the
+ * daemon that is a name in it, a mark on it, a move of it to another parent, or opening it only then, for which the kernel
+ * wants access. Privileged processes have that anyway; others own what is in their upper layer, and give it to themselves
+ * meanwhile. A crash in between leaves a right that the owner
  * could take at any time, and nobody else gets.
  */
 
@@ -14,6 +15,7 @@ import {
 	S_IFDIR,
 	S_IFMT,
 	S_IFREG,
+	S_IRUSR,
 	S_ISGID,
 	S_IWUSR,
 	S_IXUSR,
@@ -31,7 +33,7 @@ const MODE_BITS = 0o7777;
 /** `name` in `directory`, or `directory` itself where the name is empty. */
 type Place = readonly [directory: Fd, name: Offset];
 
-/** Runs `attempt`, which returns 0 or -errno; once more where these files and directories have refused it to their owner. */
+/** Runs `attempt`, which returns -errno where it fails; once more where these files and directories have refused it to their owner. */
 export function asOwner(attempt: () => number, ...places: readonly Place[]): number {
 	const result = attempt();
 	if (result !== -EACCES) return result;
@@ -65,7 +67,7 @@ export function moveAsOwner(from: Fd, name: Name, to: Fd, newName: Name, flags: 
 	return asOwner(() => moveName(from, name, to, newName, flags), ...places);
 }
 
-/** Gives its owner, if this process is it, write access. Returns a descriptor and the mode there was. */
+/** Gives its owner, if this process is it, access. Returns a descriptor and the mode there was. */
 function openUp([directory, name]: Place): { fd: Fd; mode: number } | undefined {
 	const fd = name === EMPTY_NAME ? duplicate(directory) : openAt(directory, name, O_PATH | O_NOFOLLOW);
 	if (fd < 0) return undefined;
@@ -81,7 +83,7 @@ function openUp([directory, name]: Place): { fd: Fd; mode: number } | undefined 
 
 function accessTo(kind: number): number {
 	if (kind === S_IFDIR) return S_IWUSR | S_IXUSR;
-	return kind === S_IFREG ? S_IWUSR : 0;
+	return kind === S_IFREG ? S_IRUSR | S_IWUSR : 0;
 }
 
 /** Whether chmod(2) leaves the setgid bit of PROBE: from those outside the group it is taken. */

@@ -3,6 +3,8 @@
  * with the statements of the table and the tests that hold it here.
  */
 
+import { openFiles } from "./known-defects-of-open-files.ts";
+
 export interface Held {
 	/** `subject: statement`, in the table. */
 	readonly statements?: readonly string[];
@@ -49,25 +51,6 @@ const namesAndListings: Readonly<Record<string, Held>> = {
 				"is read in steps; then the listing goes on, once for all who wait",
 				"has changes in it wait, and nothing else",
 				"is not read for the sake of a lookup or a link count",
-			],
-		},
-	},
-	"hard links whose first name is removed use up open files": {
-		tests: {
-			"mount/few-descriptors.test.ts": [
-				"a file is made, linked, and loses its first name, as git makes objects",
-				"all files of a directory are linked into another, and the first is removed",
-				"a file has as many names, which go in any order",
-				"files are removed, and replaced, while they are open",
-				"directories are removed while they are open",
-			],
-		},
-	},
-	"480 layers cannot be listed with 1,024 open files": {
-		tests: {
-			"mount/layers.test.ts": [
-				"%i of which each has a part of every directory, with %i",
-				"a mount that could not have their roots open is refused, with what is lacking",
 			],
 		},
 	},
@@ -222,13 +205,6 @@ const attributes: Readonly<Record<string, Held>> = {
 			"times: reading through a mapping that could be written moves neither",
 			"times: writing to a shared mapping moves both",
 		],
-	},
-	"a file made set-user-ID while it is open loses the bit when root writes to it": {
-		tests: {
-			"mount/passthrough.test.ts": [
-				"stay when root writes to or cuts a file that got them after it was opened",
-			],
-		},
 	},
 	"with `uidmapping`, lower layers on ID-mapped mounts, as podman 4.3 makes them, belong to nobody": {
 		tests: {
@@ -407,6 +383,7 @@ const ours: Readonly<Record<string, Held>> = {
 };
 
 export const knownDefects: Readonly<Record<string, Held>> = {
+	...openFiles,
 	...namesAndListings,
 	...removal,
 	...copyUp,
