@@ -28,7 +28,7 @@ import {
 } from "./native/libc/process.ts";
 import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
-import type { ByteString, MountOptions } from "./options.ts";
+import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
 import { supportsAcl } from "./overlay/acl.ts";
 import { Identity } from "./overlay/identity.ts";
 import { LayerUnusable, openLayers } from "./overlay/open-layers.ts";
@@ -90,6 +90,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	const features = {
 		// Writers are told at once where no more can be written.
 		writeback: options.writeback && largestFile === Number.POSITIVE_INFINITY,
+		live: overlay.options.live,
 		passthrough: passesThrough(options, overlay),
 		acl: overlay.options.acl,
 		maxWrite: options.maxWrite,
@@ -205,6 +206,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors,
+		live: options.timeout < defaultOptions.timeout,
 		largestListings: LARGEST_LISTINGS,
 	});
 }

@@ -53,7 +53,10 @@ export interface MountOptions {
 	/** Later ranges win. Empty: ids are shown as they are. */
 	readonly uidMapping: readonly IdRange[];
 	readonly gidMapping: readonly IdRange[];
-	/** Seconds the kernel may keep names, attributes and absences, 0 to 2^32; 0: no caching. Default: 1e9. */
+	/**
+	 * Seconds the kernel may keep names, attributes and absences, 0 to 2^32; 0: no caching. With less than the default, 1e9,
+	 * others may change the layers.
+	 */
 	readonly timeout: number;
 	/** Accepted for compatibility: one thread serves all requests either way. Default: false. */
 	readonly threaded: boolean;

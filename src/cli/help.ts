@@ -49,7 +49,8 @@ const sections: readonly Section[] = [
 	{
 		title: "SPEED AND SAFETY",
 		entries: [
-			["timeout=SECONDS", "How long the kernel may cache names and attributes (default 1000000000)"],
+			["timeout=SECONDS", "How long the kernel may cache names and attributes (default 1000000000);"],
+			["", "0: not at all, and what others change in the layers shows"],
 			["passthrough=auto|on|off", "The kernel reads and writes the real files by itself: needs root and"],
 			["", "Linux 6.9. auto (default): unless a layer is on overlayfs or FUSE"],
 			["writeback=0|1", "Without passthrough: the kernel gathers writes (default 1)"],

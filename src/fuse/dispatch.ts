@@ -71,7 +71,7 @@ export class Dispatcher {
 		const resume: Context["resume"] = (name, node, request, rest) =>
 			this.run(() => describeNode(overlay, name, node), request, rest);
 		const { agreed, notifications } = this;
-		const passthrough = new Passthrough(overlay, notifications, options.partsReaders);
+		const passthrough = new Passthrough(overlay, agreed, notifications, options.partsReaders);
 		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
 		const operations = {
 			...namespaceOperations(this.context),

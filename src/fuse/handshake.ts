@@ -10,6 +10,7 @@ import {
 	EPROTO,
 	FUSE_ASYNC_READ,
 	FUSE_ATOMIC_O_TRUNC,
+	FUSE_AUTO_INVAL_DATA,
 	FUSE_BIG_WRITES,
 	FUSE_CACHE_SYMLINKS,
 	FUSE_DO_READDIRPLUS,
@@ -46,6 +47,8 @@ export interface Features {
 	readonly writeback: boolean;
 	/** The kernel reads and writes the real files itself, where it can; excludes `writeback`. */
 	readonly passthrough: boolean;
+	/** Others may change the layers: the kernel keeps no content longer than the attributes that tell of its change. */
+	readonly live: boolean;
 	/** POSIX ACLs. */
 	readonly acl: boolean;
 	/** Largest WRITE in bytes. */
@@ -106,7 +109,6 @@ const WANTED = {
 	FUSE_READDIRPLUS_AUTO,
 	FUSE_PARALLEL_DIROPS,
 	FUSE_MAX_PAGES,
-	FUSE_CACHE_SYMLINKS,
 	FUSE_HANDLE_KILLPRIV_V2,
 	FUSE_SETXATTR_EXT,
 	FUSE_INIT_EXT,
@@ -114,7 +116,14 @@ const WANTED = {
 };
 
 /** Taken where options ask for them, and others allow it. */
-const CONDITIONAL = { FUSE_PASSTHROUGH, FUSE_ATOMIC_O_TRUNC, FUSE_WRITEBACK_CACHE, FUSE_POSIX_ACL };
+const CONDITIONAL = {
+	FUSE_CACHE_SYMLINKS,
+	FUSE_AUTO_INVAL_DATA,
+	FUSE_PASSTHROUGH,
+	FUSE_ATOMIC_O_TRUNC,
+	FUSE_WRITEBACK_CACHE,
+	FUSE_POSIX_ACL,
+};
 
 /** All that may be taken, by name. */
 const FLAGS: Readonly<Record<string, number>> = { ...WANTED, ...CONDITIONAL };
@@ -191,10 +200,11 @@ function choose(offered: number, features: Features): number {
 	const passthrough = features.passthrough && has(offered, FUSE_PASSTHROUGH);
 	const wanted = Object.values(WANTED);
 	if (passthrough) wanted.push(FUSE_PASSTHROUGH);
-	else if (features.writeback) wanted.push(FUSE_WRITEBACK_CACHE);
+	else if (features.writeback && !features.live) wanted.push(FUSE_WRITEBACK_CACHE);
 	// To cut a file at its opening, so that copy-up spares what is cut off. The kernel then leaves its set-id bits to us,
 	// and says whether to take them away only with the other flag.
 	if (passthrough && has(offered, FUSE_HANDLE_KILLPRIV_V2)) wanted.push(FUSE_ATOMIC_O_TRUNC);
+	wanted.push(features.live ? FUSE_AUTO_INVAL_DATA : FUSE_CACHE_SYMLINKS);
 	if (features.acl) wanted.push(FUSE_POSIX_ACL);
 	return wanted.filter((flag) => has(offered, flag)).reduce((sum, flag) => sum + flag, 0);
 }

@@ -1,7 +1,8 @@
 /**
  * Opening and closing. Without passthrough the kernel is told, once, that it need not ask: files are known by their
  * node, and their pages stay cached from one opening to the next. With it every opening is heard of, and tells the
- * kernel which real file stands behind the node.
+ * kernel which real file stands behind the node. So it is where others may change the layers, and then nothing stays
+ * cached.
  */
 
 import {
@@ -48,14 +49,14 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 		},
 
 		open() {
-			if (!agreed.passthrough || passthrough.refused) fail(ENOSYS);
+			if (!isOpenHeard()) fail(ENOSYS);
 			const node = requestNode(overlay);
 			const flags = argument32(fuseOpenIn.flags);
 			const writing = mayWrite(flags);
 			if (overlay.nodes.kind(node) === DT_REG && (writing || (flags & O_TRUNC) !== 0)) prepare(node, flags);
 			const id = requestId();
 			passthrough.open(node, id, writing);
-			if (passthrough.refused) fail(ENOSYS);
+			if (!isOpenHeard()) fail(ENOSYS);
 			// What is written through a mapping is noted in the real file only, and the kernel must ask for it.
 			if (writing) notifications.invalidateAttributes(id);
 			if (!replies.opened(passthrough.flags, passthrough.backing)) passthrough.release(node, id, writing);
@@ -63,7 +64,9 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 
 		opendir() {
 			if (overlay.nodes.kind(requestNode(overlay)) !== DT_DIR) fail(ENOTDIR);
-			fail(ENOSYS);
+			// What the kernel then keeps of listings is checked by nothing.
+			if (!overlay.options.live) fail(ENOSYS);
+			replies.opened(0, 0);
 		},
 
 		flush() {
@@ -81,6 +84,11 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 		},
 	};
 
+	/** Where others change the layers, too: what is opened is what was looked up, and stays so. */
+	function isOpenHeard(): boolean {
+		return overlay.options.live || (agreed.passthrough && !passthrough.refused);
+	}
+
 	/** Brings a file up that will be written to, as kernel overlayfs does when it is opened. */
 	function prepare(node: NodeId, flags: number): void {
 		if ((flags & O_TRUNC) === 0) {
@@ -94,7 +102,7 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 	}
 
 	function answerCreated(node: NodeId): void {
-		if (!agreed.passthrough || passthrough.refused) {
+		if (!isOpenHeard()) {
 			replies.created(node, FOPEN_KEEP_CACHE, 0);
 			return;
 		}

@@ -29,6 +29,7 @@ import { bytes, type Offset, reserve, view } from "../native/memory.ts";
 import { STAT } from "../overlay/attributes.ts";
 import { GIVEN, type NodeId, WRITTEN } from "../overlay/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import type { Agreement } from "./handshake.ts";
 import { LARGEST_STORE, type Notifications } from "./notify.ts";
 import { kernelId } from "./request.ts";
 
@@ -59,6 +60,7 @@ export class Passthrough {
 	backing = 0;
 	private readonly overlay: Overlay;
 	private readonly notifications: Notifications;
+	private readonly agreed: Agreement;
 	private readonly files = new Map<number, OpenedFile>();
 	/** Layers on file systems that cannot be passed through to. */
 	private readonly unfit = new Set<number>();
@@ -66,7 +68,8 @@ export class Passthrough {
 	private succeeded = false;
 
 	/** @param parts pass large lower files through, too, although those who have one open do not see its copy */
-	constructor(overlay: Overlay, notifications: Notifications, parts: boolean) {
+	constructor(overlay: Overlay, agreed: Agreement, notifications: Notifications, parts: boolean) {
+		this.agreed = agreed;
 		this.overlay = overlay;
 		this.notifications = notifications;
 		this.parts = parts;
@@ -102,7 +105,7 @@ export class Passthrough {
 			const backing = this.acquire(node, ATTRIBUTES);
 			file = { backing, layer: nodes.layer(node), openings: 0, writers: 0 };
 			this.files.set(id, file);
-			if (file.backing === 0 && !writing) this.giveContent(node, id);
+			if (file.backing === 0 && !writing && !this.mayHaveChanged(node)) this.giveContent(node, id);
 		}
 		this.count(node, file, writing);
 	}
@@ -143,14 +146,14 @@ export class Passthrough {
 
 	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
 	private mayHaveChanged(node: NodeId): boolean {
-		return this.overlay.isUpper(node) && !this.unfit.has(0);
+		return this.overlay.options.live || (this.overlay.isUpper(node) && !this.unfit.has(0));
 	}
 
 	/** The kernel's number for the real file of a node with the attributes at `stat`; 0 where this program must move the bytes. */
 	private acquire(node: NodeId, stat: Offset): number {
 		const { overlay } = this;
 		const layer = overlay.nodes.layer(node);
-		if (this.unfit.has(layer)) return 0;
+		if (!this.agreed.passthrough || this.refused || this.unfit.has(layer)) return 0;
 		// Who has a lower file open is to see what is written to its copy, and locks are to hold between the two.
 		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
 		if (mayBeCopied && (!this.parts || sizeOf(stat) < SMALLEST_LOWER)) return 0;

@@ -6,6 +6,7 @@ import type { Fd } from "../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../native/libc/metadata.ts";
 import { kindOf, linkCount } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, view } from "../native/memory.ts";
+import { confirmName } from "./live.ts";
 import { type NodeId, PURE } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { asOwner } from "./owner-access.ts";
@@ -15,6 +16,7 @@ export const STAT = reserve(statx.sizeof);
 
 /** Reads a node's attributes, as users see them, into {@link STAT}. Throws what looking may. */
 export function readAttributes(overlay: Overlay, node: NodeId): void {
+	confirmName(overlay, node);
 	const place = overlay.locate(node);
 	let looked = statFlagged(place.directory, place.name, place.flags, STAT);
 	// The directory above was closed to its owner, whom this process acts for.

@@ -66,6 +66,7 @@ import { copyAttributes } from "./copy-attributes.ts";
 import { copyContent } from "./copy-content.ts";
 import { ownAccess } from "./identity.ts";
 import type { Layer, Place } from "./layer.ts";
+import { confirmName } from "./live.ts";
 import { type NodeId, PURE, ROOT } from "./node.ts";
 import { writeOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
@@ -105,6 +106,7 @@ function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
 	const work = overlay.writable();
 	overlay.settle(node);
 	throwFailure(overlay, node);
+	confirmName(overlay, node);
 	if (overlay.nodes.isNamed(node)) raiseParents(overlay, node);
 	const kind = overlay.nodes.kind(node);
 	if (kind === DT_REG) raiseFile(overlay, work, node, limit);

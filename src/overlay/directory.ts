@@ -13,6 +13,7 @@ import { EMPTY_NAME, type Name } from "../native/memory.ts";
 import { refuseRedirected } from "./elsewhere.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
 import { type Listing, NO_SLOT } from "./listing.ts";
+import { checkOpened } from "./live.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
@@ -160,8 +161,25 @@ export class DirectoryCache {
 
 	private openBelowParent(node: NodeId): Directory {
 		const directory = this.open(node);
+		try {
+			checkOpened(this.overlay, node, directory.fds[0]!);
+		} catch (error) {
+			this.closeFrom(directory, 0);
+			throw error;
+		}
 		this.known.set(node, directory);
 		return directory;
+	}
+
+	/** Opens a directory anew, by its name, if it is open: other layers, or others' directories, may take part by now. */
+	refresh(node: NodeId): void {
+		const directory = this.known.get(node);
+		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
+		const { layers, fds, marks } = this.open(node);
+		this.closeFrom(directory, 0);
+		directory.layers.splice(0, directory.layers.length, ...layers);
+		directory.fds.splice(0, directory.fds.length, ...fds);
+		directory.marks.splice(0, directory.marks.length, ...marks);
 	}
 
 	/** Opens the directory in the layer at position `at` of its list. Throws what opening may. */
@@ -285,6 +303,12 @@ export class DirectoryCache {
 	/** Whether one more removed directory may be held: as many as one half of what may be open. */
 	get mayHold(): boolean {
 		return this.held < this.largestDescriptors / 2;
+	}
+
+	/** The descriptor in the topmost layer, where the directory is open; undefined for what is no directory. */
+	openTop(node: NodeId): Fd | undefined {
+		if (this.overlay.nodes.kind(node) !== DT_DIR) return undefined;
+		return this.known.get(node)?.fds[0] ?? NO_FD;
 	}
 
 	/** The directory was removed: whoever still has it open sees it empty. */

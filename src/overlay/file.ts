@@ -16,9 +16,10 @@ import {
 	O_RDWR,
 } from "../native/layout.ts";
 import { check } from "../native/libc/errno.ts";
-import { close, type Fd, openAt, reopen } from "../native/libc/file.ts";
+import { close, type Fd, NO_FD, openAt, reopen } from "../native/libc/file.ts";
 import { EMPTY_NAME } from "../native/memory.ts";
 import { refuseMetacopy } from "./elsewhere.ts";
+import { checkOpened } from "./live.ts";
 import { type NodeId, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { asOwner } from "./owner-access.ts";
@@ -85,6 +86,11 @@ export class FileCache {
 	readOnly(node: NodeId): Fd {
 		const file = this.files.get(node);
 		return file?.use === WRITING ? this.acquire(node, file, READING, O_RDONLY) : this.readable(node);
+	}
+
+	/** The node's descriptor, good for whatever; NO_FD where none is open. */
+	openFd(node: NodeId): Fd {
+		return this.files.get(node)?.fd ?? NO_FD;
 	}
 
 	/** The descriptor of a node without a name, good for naming it at least. Throws ESTALE where nothing leads to it. */
@@ -207,10 +213,11 @@ export class FileCache {
 	}
 
 	/** Before the first use of a descriptor: what must not be read must not be written either. */
-	private checkHasData(node: NodeId, fd: Fd): void {
-		if (this.overlay.nodes.flag(node, PLAIN)) return;
+	private checkUsable(node: NodeId, fd: Fd): void {
+		const { overlay } = this;
 		try {
-			refuseMetacopy(this.overlay, node, fd, EMPTY_NAME);
+			if (overlay.nodes.isNamed(node)) checkOpened(overlay, node, fd);
+			if (!overlay.nodes.flag(node, PLAIN)) refuseMetacopy(overlay, node, fd, EMPTY_NAME);
 		} catch (error) {
 			close(fd);
 			throw error;
@@ -219,7 +226,7 @@ export class FileCache {
 
 	private acquire(node: NodeId, file: OpenFile | undefined, use: number, flags: number): Fd {
 		const fd = this.openFor(node, file, flags | O_NONBLOCK);
-		if (file === undefined || file.use === NAMING) this.checkHasData(node, fd);
+		if (file === undefined || file.use === NAMING) this.checkUsable(node, fd);
 		this.put(node, fd, use);
 		return fd;
 	}

@@ -45,14 +45,15 @@ export class Listings {
 			throwFailure(directory);
 		}
 		// Where jobs are done at once, it is there by now.
-		if (directory.listing !== undefined) return directory.listing;
+		const listing = this.get(directory);
+		if (listing !== undefined) return listing;
 		throw new Deferred(directory.node);
 	}
 
 	/** As {@link list}, for one of a number of requests that get all of it piece by piece, from `offset` on. */
 	walk(directory: Directory, _offset: number): Listing {
 		const listing = this.list(directory);
-		this.walked.set(directory, Bun.nanoseconds());
+		this.noteWalk(directory);
 		return listing;
 	}
 
@@ -95,8 +96,8 @@ export class Listings {
 
 	/** The listing may be out of step, or nobody needs it: it will be read anew. */
 	drop(directory: Directory): void {
-		directory.listing?.release();
-		directory.listing = undefined;
+		this.get(directory)?.release();
+		this.put(directory, undefined);
 		this.holders.delete(directory);
 		this.walked.delete(directory);
 	}
@@ -123,16 +124,17 @@ export class Listings {
 		let bytes = 0;
 		for (const [directory, last] of this.walked) {
 			if (now - last > WALKERS_PAUSE) this.walked.delete(directory);
-			else bytes += directory.listing?.size ?? 0;
+			else bytes += this.get(directory)?.size ?? 0;
 		}
 		return bytes;
 	}
 
 	/** The listing, read now if it is not there; undefined where that takes too long, then `goOn` may do the rest. */
 	private atOnce(directory: Directory, goOn?: (reading: Reading) => void): Listing | undefined {
-		if (directory.listing?.isStale) this.drop(directory);
+		if (this.get(directory)?.isStale) this.drop(directory);
 		directory.isListingRecent = true;
-		if (directory.listing !== undefined || directory.reading !== undefined) return directory.listing;
+		const known = this.get(directory);
+		if (known !== undefined || directory.reading !== undefined) return known;
 		const listing = new Listing(this.memory);
 		if (directory.removed) return this.keep(directory, listing);
 		const reading = new Reading(this.overlay, directory, listing);
@@ -181,12 +183,29 @@ export class Listings {
 		this.keep(directory, reading.listing);
 		for (const { name, change } of reading.changes) this.noteChange(directory, name, change);
 		reading.end();
-		// Whoever waits for it is to find it.
+		this.noteAwaited(directory);
+	}
+
+	/** Whoever waits for a listing that was read in steps is to find it. */
+	protected noteAwaited(directory: Directory): void {
+		this.noteWalk(directory);
+	}
+
+	protected noteWalk(directory: Directory): void {
 		this.walked.set(directory, Bun.nanoseconds());
 	}
 
-	private keep(directory: Directory, listing: Listing): Listing {
+	/** Where a directory's listing is kept. */
+	protected get(directory: Directory): Listing | undefined {
+		return directory.listing;
+	}
+
+	protected put(directory: Directory, listing: Listing | undefined): void {
 		directory.listing = listing;
+	}
+
+	private keep(directory: Directory, listing: Listing): Listing {
+		this.put(directory, listing);
 		directory.lookups = 0;
 		this.holders.add(directory);
 		return listing;

@@ -1,6 +1,6 @@
 /** Finding a name in the layers, and making the node for what was found. */
 
-import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, NAME_MAX, statx } from "../native/layout.ts";
+import { DT_DIR, DT_REG, EINVAL, ENAMETOOLONG, ENOENT, ESTALE, NAME_MAX, statx } from "../native/layout.ts";
 import { fail, succeeds } from "../native/libc/errno.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "../native/libc/stat.ts";
@@ -10,9 +10,10 @@ import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
 import { looksHollow, refuseMetacopy } from "./elsewhere.ts";
 import { NO_SLOT } from "./listing.ts";
+import { isSameObject, part } from "./live.ts";
 import { measure } from "./name.ts";
 import { meetAt } from "./nameless.ts";
-import { NO_NODE, type NodeId, PURE } from "./node.ts";
+import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
 import { surplus } from "./user-name.ts";
@@ -41,6 +42,7 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	if (measured.length - surplus(name) > NAME_MAX) fail(ENAMETOOLONG);
 	if (measured.length > NAME_MAX || isReserved(name) || directory.removed) return NO_NODE;
 	const known = nodes.find(parent, name, measured);
+	if (overlay.options.live) return lookupLive(overlay, directory, name, known);
 	if (known !== NO_NODE) {
 		const layer = nodes.layer(known);
 		const fd = directory.fd(layer);
@@ -55,6 +57,31 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	}
 	const layer = findLayer(overlay, directory, name, STAT);
 	return layer === NOWHERE ? NO_NODE : adopt(overlay, directory, name, layer);
+}
+
+/** As {@link lookup}, where others may change the layers: all of them are asked, and `known` is held against the answer. */
+function lookupLive(overlay: Overlay, directory: Directory, name: Name, known: NodeId): NodeId {
+	const layer = findLayer(overlay, directory, name, STAT);
+	if (known !== NO_NODE && layer !== NOWHERE) {
+		overlay.identity?.show(layer, overlay.directories.borrow(directory, layer), name, STAT);
+		if (isSameObject(overlay, known, layer, STAT)) {
+			if (kindOf(STAT) === DT_DIR) adoptAgain(overlay, directory, known, layer);
+			finishAttributes(overlay, known);
+			return known;
+		}
+		// As it is on disk.
+		if (findLayer(overlay, directory, name, STAT) !== layer) fail(ESTALE);
+	}
+	if (known !== NO_NODE) part(overlay, known);
+	return layer === NOWHERE ? NO_NODE : adopt(overlay, directory, name, layer);
+}
+
+/** What takes part in a directory may be different by now, unless it was made through the mount. */
+function adoptAgain(overlay: Overlay, parent: Directory, node: NodeId, layer: number): void {
+	if (overlay.nodes.flag(node, PLAIN)) return;
+	overlay.nodes.setFlag(node, PURE, false);
+	overlay.directories.refresh(node);
+	adoptDirectory(overlay, parent, node, layer);
 }
 
 /** As {@link lookup}, of a name that must be there. Throws ENOENT. */
@@ -138,6 +165,7 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer: number): void {
 	const { nodes, inodes, directories } = overlay;
 	inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
+	nodes.setInode(node, inodes.low, inodes.high);
 	// What kernel overlayfs has moved into a directory lies in one that is marked.
 	if (layer === parent.layers.at(-1) && !isImpure(parent, layer)) {
 		nodes.setFlag(node, PURE, true);
@@ -147,12 +175,13 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 			nodes.setFlag(node, PURE, true);
 		} else if (overlay.work !== undefined && layer === 0) {
 			const next = directory.layers[1]!;
-			if (statDescriptor(directories.borrow(directory, next), PROBE) === 0)
+			if (statDescriptor(directories.borrow(directory, next), PROBE) === 0) {
 				inodes.translate(next, inodeLow(PROBE), inodeHigh(PROBE));
+				nodes.setInode(node, inodes.low, inodes.high);
+			}
 		}
 		directories.dropBeyondLimit(node);
 	}
-	nodes.setInode(node, inodes.low, inodes.high);
 }
 
 /** Whether files of a directory may have origins: where one was copied up or moved in, marked or not. */

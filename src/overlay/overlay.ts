@@ -20,7 +20,7 @@ import {
 	statx,
 } from "../native/layout.ts";
 import { check, fail } from "../native/libc/errno.ts";
-import type { Fd } from "../native/libc/file.ts";
+import { close, type Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Offset, reserve } from "../native/memory.ts";
@@ -33,6 +33,8 @@ import { InodeNumbers } from "./inode-number.ts";
 import type { Jobs, Task } from "./job.ts";
 import type { Layer, Place } from "./layer.ts";
 import { Listings } from "./listings.ts";
+import { checkOpened } from "./live.ts";
+import { LiveListings } from "./live-listings.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
 import { UpperLinks } from "./upper-links.ts";
 import type { Workdir } from "./workdir.ts";
@@ -56,6 +58,8 @@ export interface OverlayOptions {
 	readonly gid: number;
 	/** Descriptors the caches may keep open. */
 	readonly largestDescriptors: number;
+	/** Others may change the layers: what is known of them is looked at again when the kernel asks. */
+	readonly live: boolean;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -103,7 +107,8 @@ export class Overlay {
 		this.acl = options.acl;
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.directories = new DirectoryCache(this, options.largestDescriptors / 2);
-		this.listings = new Listings(this, options.largestListings);
+		const ListingsOfKind = options.live ? LiveListings : Listings;
+		this.listings = new ListingsOfKind(this, options.largestListings);
 		this.files = new FileCache(this, options.largestDescriptors / 2);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
@@ -192,7 +197,14 @@ export class Overlay {
 		let fd = -ESTALE as Fd;
 		if (work?.isParked(node)) fd = this.layers[0]!.open(work.fd, work.parkedName(node), flags);
 		else if (!this.isUpper(node) && nodes.name(node) !== 0) fd = this.directories.openByNames(node, flags);
-		return check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
+		check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
+		try {
+			checkOpened(this, node, fd);
+		} catch (error) {
+			close(fd);
+			throw error;
+		}
+		return fd;
 	}
 
 	/** Throws {@link Deferred} while a job works on the node. */

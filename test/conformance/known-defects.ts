@@ -54,6 +54,16 @@ const namesAndListings: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"with timeout=0 what was changed in a layer does not show": {
+		tests: {
+			"mount/live-layers.test.ts": [
+				"names appear and go",
+				"another directory takes its place",
+				"a file is replaced by another of the same size and time",
+				"something comes to lie above what a lower layer has",
+			],
+		},
+	},
 	"what the kernel has forgotten stays in memory": {
 		tests: {
 			"overlay/core/resources.test.ts": ["every node is freed once it is forgotten, in whatever order"],

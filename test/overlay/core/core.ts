@@ -94,6 +94,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		gid: effectiveGid(),
 		largestDescriptors: 1024,
 		largestListings: 1 << 20,
+		live: false,
 		...settings.options,
 	});
 	return { overlay, before, atRest: countDescriptors() };
