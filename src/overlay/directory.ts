@@ -161,12 +161,6 @@ export class DirectoryCache {
 
 	private openBelowParent(node: NodeId): Directory {
 		const directory = this.open(node);
-		try {
-			checkOpened(this.overlay, node, directory.fds[0]!);
-		} catch (error) {
-			this.closeFrom(directory, 0);
-			throw error;
-		}
 		this.known.set(node, directory);
 		return directory;
 	}
@@ -177,9 +171,7 @@ export class DirectoryCache {
 		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
 		const { layers, fds, marks } = this.open(node);
 		this.closeFrom(directory, 0);
-		directory.layers.splice(0, directory.layers.length, ...layers);
-		directory.fds.splice(0, directory.fds.length, ...fds);
-		directory.marks.splice(0, directory.marks.length, ...marks);
+		Object.assign(directory, { layers, fds, marks });
 	}
 
 	/** Opens the directory in the layer at position `at` of its list. Throws what opening may. */
@@ -305,9 +297,8 @@ export class DirectoryCache {
 		return this.held < this.largestDescriptors / 2;
 	}
 
-	/** The descriptor in the topmost layer, where the directory is open; undefined for what is no directory. */
-	openTop(node: NodeId): Fd | undefined {
-		if (this.overlay.nodes.kind(node) !== DT_DIR) return undefined;
+	/** The descriptor in the topmost layer; NO_FD where the directory is not open. */
+	openTop(node: NodeId): Fd {
 		return this.known.get(node)?.fds[0] ?? NO_FD;
 	}
 
@@ -367,6 +358,7 @@ export class DirectoryCache {
 				if (!this.push(stack, layers[index]!, parent, name, index === last) || index === last) break;
 			}
 			if (stack.fds.length === 0) fail(ENOENT);
+			checkOpened(this.overlay, node, stack.fds[0]!);
 		} catch (error) {
 			this.closeFrom(stack, 0);
 			throw error;

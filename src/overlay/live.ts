@@ -5,7 +5,7 @@
  * elsewhere has lost it: whoever has it open keeps what was opened, and the name gets a node of its own.
  */
 
-import { ENOENT, ESTALE, statx } from "../native/layout.ts";
+import { DT_DIR, ENOENT, ESTALE, statx } from "../native/layout.ts";
 import { check, fail, succeeds } from "../native/libc/errno.ts";
 import { type Fd, NO_FD } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -26,7 +26,7 @@ export function isSameObject(overlay: Overlay, node: NodeId, layer: number, stat
 	const { nodes, inodes, files, directories } = overlay;
 	if (layer !== nodes.layer(node) || kindOf(stat) !== nodes.kind(node)) return false;
 	if (overlay.isUpper(node)) {
-		const fd = directories.openTop(node) ?? files.openFd(node);
+		const fd = nodes.kind(node) === DT_DIR ? directories.openTop(node) : files.openFd(node);
 		return fd === NO_FD || isOpenOn(fd, stat);
 	}
 	inodes.translate(layer, inodeLow(stat), inodeHigh(stat));
