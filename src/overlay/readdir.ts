@@ -4,6 +4,7 @@ import {
 	DT_CHR,
 	DT_REG,
 	DT_UNKNOWN,
+	EACCES,
 	EBADF,
 	linuxDirent64,
 	NAME_MAX,
@@ -14,7 +15,7 @@ import {
 	statx,
 } from "../native/layout.ts";
 import { isDot, readEntries } from "../native/libc/directory.ts";
-import { check, succeeds } from "../native/libc/errno.ts";
+import { check } from "../native/libc/errno.ts";
 import { close, duplicate, type Fd, NO_FD, seek } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { attributeNames } from "../native/libc/xattr.ts";
@@ -160,8 +161,14 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 	let type = bytes[at + linuxDirent64.dType]!;
 	const attributes = (marks & ATTRIBUTE_WHITEOUTS) !== 0;
 	if (type === DT_CHR || type === DT_UNKNOWN || (attributes && type === DT_REG)) {
+		const found = layer.stat(fd, name, STAT);
+		// In a directory that its owner may list but not search. Who is refused that could have made no other device.
+		if (found === -EACCES && type === DT_CHR) {
+			listing.addWhiteout(layer.index, name, measure(name), false);
+			return;
+		}
 		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
-		if (succeeds(layer.stat(fd, name, STAT))) {
+		if (found === 0) {
 			type = (view.getUint16(STAT + statx.stxMode, true) & S_IFMT) >> 12;
 			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
 				listing.addWhiteout(layer.index, name, measure(name), false);

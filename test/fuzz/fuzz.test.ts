@@ -1,6 +1,6 @@
 /** A few seeds of the fuzzer, always the same ones and fresh ones, and scripts of what once failed. */
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setting } from "../harness/setting.ts";
@@ -43,6 +43,25 @@ test.each([...fixedSeeds, ...freshSeeds])("random steps as in kernel overlayfs, 
 
 test.each(scripts)("$name", async ({ script }) => {
 	expectNothing(await runScript(actors, script));
+});
+
+/** Kernel overlayfs is root's to mount, so the fuzzer as a whole cannot be the ordinary user's. */
+describe.skipIf(setting !== "root")("where an ordinary user mounts", () => {
+	const run = (...args: string[]) => {
+		const main = join(import.meta.dir, "main.ts");
+		const { exitCode, stdout } = Bun.spawnSync([process.execPath, main, "--as", "fusermount", ...args]);
+		expect({ exitCode, stdout: exitCode === 0 ? "" : stdout.toString() }).toEqual({
+			exitCode: 0,
+			stdout: "",
+		});
+	};
+
+	test("random steps are as in kernel overlayfs", () => {
+		run("--seed", "1400", "--seeds", "6", "--steps", "100", "--no-shrink");
+		run("--seeds", "3", "--steps", "100", "--no-shrink");
+	});
+
+	test("what once failed does not", () => run("--replay", directory));
 });
 
 test("another answer on one side is a difference", () => {

@@ -8,19 +8,19 @@
  * --steps N   steps of each seed (default: 500)
  * --crowd N   names in a lower directory and in each one that is made to hold many
  * --decline F do without that flag of INIT, as on an older kernel; "each": in turn, another one with each seed
- * --replay F  run the script in the file F instead
+ * --replay F  run the script in the file F instead, or those in the directory F that are of this setting
  * --keep D    write the script of each failure to the directory D
  * --no-shrink leave failing scripts as they are
  * --go-on     go on with the next seed after a failure
  */
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { setting } from "../harness/setting.ts";
 import { declinable } from "../init/declinable.ts";
 import { Actors } from "./actors.ts";
-import { type Report, runScript, runSeed } from "./run.ts";
+import { type Report, runScript, runSeed, type Script } from "./run.ts";
 import { runAs } from "./setting.ts";
 import { shrink } from "./shrink.ts";
 import type { Variant } from "./variant.ts";
@@ -63,10 +63,19 @@ function keep(report: Report): void {
 }
 
 async function replay(actors: Actors, path: string): Promise<boolean> {
-	const report = await runScript(actors, JSON.parse(readFileSync(path, "utf8")));
-	if (report.failure === undefined) return true;
-	tellFailure(report);
-	return false;
+	const isDirectory = statSync(path).isDirectory();
+	const files = isDirectory ? readdirSync(path).map((name) => join(path, name)) : [path];
+	let wentWell = true;
+	for (const file of files) {
+		const script: Script = JSON.parse(readFileSync(file, "utf8"));
+		if (script.setting !== setting && isDirectory) continue;
+		const report = await runScript(actors, script);
+		if (report.failure === undefined) continue;
+		say(file);
+		tellFailure(report);
+		wentWell = false;
+	}
+	return wentWell;
 }
 
 /** What this run changes of a seed's variant. */

@@ -12,7 +12,8 @@ const placeNames = [...names, "f", "g", "h"];
 /** More than is copied at once: a copy-up of it is a job. */
 const largeSize = 1_100_000;
 /** Where numbers change their kind: of 32 bits, of a double, of 64 bits; and the largest file of an ext4. */
-const edges = [31n, 32n, 44n].flatMap((bits) => [2n ** bits - 1n, 2n ** bits, 2n ** bits + 1n]);
+const edges = [31n, 32n, 44n, 53n].flatMap((bits) => [2n ** bits - 1n, 2n ** bits, 2n ** bits + 1n]);
+const largest = 2n ** 63n - 1n;
 /** Of what a step writes at an edge. */
 const longestText = 100n;
 const extentEnd = 2n ** 44n - BigInt(pageSize);
@@ -94,7 +95,7 @@ export class Picker {
 
 	/** An offset, length or size where its number is at an edge; as text, because JSON has doubles. */
 	edge(): string {
-		return String(this.oneOf(0n, BigInt(this.offset()), ...edges, extentEnd));
+		return String(this.oneOf(0n, BigInt(this.offset()), ...edges, largest, largest, extentEnd));
 	}
 
 	mode(): number {
@@ -126,7 +127,9 @@ export class Picker {
 
 	/** More files than the daemon may open, where that is limited. */
 	fileCount(): number {
-		return this.#openFiles === undefined ? 5 + this.random(30) : 5;
+		return this.#openFiles !== undefined && this.rarely(this.#openFiles / 20)
+			? (5 * this.#openFiles) / 4
+			: 5 + this.random(30);
 	}
 
 	/** Names in a directory: more than one answer holds, rarely more than are kept. */

@@ -26,7 +26,7 @@ const plainStyle: LayerStyle = {
 
 /** What ext4 takes at most; a tmpfs takes all that a number can be. */
 const sizes = [2n ** 31n - 1n, 2n ** 31n + 1n, 2n ** 32n + 1n, 2n ** 44n - 4096n];
-const sizesOnTmpfs = [...sizes, 2n ** 53n - 1n];
+const sizesOnTmpfs = [...sizes, 2n ** 53n + 3n, 2n ** 63n - 1n];
 
 /** Rights that the owner lacks, too; files of immense size. What cannot be read below cannot be copied up by users. */
 function oddStyle({ onTmpfs = false }: Variant): LayerStyle {
