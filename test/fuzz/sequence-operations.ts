@@ -24,6 +24,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { Descriptor, O_TMPFILE, open } from "../harness/descriptor.ts";
+import { ftruncate } from "../harness/exact-offsets.ts";
 import {
 	fallocate,
 	fsetxattr,
@@ -33,7 +34,6 @@ import {
 	setTimesOf,
 	setxattr,
 } from "../harness/native.ts";
-import { ftruncate } from "../harness/exact-offsets.ts";
 import { accessList, aclName } from "./acl.ts";
 import { hold, isSpecial } from "./descriptor-operations.ts";
 import { openFile } from "./open-file.ts";
