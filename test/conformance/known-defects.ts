@@ -5,6 +5,8 @@
 
 import { openFiles } from "./known-defects-of-open-files.ts";
 
+import { ownDefects } from "./own-defects.ts";
+
 export interface Held {
 	/** `subject: statement`, in the table. */
 	readonly statements?: readonly string[];
@@ -237,152 +239,6 @@ const content: Readonly<Record<string, Held>> = {
 	},
 };
 
-/** Of this program's 0.1.0. */
-const ours: Readonly<Record<string, Held>> = {
-	"on NFS, which takes no flags of rename, nothing can be made where a lower file was removed": {
-		tests: {
-			"mount/plain-upper.test.ts": [
-				"with %s: names that hide something below are made anew, moved and removed",
-			],
-			"overlay/core/move.test.ts": ["%s, and nothing else shows at any moment"],
-		},
-	},
-	"on Linux before 5.13 an attribute is set under a name that lacks its first eight characters": {
-		tests: {
-			"mount/older-kernels.test.ts": [
-				"a user cannot set security.capability by a name that ends in it",
-				"attributes are set, replaced, read and removed under the names they are given",
-				"ACLs are set, and heeded",
-			],
-			"fuse/messages.test.ts": ["sets attributes by messages without the newer fields"],
-		},
-	},
-	"a file of 2^53+3 bytes is copied up as 2^53+4, and no hole is punched up to the last offset": {
-		statements: [
-			"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last",
-			"offsets: a hole is punched from anywhere to the last offset there is",
-		],
-		tests: { "mount/offsets.test.ts": ["a copy-up keeps the size and where the data lies; %s"] },
-	},
-	"what lies behind a message is taken for a part of it": {
-		tests: {
-			"fuse/messages.test.ts": [
-				"is EIO, wherever it ends, changes nothing, and the next is answered",
-				"a count of nodes to forget, or a size, that the message does not hold forgets nothing",
-			],
-		},
-	},
-	"layers that the kernel wrote with metacopy=on read as zeros, with redirect_dir=on as empty directories": {
-		tests: {
-			"mount/elsewhere.test.ts": [
-				"is refused to whatever is tried, stays as it was and is reported: %s",
-				"a file whose attributes take blocks is refused when its data is asked for",
-			],
-		},
-	},
-	"with glibc 2.31, Debian 11's, the program does not start": {
-		tests: { "native/bindings.test.ts": ["the oldest %s that is promised"] },
-	},
-	"with the write cache, a file that a disk has only partly room for is synced without an error": {
-		tests: {
-			"faults/full-disk.test.ts": [
-				"with the write cache, fsync(2) tells, too, where there is room for a part",
-			],
-		},
-	},
-	"a stripped binary is plain Bun": {
-		tests: {
-			"packaging/build.test.ts": [
-				"stripped, it is smaller, mounts, and copies large files up on its threads",
-			],
-		},
-	},
-	"the npm package's daemon is called bun.exe": {
-		tests: {
-			"mount/command-line.test.ts": [
-				"the daemon is called fuse-overlayfs, by pgrep, ps and pidof",
-				"the daemon is called fuse-overlayfs, too",
-			],
-		},
-	},
-	"upper layer and workdir that are mount points: changes land in the directories below them": {
-		tests: {
-			"mount/mount-points.test.ts": [
-				"as %s, in a mount of its own: refused, as nothing can be moved there, and unchanged",
-				"over what they share is the place where changes land",
-				"does not count for who is already behind it: in the working directory",
-				"does not count for descriptors opened before",
-			],
-		},
-	},
-	"a lower layer that is the upper one gets whiteouts, one in the workdir is emptied": {
-		tests: { "mount/bad-input.test.ts": ["a lower layer that is the upper one, or lies in the workdir"] },
-	},
-	"SIGQUIT, SIGUSR2, SIGALRM, real-time signals and others leave a dead mount": {
-		tests: {
-			"faults/signals.test.ts": [
-				"unmounts where it is to end one, or comes from a limit or timer: SIG%s",
-				"is ignored where it means nothing to a daemon, real-time ones included",
-				"stays ignored where whoever started the daemon ignores it, as nohup does",
-			],
-		},
-	},
-	"a mount whose parent was renamed, or that was moved or mounted over, stays dead at the end, or takes another's with it":
-		{
-			tests: {
-				"faults/mountpoint.test.ts": [
-					"with its parent renamed, and another directory in the place of that",
-					"and leaves another mount alone that is in its place",
-					"with its mount moved",
-					"with another mount over %s: not before that is gone, and until then all is answered",
-				],
-			},
-		},
-	"the limits of whoever starts the program cut what others write, or end it with a stack trace": {
-		tests: {
-			"faults/starting.test.ts": [
-				"the size of files does not cut what others write, with %s",
-				"the size of files, where it cannot be raised, is told who writes beyond it, and nothing else ends",
-				"address space: a soft one is raised, a hard one that is too low is named",
-				"open files: %d are too few, and that is said",
-			],
-		},
-	},
-	"started in a removed directory, without /dev/null or without /proc it ends with a stack trace": {
-		tests: {
-			"faults/starting.test.ts": [
-				"in a directory that is removed, it mounts what absolute paths name; compiled, Bun says what to do",
-				"where /dev has no null",
-				"without /proc; compiled, Bun reports itself",
-			],
-		},
-	},
-	"a mountpoint whose daemon is gone is told to be created": {
-		tests: { "mount/bad-input.test.ts": ["a directory or mountpoint whose daemon is gone"] },
-	},
-	"a log that cannot be written is silently none": {
-		tests: { "faults/starting.test.ts": ["is %s: refused", "cannot be written to: refused"] },
-	},
-	"a misspelt option is said to be lacking, not to be unknown": {
-		tests: {
-			"mount/command-line.test.ts": [
-				"all begin with the program's name, and what was ignored comes before what is lacking",
-				"a layer that is absent may be a part of a name, cut at its comma or colon",
-			],
-			"cli/parse.test.ts": ["come after what may be their reason", "tell of a comma in a name"],
-		},
-	},
-	"what is wrong is told by a stack trace of the runtime": {
-		tests: {
-			"mount/command-line.test.ts": [
-				"%s says in one line that it cannot be written",
-				"a full or closed stderr changes nothing",
-				"a defect of the program is one line that says so; -d shows where it is",
-			],
-		},
-	},
-};
-
 export const knownDefects: Readonly<Record<string, Held>> = {
 	...openFiles,
 	...namesAndListings,
@@ -390,5 +246,5 @@ export const knownDefects: Readonly<Record<string, Held>> = {
 	...copyUp,
 	...attributes,
 	...content,
-	...ours,
+	...ownDefects,
 };
