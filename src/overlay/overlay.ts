@@ -185,9 +185,11 @@ export class Overlay {
 
 	/** The node's name is gone from the mount. Before it is removed, nameless.ts sees to how the node is reached then. */
 	loseName(node: NodeId): void {
-		if (this.nodes.kind(node) === DT_DIR) this.directories.markRemoved(node);
-		if (this.isUpper(node)) this.nodes.detach(node);
-		else this.nodes.retire(node);
+		const isDirectory = this.nodes.kind(node) === DT_DIR;
+		if (isDirectory) this.directories.markRemoved(node);
+		// By its name, too, a directory's lower layers lead to what was removed from it.
+		if (isDirectory || !this.isUpper(node)) this.nodes.retire(node);
+		else this.nodes.detach(node);
 		this.nodes.freeIfUnused(node);
 	}
 

@@ -1,6 +1,5 @@
 /** What a fault must not leave behind: names in the workdir, open files that have none. */
 
-import { expect } from "bun:test";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../harness/mount.ts";
@@ -18,11 +17,15 @@ export function openFiles({ mount }: Overlay): string[] {
 	});
 }
 
-/** The workdir holds no temporary, and the daemon nothing open that is gone. */
+/** The workdir holds no temporary, and the daemon nothing open that is gone, as soon as the kernel has told it so. */
 export async function expectNothingLeft(overlay: Overlay): Promise<void> {
 	await expectNothingOpen(overlay);
-	const temporaries = readdirSync(join(overlay.layers.work, "work")).filter((name) => name !== "#whiteout");
-	expect(temporaries).toEqual([]);
+	const work = join(overlay.layers.work, "work");
+	const temporaries = () => readdirSync(work).filter((name) => name !== "#whiteout");
+	await until(
+		() => temporaries().length === 0,
+		() => `the workdir keeps ${temporaries()}`,
+	);
 }
 
 /** The daemon has nothing open that is gone, as soon as the kernel has told it so. */
