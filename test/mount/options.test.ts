@@ -280,7 +280,7 @@ test("timeout: how long the kernel does without asking", async () => {
 	expect(change(0o640)).toBe(0o640);
 });
 
-test("writeback: whether the kernel gathers what is written", async () => {
+test.skipIf(lacks("the write cache"))("writeback: whether the kernel gathers what is written", async () => {
 	await using overlay = await mountLayers([{}], { options: ["passthrough=off"] });
 	const sizeOnDisk = (name: string) => {
 		using handle = open(overlay.at(name), "w");
