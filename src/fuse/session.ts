@@ -145,8 +145,7 @@ export class Session {
 		const isThere = !this.gone && !this.hasHungUp();
 		close(this.fd);
 		if (isThere) for (const failure of this.mountpoint.unmount()) this.log.error(failure);
-		for (const layer of this.overlay.layers) layer.close();
-		this.overlay.work?.close();
+		this.overlay.close();
 	}
 
 	/** Whether the kernel has given the mount up. */

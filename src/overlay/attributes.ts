@@ -48,7 +48,7 @@ export function finishAttributes(overlay: Overlay, node: NodeId): void {
 		if (links !== undefined) view.setUint32(STAT + statx.stxNlink, links, true);
 	} else if (!nodes.isNamed(node) && !overlay.isUpper(node)) {
 		view.setUint32(STAT + statx.stxNlink, 0, true);
-	} else if (overlay.work?.isParked(node)) {
+	} else if (overlay.parked.has(node)) {
 		view.setUint32(STAT + statx.stxNlink, linkCount(STAT) - 1, true);
 	}
 }

@@ -210,7 +210,7 @@ function finishFile(
 	nodes.setLayer(node, 0);
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
-	if (!nodes.isNamed(node) && files.hold(node, false)) work.unpark(node);
+	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);
 }
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
@@ -325,7 +325,7 @@ function moveToPlace(overlay: Overlay, work: Workdir, node: NodeId, temporary: N
 		moveIn(overlay, work, node, temporary);
 		return;
 	}
-	work.park(node, temporary);
+	overlay.parked.moveIn(work, node, temporary);
 	// The former one leads to the original.
 	overlay.nodes.detach(node);
 }

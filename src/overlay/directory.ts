@@ -300,7 +300,7 @@ export class DirectoryCache {
 		if (directory === undefined) return;
 		directory.removed = true;
 		overlay.listings.drop(directory);
-		if (!overlay.isUpper(node) || overlay.work?.isParked(node)) {
+		if (!overlay.isUpper(node) || overlay.parked.has(node)) {
 			// What leads to it now is another way, or leads to what stands for it.
 			this.drop(node);
 			return;

@@ -11,7 +11,7 @@ import { copyUp } from "./copy-up.ts";
 import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, findLayer, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
-import { makeLinkTo, meetAt } from "./nameless.ts";
+import { makeLinkTo } from "./nameless.ts";
 import { LINKABLE, type NodeId } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { isWhiteoutName } from "./whiteout.ts";
@@ -55,7 +55,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
 	overlay.directories.markImpure(directory, work);
 	overlay.linkUpper(node, STAT);
-	meetAt(overlay, node, parent, name);
+	overlay.meetAt(node, parent, name);
 	readAttributes(overlay, node);
 }
 

@@ -12,7 +12,6 @@ import { looksHollow, refuseMetacopy } from "./elsewhere.ts";
 import { NO_SLOT } from "./listing.ts";
 import { isSameObject, part } from "./live.ts";
 import { measure } from "./name.ts";
-import { meetAt } from "./nameless.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
 import type { Overlay } from "./overlay.ts";
@@ -153,7 +152,7 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 			if (inUpper && linkCount(STAT) > 1) overlay.linkUpper(node, STAT);
 		}
 		finishAttributes(overlay, node);
-		if (known !== NO_NODE) meetAt(overlay, known, directory.node, name);
+		if (known !== NO_NODE) overlay.meetAt(known, directory.node, name);
 	} catch (error) {
 		nodes.freeIfUnused(node);
 		throw error;

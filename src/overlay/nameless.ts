@@ -11,7 +11,7 @@ import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../native/layout.ts"
 import { makeDirectory, makeLink } from "../native/libc/directory.ts";
 import { check, Errno } from "../native/libc/errno.ts";
 import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../native/libc/file.ts";
-import { EMPTY_NAME, type Name, readString, reserve, writeString } from "../native/memory.ts";
+import { EMPTY_NAME, type Name, reserve, writeString } from "../native/memory.ts";
 import { copyAppearance } from "./copy-up.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
@@ -41,7 +41,7 @@ export function withoutName(
 	try {
 		remove();
 	} catch (error) {
-		takeBack(overlay, node);
+		overlay.takeBack(node);
 		throw error;
 	}
 	if (goesByIt()) overlay.loseName(node);
@@ -61,24 +61,6 @@ function keep(overlay: Overlay, node: NodeId): void {
 /** As {@link keep}, for a file that has no name. */
 export function holdOrPark(overlay: Overlay, node: NodeId): void {
 	if (!overlay.files.hold(node, false) && !park(overlay, node)) overlay.files.hold(node, true);
-}
-
-/** The node has a name: nothing else need lead to it. */
-function takeBack(overlay: Overlay, node: NodeId): void {
-	overlay.work?.unpark(node);
-	overlay.files.letGo(node);
-}
-
-/** A file of the upper layer was met by a name: without one it goes by that, else it is noted as another. */
-export function meetAt(overlay: Overlay, node: NodeId, parent: NodeId, name: Name): void {
-	const { nodes, upperLinks } = overlay;
-	if (nodes.isNamed(node)) {
-		const generation = nodes.generation(parent);
-		upperLinks.addName(node, { parent, generation, name: readString(name) });
-	} else {
-		nodes.attach(node, parent, name, measure(name));
-		takeBack(overlay, node);
-	}
 }
 
 /** Has the node go by another of its names; false where none is known. */
@@ -112,15 +94,15 @@ function leadsTo(overlay: Overlay, node: NodeId, { parent, generation, name }: O
 /** Gives a file a name in the workdir; false where it takes no further link. */
 function park(overlay: Overlay, node: NodeId): boolean {
 	const work = overlay.writable();
-	if (makeLinkTo(overlay, node, work.fd, work.parkedName(node)) < 0) return false;
-	work.noteParked(node);
+	if (makeLinkTo(overlay, node, work.fd, overlay.parked.name(node)) < 0) return false;
+	overlay.parked.add(node);
 	return true;
 }
 
 /** Makes a copy in the workdir that stands for a directory once that is removed; false where that fails. */
 function parkCopy(overlay: Overlay, node: NodeId): boolean {
 	const work = overlay.writable();
-	const name = work.parkedName(node);
+	const name = overlay.parked.name(node);
 	try {
 		check(makeDirectory(work.fd, name, 0o700));
 		copyAppearance(overlay, node, work.fd, name);
@@ -129,7 +111,7 @@ function parkCopy(overlay: Overlay, node: NodeId): boolean {
 		work.discard(name);
 		return false;
 	}
-	work.noteParked(node);
+	overlay.parked.add(node);
 	return true;
 }
 

@@ -23,7 +23,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
-import { EMPTY_NAME, type Offset, reserve } from "../native/memory.ts";
+import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../native/memory.ts";
 import { Deferred } from "./deferred.ts";
 import { type Directory, DirectoryCache } from "./directory.ts";
 import { DiskPace } from "./disk-pace.ts";
@@ -35,7 +35,9 @@ import type { Layer, Place } from "./layer.ts";
 import { Listings } from "./listings.ts";
 import { checkOpened } from "./live.ts";
 import { LiveListings } from "./live-listings.ts";
+import { measure } from "./name.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
+import { Parked } from "./parked.ts";
 import { UpperLinks } from "./upper-links.ts";
 import type { Workdir } from "./workdir.ts";
 
@@ -68,6 +70,8 @@ export class Overlay {
 	readonly layers: readonly Layer[];
 	/** Where changes are prepared; undefined: a read-only overlay. */
 	readonly work: Workdir | undefined;
+	/** Names in the workdir of what has none in the mount. */
+	readonly parked: Parked;
 	readonly options: OverlayOptions;
 	readonly identity: Identity | undefined;
 	readonly jobs: Jobs;
@@ -101,6 +105,7 @@ export class Overlay {
 	) {
 		this.layers = layers;
 		this.work = work;
+		this.parked = new Parked(work);
 		this.identity = identity;
 		this.jobs = jobs;
 		this.options = options;
@@ -183,6 +188,24 @@ export class Overlay {
 		this.upperLinks.add(node, stat);
 	}
 
+	/** A file of the upper layer was met by a name: without one it goes by that, else it is noted as another. */
+	meetAt(node: NodeId, parent: NodeId, name: Name): void {
+		const { nodes } = this;
+		if (nodes.isNamed(node)) {
+			const generation = nodes.generation(parent);
+			this.upperLinks.addName(node, { parent, generation, name: readString(name) });
+		} else {
+			nodes.attach(node, parent, name, measure(name));
+			this.takeBack(node);
+		}
+	}
+
+	/** The node has a name: nothing else need lead to it. */
+	takeBack(node: NodeId): void {
+		this.parked.remove(node);
+		this.files.letGo(node);
+	}
+
 	/** The node's name is gone from the mount. Before it is removed, nameless.ts sees to how the node is reached then. */
 	loseName(node: NodeId): void {
 		const isDirectory = this.nodes.kind(node) === DT_DIR;
@@ -195,9 +218,9 @@ export class Overlay {
 
 	/** Opens an object without a name by what leads to it still. Throws ESTALE where nothing does, and what opening may. */
 	openNameless(node: NodeId, flags: number): Fd {
-		const { work, nodes } = this;
+		const { work, nodes, parked } = this;
 		let fd = -ESTALE as Fd;
-		if (work?.isParked(node)) fd = this.layers[0]!.open(work.fd, work.parkedName(node), flags);
+		if (work !== undefined && parked.has(node)) fd = this.layers[0]!.open(work.fd, parked.name(node), flags);
 		else if (!this.isUpper(node) && nodes.name(node) !== 0) fd = this.directories.openByNames(node, flags);
 		check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
 		try {
@@ -246,10 +269,17 @@ export class Overlay {
 		this.files.trim();
 	}
 
+	/** Lets go of the layers and the workdir, which then holds nothing of this mount. */
+	close(): void {
+		for (const layer of this.layers) layer.close();
+		this.parked.clear();
+		this.work?.close();
+	}
+
 	private release(node: NodeId): void {
 		this.directories.drop(node);
 		this.files.drop(node);
-		this.work?.unpark(node);
+		this.parked.remove(node);
 		this.failures.delete(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}

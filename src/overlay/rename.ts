@@ -32,7 +32,7 @@ import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { measure } from "./name.ts";
-import { meetAt, withoutName } from "./nameless.ts";
+import { withoutName } from "./nameless.ts";
 import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { moveAsOwner } from "./owner-access.ts";
@@ -169,7 +169,7 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	noteArrival(overlay, work, from, to);
 	noteRemoval(work, from.directory, from.name, from.below);
 	if (goesBy(nodes, from)) nodes.detach(from.node);
-	meetAt(overlay, from.node, to.directory.node, to.name);
+	overlay.meetAt(from.node, to.directory.node, to.name);
 }
 
 /** A hard link may go by another name than the one that is moved. */
@@ -248,8 +248,8 @@ function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): voi
 	const [movesFrom, movesTo] = [goesBy(nodes, from), goesBy(nodes, to)];
 	if (movesFrom) nodes.detach(from.node);
 	if (movesTo) nodes.detach(to.node);
-	meetAt(overlay, from.node, to.directory.node, to.name);
-	meetAt(overlay, to.node, from.directory.node, from.name);
+	overlay.meetAt(from.node, to.directory.node, to.name);
+	overlay.meetAt(to.node, from.directory.node, from.name);
 }
 
 /** Keeps listing and marks of the directory at `to` in step with what was moved there from `from`. */

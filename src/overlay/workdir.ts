@@ -30,7 +30,6 @@ import { getAttributeOf, removeAttributeOf, setAttributeOf } from "../native/lib
 import { EMPTY_NAME, type Name, reserve, store, writeString } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { type Durability, neededDurability } from "./durability.ts";
-import type { NodeId } from "./node.ts";
 import { emptyDirectory, isEmpty, removeTreeAt } from "./remove-tree.ts";
 import { canMakeWhiteoutDevice, canSetTrustedAttributes, isForLackOfSpace, markImpure } from "./whiteout.ts";
 
@@ -41,7 +40,6 @@ const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 const MARKING = store("user.fuseoverlayfs.impure" as ByteString);
 const YES = store("y" as ByteString);
 const SHARED_WHITEOUT = store("#whiteout" as ByteString);
-const PARKED_NAME = reserve(40) as Name;
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
 
 export class Workdir {
@@ -64,8 +62,6 @@ export class Workdir {
 	/** `RENAME_*` that the file system takes. */
 	private renameFlags = 0;
 	private serial = 0;
-	/** Nodes without a name in the mount whose object has one here. */
-	private readonly parked = new Set<NodeId>();
 
 	/**
 	 * Changes nothing yet: {@link prepare} must come before the first change.
@@ -155,37 +151,9 @@ export class Workdir {
 		}
 	}
 
-	/** The name here for what a node has no name in the mount for. The next call overwrites it. */
-	parkedName(node: NodeId): Name {
-		const owner = this.isShared ? `${process.pid.toString(16)}-` : "";
-		writeString(PARKED_NAME, `#${owner}n${node.toString(16)}` as ByteString);
-		return PARKED_NAME;
-	}
-
-	isParked(node: NodeId): boolean {
-		return this.parked.has(node);
-	}
-
-	/** The node's object has its {@link parkedName} now. */
-	noteParked(node: NodeId): void {
-		this.parked.add(node);
-	}
-
-	/** What is in the workdir under a temporary name is the node's object from now on. Throws what renaming may. */
-	park(node: NodeId, temporary: Name): void {
-		check(moveName(this.fd, temporary, this.fd, this.parkedName(node), 0));
-		this.noteParked(node);
-	}
-
-	/** Takes away the name here, if there is one. */
-	unpark(node: NodeId): void {
-		if (this.parked.delete(node)) this.discard(this.parkedName(node));
-	}
-
 	close(): void {
 		close(this.directory);
 		if (this.fd === NO_FD) return;
-		for (const node of this.parked) this.unpark(node);
 		removeName(this.fd, SHARED_WHITEOUT, 0);
 		close(this.fd);
 	}

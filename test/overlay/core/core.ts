@@ -193,8 +193,7 @@ export class Core extends Client implements Disposable {
 		} catch (error) {
 			failures.push(`cannot be checked: ${error instanceof Error ? error.stack : String(error)}`);
 		}
-		for (const layer of opened.overlay.layers) layer.close();
-		opened.overlay.work?.close();
+		opened.overlay.close();
 		complainOfDescriptors("after closing", opened.before);
 		setUmask(this.#umask);
 	}
