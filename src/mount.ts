@@ -1,4 +1,5 @@
 /** Where a mount is put together: options -> layers -> overlay -> session. */
+
 import { readFileSync, statfsSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
@@ -29,6 +30,7 @@ import {
 import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
+import { prepareWorkdir } from "./overlay/abilities.ts";
 import { supportsAcl } from "./overlay/acl.ts";
 import { Identity } from "./overlay/identity.ts";
 import { LayerUnusable, openLayers } from "./overlay/open-layers.ts";
@@ -114,7 +116,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	process.chdir("/");
 	try {
 		// Not before: a mount that fails leaves its layers untouched.
-		prepareWorkdir(overlay, options);
+		prepareOverlay(overlay, options);
 		overlay.identity?.markRoot(overlay.layers);
 		if (options.xino === "on") checkNumbersLast(overlay);
 		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
@@ -156,9 +158,9 @@ function mountSession(options: MountOptions, log: Log, attempt: (argument: ByteS
 }
 
 /** Throws LayerUnusable. */
-function prepareWorkdir({ work, layers }: Overlay, { workDirectory }: MountOptions): void {
+function prepareOverlay({ work, layers }: Overlay, { workDirectory }: MountOptions): void {
 	try {
-		work?.prepare(layers[0]!.root);
+		if (work !== undefined) prepareWorkdir(work, layers[0]!.root);
 	} catch (error) {
 		if (!(error instanceof Errno)) throw error;
 		const name = display(workDirectory ?? ("" as ByteString));

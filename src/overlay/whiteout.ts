@@ -15,12 +15,10 @@
 import {
 	EACCES,
 	EBADF,
-	EDQUOT,
 	EEXIST,
 	EIO,
 	EMLINK,
 	ENOENT,
-	ENOSPC,
 	ENOSYS,
 	EOPNOTSUPP,
 	EPERM,
@@ -31,7 +29,7 @@ import {
 	statx,
 } from "../native/layout.ts";
 import { makeLink, makeNode, moveName, removeName } from "../native/libc/directory.ts";
-import { check, fail, succeeds } from "../native/libc/errno.ts";
+import { check, fail, isForLackOfSpace, succeeds } from "../native/libc/errno.ts";
 import type { Fd } from "../native/libc/file.ts";
 import { stat } from "../native/libc/metadata.ts";
 import { modeOf } from "../native/libc/stat.ts";
@@ -57,7 +55,7 @@ import {
 import type { ByteString } from "../options.ts";
 import { isRedirected } from "./elsewhere.ts";
 import { asOwner } from "./owner-access.ts";
-import { checkMade, type Workdir } from "./workdir.ts";
+import { checkMade, SHARED_WHITEOUT, type Workdir } from "./workdir.ts";
 
 /** What stands for something else in a layer begins so. */
 export const RESERVED_PREFIX = ".wh." as ByteString;
@@ -239,9 +237,16 @@ export function linkWhiteout(work: Workdir, directory: Fd, name: Name): number {
 		const result = makeLink(work.fd, work.sharedWhiteout, directory, name, 0);
 		if (!NO_LINKS.includes(result)) return result;
 		work.sharedWhiteout = undefined;
-		if (result === -EMLINK) work.shareNewWhiteout();
+		if (result === -EMLINK) shareNewWhiteout(work);
 	}
 	return makeNode(directory, name, S_IFCHR, 0);
+}
+
+/** Makes a fresh device node for whiteouts to be linked to: at first, and once the last has as many links as it may. */
+export function shareNewWhiteout(work: Workdir): void {
+	removeName(work.fd, SHARED_WHITEOUT, 0);
+	const made = makeNode(work.fd, SHARED_WHITEOUT, S_IFCHR, 0);
+	work.sharedWhiteout = made === 0 || (made === -EEXIST && work.isShared) ? SHARED_WHITEOUT : undefined;
 }
 
 /** Replaces a file of the upper directory by a whiteout, in one step for whoever looks. */
@@ -272,11 +277,6 @@ export function removeWhiteoutFile(directory: Fd, name: Name, length: number): v
 /** Whether the upper directory has a whiteout device under this name. */
 export function isWhiteoutName(directory: Fd, name: Name): boolean {
 	return succeeds(stat(directory, name, STAT)) && isWhiteoutDevice(STAT);
-}
-
-/** Whether a call was refused for no other reason than that the disk is full: the file system checks for it last. */
-export function isForLackOfSpace(result: number): boolean {
-	return result === -ENOSPC || result === -EDQUOT;
 }
 
 /** Tries out whether whiteout devices can be made in a directory and are seen as such. */

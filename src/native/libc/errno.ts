@@ -83,6 +83,11 @@ export function succeeds(result: number): boolean {
 	return result >= 0;
 }
 
+/** Whether a call was refused for no other reason than that the disk is full: the file system checks for it last. */
+export function isForLackOfSpace(result: number): boolean {
+	return result === -layout.ENOSPC || result === -layout.EDQUOT;
+}
+
 /** What a positive errno means, in words. */
 export function describeErrno(code: number): string {
 	return String(strerror(code));

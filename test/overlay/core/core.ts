@@ -11,6 +11,7 @@ import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { effectiveGid, effectiveUid, setUmask } from "../../../src/native/libc/process.ts";
 import { type ByteString, defaultOptions } from "../../../src/options.ts";
+import { prepareWorkdir } from "../../../src/overlay/abilities.ts";
 import { Identity, type IdentityOptions } from "../../../src/overlay/identity.ts";
 import { inlineJobs, type Jobs } from "../../../src/overlay/job.ts";
 import { openLayers } from "../../../src/overlay/open-layers.ts";
@@ -78,7 +79,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 	const { layers } = opened;
 	const workdir =
 		opened.work === undefined ? undefined : new Workdir(opened.work, settings.fileWhiteouts ?? false);
-	workdir?.prepare(layers[0]!.root);
+	if (workdir !== undefined) prepareWorkdir(workdir, layers[0]!.root);
 	if (workdir !== undefined && settings.userAttributes) workdir.trustedAttributes = false;
 	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
 	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
