@@ -5,13 +5,13 @@
 import { accessSync, constants } from "node:fs";
 import { display } from "../display.ts";
 import { ENOENT, ENOTDIR, EPERM, O_DIRECTORY, O_PATH, statx } from "../native/layout.ts";
-import { describeErrno } from "../native/libc/errno.ts";
-import { close, type Fd, mountId, NO_FD, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { describeErrno, errnoName } from "../native/libc/errno.ts";
+import { close, type Fd, mountId, NO_FD, openAt, realPath, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { run, unmountLazily } from "../native/libc/process.ts";
 import { reserve, store } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { realPath, remedyFor } from "../overlay/open-layers.ts";
+import { remedyFor } from "../remedy.ts";
 import { type MountEntry, mountAt, readMountTable } from "./mount-table.ts";
 
 const STAT = reserve(statx.sizeof);
@@ -97,7 +97,7 @@ function openDirectory(path: ByteString): Fd {
 	if (code === ENOTDIR)
 		throw new MountFailed(`mountpoint ${name} is not a directory: mount on an empty directory`);
 	throw new MountFailed(
-		`cannot use mountpoint ${name}: ${describeErrno(code)}: ${remedyFor(code, path) ?? "create the directory first"}`,
+		`cannot use mountpoint ${name}: ${describeErrno(code)}: ${remedyFor(errnoName(code), path) ?? "create the directory first"}`,
 	);
 }
 

@@ -2,26 +2,17 @@
  * Opening the layers that a mount is made of. Each is the directory that its path named when it was opened, by device,
  * inode and mount: whatever is reached later starts from that descriptor and is compared with it, never from the path.
  */
-import { readlinkSync } from "node:fs";
+
 import { display } from "../display.ts";
-import {
-	EMFILE,
-	ENFILE,
-	ENOENT,
-	ENOTCONN,
-	O_DIRECTORY,
-	O_NOFOLLOW,
-	O_PATH,
-	O_RDONLY,
-	statx,
-} from "../native/layout.ts";
-import { check, describeErrno } from "../native/libc/errno.ts";
-import { close, type Fd, mountId, NO_FD, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { ENOENT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, statx } from "../native/layout.ts";
+import { check, describeErrno, errnoName } from "../native/libc/errno.ts";
+import { close, type Fd, mountId, NO_FD, openAt, realPath, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { cloneMount } from "../native/libc/process.ts";
 import { fileSystemOf, linkCount } from "../native/libc/stat.ts";
 import { reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
+import { remedyFor } from "../remedy.ts";
 import { Layer } from "./layer.ts";
 
 const SELF = store("." as ByteString);
@@ -190,7 +181,7 @@ function identify(path: ByteString, fd: Fd): Named {
 
 function cannotOpen(option: string, path: ByteString, code: number): LayerUnusable {
 	const remedy =
-		remedyFor(code, path) ??
+		remedyFor(errnoName(code), path) ??
 		(code === ENOENT ? remedyForAbsent(path) : `it must be a directory that ${whoAmI()} can read`);
 	return new LayerUnusable(`cannot open ${option} ${display(path)}: ${describeErrno(code)}: ${remedy}`);
 }
@@ -201,21 +192,6 @@ function remedyForAbsent(path: ByteString): string {
 	return "create it, or if its name has a comma or colon, write \\, or \\: for that";
 }
 
-/** What to do where a directory of the mount cannot be opened for reasons that do not lie in it. */
-export function remedyFor(code: number, path: ByteString): string | undefined {
-	if (code === ENOTCONN) {
-		const command = process.geteuid?.() === 0 ? "umount" : "fusermount3 -u";
-		return `an earlier mount there has lost its daemon: run \`${command} ${display(path)}\``;
-	}
-	if (code === EMFILE || code === ENFILE) return "allow more open files (ulimit -n)";
-	return undefined;
-}
-
 function whoAmI(): string {
 	return process.getuid?.() === 0 ? "root" : `user ${process.getuid?.()}`;
-}
-
-/** The absolute path of an open directory. */
-export function realPath(fd: Fd): ByteString {
-	return readlinkSync(`/proc/self/fd/${fd}`, "latin1") as ByteString;
 }

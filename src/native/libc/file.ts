@@ -1,6 +1,6 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_FDCWD,
@@ -91,6 +91,11 @@ export function descriptorPath(fd: Fd): Name {
 export function mountId(fd: Fd): number {
 	const [, id] = /^mnt_id:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
 	return Number(id);
+}
+
+/** The absolute path of an open directory. */
+export function realPath(fd: Fd): ByteString {
+	return readlinkSync(`/proc/self/fd/${fd}`, "latin1") as ByteString;
 }
 
 /** Opens again what `fd` (O_PATH will do) is open on, with other flags. */
