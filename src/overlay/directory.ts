@@ -13,12 +13,12 @@ import { EMPTY_NAME, type Name } from "../native/memory.ts";
 import { refuseRedirected } from "./elsewhere.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
 import { type Listing, NO_SLOT } from "./listing.ts";
-import { ListingState } from "./listing-state.ts";
 import { checkOpened } from "./live.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Overlay } from "./overlay.ts";
 import { asOwner } from "./owner-access.ts";
+import type { Reading } from "./readdir.ts";
 import {
 	hasWhiteoutFile,
 	IMPURE,
@@ -43,9 +43,18 @@ export class Directory {
 	readonly fds: Fd[];
 	/** What each of `layers` says of its directory, see whiteout.ts. */
 	readonly marks: number[];
+	/** This and the following fields are those of `Listings`. */
 	listing: Listing | undefined;
-	/** What else `Listings` knows of it. */
-	readonly listed = new ListingState();
+	/** The listing is being read, in steps. */
+	reading: Reading | undefined;
+	/** The errno with which that has failed; 0: it has not. */
+	failure = 0;
+	/** Found to have more names than are read at once. */
+	isLarge = false;
+	/** Asked for since the listings were last looked at for some to drop. */
+	isListingRecent = false;
+	/** Lookups since the listing was last there. */
+	lookups = 0;
 	/** Removed, but still held open by somebody: shows nothing, takes nothing. */
 	removed = false;
 	/** Asked for since the cache last looked for something to close. */
@@ -159,7 +168,7 @@ export class DirectoryCache {
 	/** Opens a directory anew, by its name, if it is open: other layers, or others' directories, may take part by now. */
 	refresh(node: NodeId): void {
 		const directory = this.known.get(node);
-		if (directory === undefined || node === ROOT || directory.listed.reading !== undefined) return;
+		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
 		const { layers, fds, marks } = this.open(node);
 		this.closeFrom(directory, 0);
 		Object.assign(directory, { layers, fds, marks });
@@ -256,7 +265,7 @@ export class DirectoryCache {
 	/** Closes what is kept of a node's directory, unless it is just being read. */
 	drop(node: NodeId): void {
 		const directory = this.known.get(node);
-		if (directory === undefined || node === ROOT || directory.listed.reading !== undefined) return;
+		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
 		this.known.delete(node);
 		if (directory.isHeld) {
 			this.descriptors++;

@@ -39,7 +39,7 @@ export class Listings {
 	/** The complete listing. Throws {@link Deferred} while it is being read, and what reading may. */
 	list(directory: Directory): Listing {
 		throwFailure(directory);
-		if (directory.listed.reading === undefined) {
+		if (directory.reading === undefined) {
 			const listing = this.atOnce(directory, (begun) => this.readOn(directory, begun));
 			if (listing !== undefined) return listing;
 			throwFailure(directory);
@@ -60,9 +60,9 @@ export class Listings {
 	/** The listing, if it is there or now worth reading: a merged directory in which names are looked up often. */
 	ifWorthwhile(directory: Directory): Listing | undefined {
 		const { listing } = directory;
-		if (listing !== undefined) directory.listed.isRecent = true;
-		if (listing !== undefined || !directory.isMerged || directory.listed.isLarge) return listing;
-		return ++directory.listed.lookups > PATIENCE ? this.ifReadable(directory) : undefined;
+		if (listing !== undefined) directory.isListingRecent = true;
+		if (listing !== undefined || !directory.isMerged || directory.isLarge) return listing;
+		return ++directory.lookups > PATIENCE ? this.ifReadable(directory) : undefined;
 	}
 
 	/**
@@ -70,12 +70,12 @@ export class Listings {
 	 * all the same, and those of others are.
 	 */
 	ifReadable(directory: Directory): Listing | undefined {
-		if (directory.listed.isLarge) return undefined;
+		if (directory.isLarge) return undefined;
 		try {
 			return this.atOnce(directory);
 		} catch (error) {
 			if (!(error instanceof Errno)) throw error;
-			directory.listed.lookups = 0;
+			directory.lookups = 0;
 			return undefined;
 		}
 	}
@@ -85,8 +85,7 @@ export class Listings {
 	 * for. It may have been read with that or without.
 	 */
 	noteChange(directory: Directory, name: Name, change: (listing: Listing, slot: Slot) => void): void {
-		const { listing } = directory;
-		const { reading } = directory.listed;
+		const { listing, reading } = directory;
 		if (listing !== undefined) {
 			const slot = listing.find(name, measure(name));
 			if (slot !== NO_SLOT) change(listing, slot);
@@ -109,8 +108,8 @@ export class Listings {
 		const limit = this.largest + this.bytesOfWalked();
 		if (this.memory.bytes <= limit) return;
 		for (const directory of [...this.holders]) {
-			if (!directory.listed.isRecent) continue;
-			directory.listed.isRecent = false;
+			if (!directory.isListingRecent) continue;
+			directory.isListingRecent = false;
 			this.holders.delete(directory);
 			this.holders.add(directory);
 		}
@@ -133,19 +132,19 @@ export class Listings {
 	/** The listing, read now if it is not there; undefined where that takes too long, then `goOn` may do the rest. */
 	private atOnce(directory: Directory, goOn?: (reading: Reading) => void): Listing | undefined {
 		if (this.get(directory)?.isStale) this.drop(directory);
-		directory.listed.isRecent = true;
+		directory.isListingRecent = true;
 		const known = this.get(directory);
-		if (known !== undefined || directory.listed.reading !== undefined) return known;
+		if (known !== undefined || directory.reading !== undefined) return known;
 		const listing = new Listing(this.memory);
 		if (directory.removed) return this.keep(directory, listing);
 		const reading = new Reading(this.overlay, directory, listing);
 		try {
 			while (reading.bytes < LARGEST_AT_ONCE) {
 				if (!reading.step()) continue;
-				directory.listed.isLarge = false;
+				directory.isLarge = false;
 				return this.keep(directory, listing);
 			}
-			directory.listed.isLarge = true;
+			directory.isLarge = true;
 			if (goOn === undefined) reading.abandon();
 			else goOn(reading);
 			return undefined;
@@ -159,7 +158,7 @@ export class Listings {
 	private readOn(directory: Directory, reading: Reading): void {
 		const { overlay } = this;
 		reading.makeLasting();
-		directory.listed.reading = reading;
+		directory.reading = reading;
 		overlay.nodes.setFlag(directory.node, BUSY, true);
 		overlay.jobs.inSteps(() => {
 			let isEnd = true;
@@ -168,11 +167,11 @@ export class Listings {
 				if (isEnd) this.finish(directory, reading);
 			} catch (error) {
 				reading.abandon();
-				directory.listed.failure = error instanceof Errno ? error.code : EIO;
+				directory.failure = error instanceof Errno ? error.code : EIO;
 				if (!(error instanceof Errno)) throw error;
 			} finally {
 				if (isEnd) {
-					directory.listed.reading = undefined;
+					directory.reading = undefined;
 					overlay.markIdle(directory.node);
 				}
 			}
@@ -207,7 +206,7 @@ export class Listings {
 
 	private keep(directory: Directory, listing: Listing): Listing {
 		this.put(directory, listing);
-		directory.listed.lookups = 0;
+		directory.lookups = 0;
 		this.holders.add(directory);
 		return listing;
 	}
@@ -215,7 +214,7 @@ export class Listings {
 
 /** Reading in steps has failed: that is the answer to whoever waited for it. */
 function throwFailure(directory: Directory): void {
-	const { failure } = directory.listed;
-	directory.listed.failure = 0;
+	const { failure } = directory;
+	directory.failure = 0;
 	if (failure !== 0) fail(failure);
 }
