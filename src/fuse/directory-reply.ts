@@ -8,7 +8,6 @@ import type { ByteString } from "../options.ts";
 import { STAT, show } from "../overlay/attributes.ts";
 import type { Directory } from "../overlay/directory.ts";
 import { type Listing, NO_SLOT, type Slot } from "../overlay/listing.ts";
-import { isSameObject } from "../overlay/live.ts";
 import { adopt } from "../overlay/lookup.ts";
 import { measure } from "../overlay/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../overlay/node.ts";
@@ -110,7 +109,7 @@ export class DirectoryReply {
 		const fd = overlay.directories.borrow(directory, layer);
 		if (overlay.layers[layer]!.stat(fd, name, STAT) < 0) return NO_NODE;
 		const known = overlay.nodes.find(directory.node, name, measure(name));
-		if (known !== NO_NODE && overlay.options.live && !isSameObject(overlay, known, layer, STAT))
+		if (known !== NO_NODE && overlay.options.live && !overlay.isSameObject(known, layer, STAT))
 			return NO_NODE;
 		try {
 			return known === NO_NODE ? adopt(overlay, directory, name, layer) : show(overlay, known, fd, name);

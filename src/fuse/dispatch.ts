@@ -93,7 +93,7 @@ export class Dispatcher {
 		handlers.set("destroy", () => {});
 		this.handlers = handlers;
 		overlay.onIdle = (node) => this.wake(node);
-		overlay.onRefused = (message) => log.warn(message);
+		overlay.refusals.onRefused = (message) => log.warn(message);
 		overlay.onParted = (node, directory) => {
 			this.notifications.invalidateAttributes(kernelId(overlay, node));
 			// The kernel keeps listings of directories, with inode numbers.

@@ -10,15 +10,13 @@ import { DT_DIR, EACCES, ENOENT, ENOTDIR, ESTALE, O_DIRECTORY, O_PATH } from "..
 import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import { EMPTY_NAME, type Name } from "../native/memory.ts";
-import { refuseRedirected } from "./elsewhere.ts";
 import { isNotDirectory, type Layer } from "./layer.ts";
 import { type Listing, NO_SLOT } from "./listing.ts";
-import { checkOpened } from "./live.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId, PLAIN, PURE, ROOT } from "./node.ts";
-import type { Overlay } from "./overlay.ts";
+import { NO_NODE, type NodeId, type NodeTable, PLAIN, PURE, ROOT } from "./node.ts";
 import { asOwner } from "./owner-access.ts";
-import type { Reading } from "./readdir.ts";
+import type { Places } from "./places.ts";
+import type { Refusals } from "./refusals.ts";
 import {
 	hasWhiteoutFile,
 	IMPURE,
@@ -46,7 +44,7 @@ export class Directory {
 	/** This and the following fields are those of `Listings`. */
 	listing: Listing | undefined;
 	/** The listing is being read, in steps. */
-	reading: Reading | undefined;
+	isBeingRead = false;
 	/** The errno with which that has failed; 0: it has not. */
 	failure = 0;
 	/** Found to have more names than are read at once. */
@@ -104,7 +102,12 @@ export class Directory {
 }
 
 export class DirectoryCache {
-	private readonly overlay: Overlay;
+	/** Told of every directory whose listing is to go. */
+	onDrop: (directory: Directory) => void = () => {};
+	private readonly nodes: NodeTable;
+	private readonly layers: readonly Layer[];
+	private readonly places: Places;
+	private readonly refusals: Refusals;
 	private readonly known = new Map<NodeId, Directory>();
 	private readonly largestDescriptors: number;
 	/** Open descriptors, those of directories that are held not counted. */
@@ -116,14 +119,23 @@ export class DirectoryCache {
 	private borrowedLayer = -1;
 
 	/** @param largestDescriptors descriptors to keep open at most, between requests */
-	constructor(overlay: Overlay, largestDescriptors: number) {
-		this.overlay = overlay;
+	constructor(
+		nodes: NodeTable,
+		layers: readonly Layer[],
+		places: Places,
+		refusals: Refusals,
+		largestDescriptors: number,
+	) {
+		this.nodes = nodes;
+		this.layers = layers;
+		this.places = places;
+		this.refusals = refusals;
 		this.largestDescriptors = largestDescriptors;
 	}
 
 	/** The root, whose descriptors belong to the layers. */
 	openRoot(): void {
-		const { layers } = this.overlay;
+		const { layers } = this;
 		const marks = layers.map((layer) => readMarks(layer.root, layer !== layers.at(-1)));
 		const last = marks.findIndex((mark) => (mark & OPAQUE) !== 0);
 		const count = last === -1 ? layers.length : last + 1;
@@ -143,7 +155,7 @@ export class DirectoryCache {
 	 * open: a path may be deeper than that.
 	 */
 	private openFromAbove(node: NodeId): Directory {
-		const { nodes } = this.overlay;
+		const { nodes } = this;
 		const above: NodeId[] = [];
 		for (let next = node; nodes.isNamed(next); ) {
 			next = nodes.parent(next);
@@ -168,7 +180,7 @@ export class DirectoryCache {
 	/** Opens a directory anew, by its name, if it is open: other layers, or others' directories, may take part by now. */
 	refresh(node: NodeId): void {
 		const directory = this.known.get(node);
-		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
+		if (directory === undefined || node === ROOT || directory.isBeingRead) return;
 		const { layers, fds, marks } = this.open(node);
 		this.closeFrom(directory, 0);
 		Object.assign(directory, { layers, fds, marks });
@@ -176,7 +188,7 @@ export class DirectoryCache {
 
 	/** Opens the directory in the layer at position `at` of its list. Throws what opening may. */
 	openIn(directory: Directory, at: number): Fd {
-		const fd = check(this.walk(directory.node, this.overlay.layers[directory.layers[at]!]!, DIRECTORY));
+		const fd = check(this.walk(directory.node, this.layers[directory.layers[at]!]!, DIRECTORY));
 		directory.fds[at] = fd;
 		this.descriptors++;
 		return fd;
@@ -193,7 +205,7 @@ export class DirectoryCache {
 		if (this.descriptors < this.largestDescriptors) return this.openIn(directory, at);
 		if (this.borrower === directory && this.borrowedLayer === layer) return this.borrowed;
 		this.giveBack();
-		this.borrowed = check(this.walk(directory.node, this.overlay.layers[layer]!, DIRECTORY));
+		this.borrowed = check(this.walk(directory.node, this.layers[layer]!, DIRECTORY));
 		this.borrower = directory;
 		this.borrowedLayer = layer;
 		return this.borrowed;
@@ -207,7 +219,7 @@ export class DirectoryCache {
 
 	/** Opens an object of a lower layer by the names that lead there, also former ones. Returns -errno where that fails. */
 	openByNames(node: NodeId, flags: number): Fd {
-		return this.walk(node, this.overlay.layers[this.overlay.nodes.layer(node)]!, flags);
+		return this.walk(node, this.layers[this.nodes.layer(node)]!, flags);
 	}
 
 	/**
@@ -215,7 +227,7 @@ export class DirectoryCache {
 	 * that fails.
 	 */
 	private walk(node: NodeId, layer: Layer, flags: number): Fd {
-		const { nodes } = this.overlay;
+		const { nodes } = this;
 		const path = [node];
 		let above = nodes.parent(node);
 		let from = this.openFd(above, layer);
@@ -239,7 +251,7 @@ export class DirectoryCache {
 	/** Also where the directory above was closed to its owner, whom this process acts for. */
 	private openDirectory(layer: Layer, above: Fd, name: Name): Fd {
 		const fd = layer.openDirectory(above, name);
-		if (fd !== -EACCES || layer.index > 0 || this.overlay.work === undefined) return fd;
+		if (fd !== -EACCES || !this.places.isUpperLayer(layer.index)) return fd;
 		return asOwner(() => layer.openDirectory(above, name), [above, EMPTY_NAME]) as Fd;
 	}
 
@@ -259,20 +271,20 @@ export class DirectoryCache {
 	markImpure(directory: Directory, work: Workdir): void {
 		if ((directory.marks[0]! & IMPURE) !== 0 || !markImpure(work, directory.fds[0]!)) return;
 		directory.marks[0]! |= IMPURE;
-		this.overlay.nodes.setFlag(directory.node, PLAIN, false);
+		this.nodes.setFlag(directory.node, PLAIN, false);
 	}
 
 	/** Closes what is kept of a node's directory, unless it is just being read. */
 	drop(node: NodeId): void {
 		const directory = this.known.get(node);
-		if (directory === undefined || node === ROOT || directory.reading !== undefined) return;
+		if (directory === undefined || node === ROOT || directory.isBeingRead) return;
 		this.known.delete(node);
 		if (directory.isHeld) {
 			this.descriptors++;
 			this.held--;
 		}
 		this.closeFrom(directory, 0);
-		this.overlay.listings.drop(directory);
+		this.onDrop(directory);
 	}
 
 	/** As {@link drop}, where more is open than may be: for going through many directories within one request. */
@@ -304,12 +316,11 @@ export class DirectoryCache {
 
 	/** The directory was removed: whoever still has it open sees it empty. */
 	markRemoved(node: NodeId): void {
-		const { overlay } = this;
 		const directory = this.known.get(node);
 		if (directory === undefined) return;
 		directory.removed = true;
-		overlay.listings.drop(directory);
-		if (!overlay.isUpper(node) || overlay.parked.has(node)) {
+		this.onDrop(directory);
+		if (this.places.isReachable(node)) {
 			// What leads to it now is another way, or leads to what stands for it.
 			this.drop(node);
 			return;
@@ -343,7 +354,7 @@ export class DirectoryCache {
 	}
 
 	private open(node: NodeId): Directory {
-		const { nodes, layers } = this.overlay;
+		const { nodes, layers } = this;
 		if (nodes.kind(node) !== DT_DIR) fail(ENOTDIR);
 		if (!nodes.isNamed(node)) return this.openRemoved(node);
 		const parent = this.get(nodes.parent(node));
@@ -358,7 +369,7 @@ export class DirectoryCache {
 				if (!this.push(stack, layers[index]!, parent, name, index === last) || index === last) break;
 			}
 			if (stack.fds.length === 0) fail(ENOENT);
-			checkOpened(this.overlay, node, stack.fds[0]!);
+			this.places.checkOpened(node, stack.fds[0]!);
 		} catch (error) {
 			this.closeFrom(stack, 0);
 			throw error;
@@ -367,9 +378,8 @@ export class DirectoryCache {
 	}
 
 	private openRemoved(node: NodeId): Directory {
-		const { overlay } = this;
-		const fd = overlay.openNameless(node, O_PATH | O_DIRECTORY);
-		const directory = new Directory(this, node, [overlay.nodes.layer(node)], [fd], [0]);
+		const fd = this.places.openNameless(node, O_PATH | O_DIRECTORY);
+		const directory = new Directory(this, node, [this.nodes.layer(node)], [fd], [0]);
 		directory.removed = true;
 		this.descriptors++;
 		return directory;
@@ -394,13 +404,13 @@ export class DirectoryCache {
 		if (fd >= 0) {
 			stack.fds.push(fd);
 			stack.layers.push(layer.index);
-			const marks = this.overlay.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd, !isLast);
+			const marks = this.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd, !isLast);
 			stack.marks.push(marks);
 			this.descriptors++;
 			const isBeyondLimit = this.descriptors > this.largestDescriptors && stack.fds.length > LEAST_OPEN;
 			if (isBeyondLimit) this.closeFrom(stack, stack.fds.length - 1);
 			if ((marks & OPAQUE) !== 0) return false;
-			if ((marks & REDIRECTED) !== 0) refuseRedirected(this.overlay, stack.node, layer.index);
+			if ((marks & REDIRECTED) !== 0) this.refusals.refuseRedirected(stack.node, layer.index);
 		}
 		// A listing has heeded these already.
 		return isLast || parent.listing !== undefined || !hasWhiteoutFile(above, name, measure(name).length);

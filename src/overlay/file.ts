@@ -18,11 +18,11 @@ import {
 import { check } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt, reopen } from "../native/libc/file.ts";
 import { EMPTY_NAME } from "../native/memory.ts";
-import { refuseMetacopy } from "./elsewhere.ts";
-import { checkOpened } from "./live.ts";
-import { type NodeId, PLAIN } from "./node.ts";
-import type { Overlay } from "./overlay.ts";
+import type { Layer } from "./layer.ts";
+import { type NodeId, type NodeTable, PLAIN } from "./node.ts";
 import { asOwner } from "./owner-access.ts";
+import type { Places } from "./places.ts";
+import type { Refusals } from "./refusals.ts";
 
 /** What a descriptor is good for; each includes those before it. */
 const NAMING = 0;
@@ -43,7 +43,10 @@ interface OpenFile {
 }
 
 export class FileCache {
-	private readonly overlay: Overlay;
+	private readonly nodes: NodeTable;
+	private readonly layers: readonly Layer[];
+	private readonly places: Places;
+	private readonly refusals: Refusals;
 	private readonly files = new Map<NodeId, OpenFile>();
 	/** Those that are not held, in order of last use. */
 	private readonly closable = new Set<NodeId>();
@@ -55,8 +58,17 @@ export class FileCache {
 	private readonly mostHeld: number;
 
 	/** @param largest descriptors to keep open at most, between requests; one half of them may be held */
-	constructor(overlay: Overlay, largest: number) {
-		this.overlay = overlay;
+	constructor(
+		nodes: NodeTable,
+		layers: readonly Layer[],
+		places: Places,
+		refusals: Refusals,
+		largest: number,
+	) {
+		this.nodes = nodes;
+		this.layers = layers;
+		this.places = places;
+		this.refusals = refusals;
 		this.largest = largest;
 		this.mostHeld = largest / 2;
 	}
@@ -97,7 +109,7 @@ export class FileCache {
 	nameless(node: NodeId): Fd {
 		const file = this.files.get(node);
 		if (file !== undefined) return file.fd;
-		const fd = this.overlay.openNameless(node, O_PATH);
+		const fd = this.places.openNameless(node, O_PATH);
 		this.add(node, fd, NAMING);
 		return fd;
 	}
@@ -111,7 +123,7 @@ export class FileCache {
 		if (known?.isHeld) return true;
 		if (!must && this.held >= this.mostHeld) return false;
 		if (known === undefined) {
-			const { directory, name } = this.overlay.locate(node);
+			const { directory, name } = this.places.locate(node);
 			const fd = openAt(directory, name, O_PATH | O_NOFOLLOW);
 			if (!must && (fd === -EMFILE || fd === -ENFILE)) return false;
 			this.add(node, check(fd), NAMING);
@@ -214,10 +226,10 @@ export class FileCache {
 
 	/** Before the first use of a descriptor: what must not be read must not be written either. */
 	private checkUsable(node: NodeId, fd: Fd): void {
-		const { overlay } = this;
+		const { nodes } = this;
 		try {
-			if (overlay.nodes.isNamed(node)) checkOpened(overlay, node, fd);
-			if (!overlay.nodes.flag(node, PLAIN)) refuseMetacopy(overlay, node, fd, EMPTY_NAME);
+			if (nodes.isNamed(node)) this.places.checkOpened(node, fd);
+			if (!nodes.flag(node, PLAIN)) this.refusals.refuseMetacopy(node, fd, EMPTY_NAME);
 		} catch (error) {
 			close(fd);
 			throw error;
@@ -236,17 +248,17 @@ export class FileCache {
 	 * changed since and close it to its owner, whom this process then acts for.
 	 */
 	private openFor(node: NodeId, file: OpenFile | undefined, flags: number): Fd {
-		const { overlay } = this;
-		if (!overlay.nodes.isNamed(node)) {
+		const { nodes, places } = this;
+		if (!nodes.isNamed(node)) {
 			// First a descriptor that is good for naming it.
 			const fd = file?.fd ?? this.nameless(node);
 			const open = () => reopen(fd, flags | O_NOATIME);
-			return check(overlay.isUpper(node) ? asOwner(open, [fd, EMPTY_NAME]) : open()) as Fd;
+			return check(places.isUpper(node) ? asOwner(open, [fd, EMPTY_NAME]) : open()) as Fd;
 		}
-		const { directory, name } = overlay.locate(node);
-		const layer = overlay.layers[overlay.nodes.layer(node)]!;
+		const { directory, name } = places.locate(node);
+		const layer = this.layers[nodes.layer(node)]!;
 		const open = () => layer.open(directory, name, flags);
-		if (!overlay.isUpper(node)) return check(open());
+		if (!places.isUpper(node)) return check(open());
 		return check(asOwner(open, [directory, EMPTY_NAME], [directory, name])) as Fd;
 	}
 }

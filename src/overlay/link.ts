@@ -8,7 +8,6 @@ import { inodeHigh, inodeLow, linkCount } from "../native/libc/stat.ts";
 import type { Name } from "../native/memory.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
-import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, findLayer, NOWHERE } from "./lookup.ts";
 import { measure } from "./name.ts";
 import { makeLinkTo } from "./nameless.ts";
@@ -29,7 +28,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	checkLinkable(overlay, node);
 	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
-	refuseMovedMetacopy(overlay, node);
+	overlay.refuseToName(node);
 	copyUp(overlay, node);
 	copyUp(overlay, parent);
 	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);

@@ -7,12 +7,13 @@ import { EIO } from "../native/layout.ts";
 import { Errno, fail } from "../native/libc/errno.ts";
 import { type Name, readString, store } from "../native/memory.ts";
 import { Deferred } from "./deferred.ts";
-import type { Directory } from "./directory.ts";
+import type { Directory, DirectoryCache } from "./directory.ts";
+import { Reading } from "./fill-listing.ts";
+import type { Jobs } from "./job.ts";
+import type { Layer } from "./layer.ts";
 import { Listing, NO_SLOT, type Slot } from "./listing.ts";
 import { measure } from "./name.ts";
-import { BUSY } from "./node.ts";
-import type { Overlay } from "./overlay.ts";
-import { Reading } from "./readdir.ts";
+import { BUSY, type NodeId, type NodeTable } from "./node.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
 const PATIENCE = 3;
@@ -22,7 +23,14 @@ const LARGEST_AT_ONCE = 1 << 18;
 const WALKERS_PAUSE = 10e9;
 
 export class Listings {
-	private readonly overlay: Overlay;
+	/** Told of every node whose directory was read in steps, when that has ended. */
+	onRead: (node: NodeId) => void = () => {};
+	private readonly nodes: NodeTable;
+	private readonly layers: readonly Layer[];
+	private readonly directories: DirectoryCache;
+	private readonly jobs: Jobs;
+	/** Those that are being read in steps. */
+	private readonly readings = new Map<Directory, Reading>();
 	private readonly largest: number;
 	private readonly memory = { bytes: 0 };
 	/** All that have a listing; what was used lately is behind the rest after a {@link trim}. */
@@ -31,15 +39,24 @@ export class Listings {
 	private readonly walked = new Map<Directory, number>();
 
 	/** @param largest bytes to keep at most, between requests, those of walked directories not counted */
-	constructor(overlay: Overlay, largest: number) {
-		this.overlay = overlay;
+	constructor(
+		nodes: NodeTable,
+		layers: readonly Layer[],
+		directories: DirectoryCache,
+		jobs: Jobs,
+		largest: number,
+	) {
+		this.nodes = nodes;
+		this.layers = layers;
+		this.directories = directories;
+		this.jobs = jobs;
 		this.largest = largest;
 	}
 
 	/** The complete listing. Throws {@link Deferred} while it is being read, and what reading may. */
 	list(directory: Directory): Listing {
 		throwFailure(directory);
-		if (directory.reading === undefined) {
+		if (!directory.isBeingRead) {
 			const listing = this.atOnce(directory, (begun) => this.readOn(directory, begun));
 			if (listing !== undefined) return listing;
 			throwFailure(directory);
@@ -85,7 +102,8 @@ export class Listings {
 	 * for. It may have been read with that or without.
 	 */
 	noteChange(directory: Directory, name: Name, change: (listing: Listing, slot: Slot) => void): void {
-		const { listing, reading } = directory;
+		const { listing } = directory;
+		const reading = this.readings.get(directory);
 		if (listing !== undefined) {
 			const slot = listing.find(name, measure(name));
 			if (slot !== NO_SLOT) change(listing, slot);
@@ -134,10 +152,10 @@ export class Listings {
 		if (this.get(directory)?.isStale) this.drop(directory);
 		directory.isListingRecent = true;
 		const known = this.get(directory);
-		if (known !== undefined || directory.reading !== undefined) return known;
+		if (known !== undefined || directory.isBeingRead) return known;
 		const listing = new Listing(this.memory);
 		if (directory.removed) return this.keep(directory, listing);
-		const reading = new Reading(this.overlay, directory, listing);
+		const reading = new Reading(this.layers, this.directories, directory, listing);
 		try {
 			while (reading.bytes < LARGEST_AT_ONCE) {
 				if (!reading.step()) continue;
@@ -156,11 +174,11 @@ export class Listings {
 
 	/** Goes on reading in steps. Until the end the node is busy: nobody changes the directory. */
 	private readOn(directory: Directory, reading: Reading): void {
-		const { overlay } = this;
 		reading.makeLasting();
-		directory.reading = reading;
-		overlay.nodes.setFlag(directory.node, BUSY, true);
-		overlay.jobs.inSteps(() => {
+		this.readings.set(directory, reading);
+		directory.isBeingRead = true;
+		this.nodes.setFlag(directory.node, BUSY, true);
+		this.jobs.inSteps(() => {
 			let isEnd = true;
 			try {
 				isEnd = reading.step();
@@ -171,8 +189,9 @@ export class Listings {
 				if (!(error instanceof Errno)) throw error;
 			} finally {
 				if (isEnd) {
-					directory.reading = undefined;
-					overlay.markIdle(directory.node);
+					this.readings.delete(directory);
+					directory.isBeingRead = false;
+					this.onRead(directory.node);
 				}
 			}
 			return isEnd;

@@ -12,7 +12,7 @@ export class LiveListings extends Listings {
 	private readonly awaited = new WeakSet<Directory>();
 
 	override list(directory: Directory): Listing {
-		if (directory.reading === undefined && !this.awaited.delete(directory)) this.drop(directory);
+		if (!directory.isBeingRead && !this.awaited.delete(directory)) this.drop(directory);
 		return super.list(directory);
 	}
 

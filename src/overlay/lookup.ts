@@ -8,9 +8,9 @@ import { attributeNames } from "../native/libc/xattr.ts";
 import { type Name, type Offset, reserve } from "../native/memory.ts";
 import { finishAttributes, STAT } from "./attributes.ts";
 import type { Directory } from "./directory.ts";
-import { looksHollow, refuseMetacopy } from "./elsewhere.ts";
+import { looksHollow } from "./elsewhere.ts";
 import { NO_SLOT } from "./listing.ts";
-import { isSameObject, part } from "./live.ts";
+import { part } from "./live.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "./node.ts";
 import { readOrigin } from "./origin.ts";
@@ -63,7 +63,7 @@ function lookupLive(overlay: Overlay, directory: Directory, name: Name, known: N
 	const layer = findLayer(overlay, directory, name, STAT);
 	if (known !== NO_NODE && layer !== NOWHERE) {
 		overlay.identity?.show(layer, overlay.directories.borrow(directory, layer), name, STAT);
-		if (isSameObject(overlay, known, layer, STAT)) {
+		if (overlay.isSameObject(known, layer, STAT)) {
 			if (kindOf(STAT) === DT_DIR) adoptAgain(overlay, directory, known, layer);
 			finishAttributes(overlay, known);
 			return known;
@@ -203,7 +203,7 @@ function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer:
 		const fd = overlay.directories.borrow(directory, layer);
 		const name = nodes.name(node);
 		const attributes = attributeNames(fd, name);
-		if (mayLackData) refuseMetacopy(overlay, node, fd, name, attributes);
+		if (mayLackData) overlay.refusals.refuseMetacopy(node, fd, name, attributes);
 		if (mayHaveOrigin) origin = readOrigin(overlay.layers, fd, name, attributes, PROBE);
 	}
 	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));

@@ -11,6 +11,7 @@
 import {
 	AT_EMPTY_PATH,
 	DT_DIR,
+	DT_REG,
 	EINVAL,
 	ENOENT,
 	EOVERFLOW,
@@ -19,10 +20,10 @@ import {
 	ESTALE,
 	statx,
 } from "../native/layout.ts";
-import { check, fail } from "../native/libc/errno.ts";
-import { close, type Fd } from "../native/libc/file.ts";
+import { check, fail, succeeds } from "../native/libc/errno.ts";
+import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
-import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
+import { inodeHigh, inodeLow, kindOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../native/memory.ts";
 import { Deferred } from "./deferred.ts";
 import { type Directory, DirectoryCache } from "./directory.ts";
@@ -33,15 +34,17 @@ import { InodeNumbers } from "./inode-number.ts";
 import type { Jobs, Task } from "./job.ts";
 import type { Layer, Place } from "./layer.ts";
 import { Listings } from "./listings.ts";
-import { checkOpened } from "./live.ts";
 import { LiveListings } from "./live-listings.ts";
 import { measure } from "./name.ts";
-import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./node.ts";
+import { BUSY, LINKED, type NodeId, NodeTable, PLAIN, ROOT } from "./node.ts";
 import { Parked } from "./parked.ts";
+import type { Places } from "./places.ts";
+import { Refusals } from "./refusals.ts";
 import { UpperLinks } from "./upper-links.ts";
 import type { Workdir } from "./workdir.ts";
 
 const STAT = reserve(statx.sizeof);
+const PROBE = reserve(statx.sizeof);
 
 export interface OverlayOptions {
 	/** Changes are made durable where that is asked for, and at copy-up. */
@@ -66,7 +69,7 @@ export interface OverlayOptions {
 	readonly largestListings: number;
 }
 
-export class Overlay {
+export class Overlay implements Places {
 	readonly layers: readonly Layer[];
 	/** Where changes are prepared; undefined: a read-only overlay. */
 	readonly work: Workdir | undefined;
@@ -76,6 +79,7 @@ export class Overlay {
 	readonly identity: Identity | undefined;
 	readonly jobs: Jobs;
 	readonly nodes: NodeTable;
+	readonly refusals: Refusals;
 	readonly directories: DirectoryCache;
 	readonly listings: Listings;
 	readonly files: FileCache;
@@ -88,10 +92,6 @@ export class Overlay {
 	acl: boolean;
 	/** Told of every node on which a job has ended: what waited for it can be run again. */
 	onIdle: (node: NodeId) => void = () => {};
-	/** Objects refused for good, by what was reported of each: see elsewhere.ts. */
-	readonly reports = new Set<string>();
-	/** Told what is refused for good, and what to do about it. */
-	onRefused: (message: string) => void = () => {};
 	/** Told of a file parted from its other names by copy-up, and its directory: number and link count are others now. */
 	onParted: (node: NodeId, directory: NodeId) => void = () => {};
 	private readonly place: Place = { directory: -1 as Fd, name: EMPTY_NAME, flags: 0 };
@@ -111,10 +111,14 @@ export class Overlay {
 		this.options = options;
 		this.acl = options.acl;
 		this.nodes = new NodeTable((node) => this.release(node));
-		this.directories = new DirectoryCache(this, options.largestDescriptors / 2);
+		this.refusals = new Refusals(this.nodes, layers);
+		const descriptors = options.largestDescriptors / 2;
+		this.directories = new DirectoryCache(this.nodes, layers, this, this.refusals, descriptors);
 		const ListingsOfKind = options.live ? LiveListings : Listings;
-		this.listings = new ListingsOfKind(this, options.largestListings);
-		this.files = new FileCache(this, options.largestDescriptors / 2);
+		this.listings = new ListingsOfKind(this.nodes, layers, this.directories, jobs, options.largestListings);
+		this.listings.onRead = (node) => this.markIdle(node);
+		this.directories.onDrop = (directory) => this.listings.drop(directory);
+		this.files = new FileCache(this.nodes, layers, this, this.refusals, descriptors);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();
@@ -129,9 +133,33 @@ export class Overlay {
 		this.nodes.setInode(ROOT, this.inodes.low, this.inodes.high);
 	}
 
-	/** Whether the node's object is in the upper layer. */
 	isUpper(node: NodeId): boolean {
-		return this.work !== undefined && this.nodes.layer(node) === 0;
+		return this.isUpperLayer(this.nodes.layer(node));
+	}
+
+	isUpperLayer(layer: number): boolean {
+		return layer === 0 && this.work !== undefined;
+	}
+
+	/**
+	 * Whether what a layer has under a node's name, its `struct statx` at `stat`, is the node's object. In the upper layer,
+	 * where a copy shows the number of what it was made from, only what is open can tell.
+	 */
+	isSameObject(node: NodeId, layer: number, stat: Offset): boolean {
+		const { nodes, inodes, files, directories } = this;
+		if (layer !== nodes.layer(node) || kindOf(stat) !== nodes.kind(node)) return false;
+		if (this.isUpper(node)) {
+			const fd = nodes.kind(node) === DT_DIR ? directories.openTop(node) : files.openFd(node);
+			return fd === NO_FD || isOpenOn(fd, stat);
+		}
+		inodes.translate(layer, inodeLow(stat), inodeHigh(stat));
+		return inodes.low === nodes.inodeLow(node) && inodes.high === nodes.inodeHigh(node);
+	}
+
+	checkOpened(node: NodeId, fd: Fd): void {
+		if (!this.options.live) return;
+		check(statDescriptor(fd, STAT));
+		if (!this.isSameObject(node, this.nodes.layer(node), STAT)) fail(ESTALE);
 	}
 
 	/** Whether new objects of this process belong to these ids by themselves. */
@@ -154,7 +182,6 @@ export class Overlay {
 		return this.work ?? fail(EROFS);
 	}
 
-	/** The node's place on disk, in a record that the next call overwrites. */
 	locate(node: NodeId): Place {
 		const { nodes, place } = this;
 		if (nodes.isNamed(node) && node !== ROOT) {
@@ -167,6 +194,10 @@ export class Overlay {
 		place.name = EMPTY_NAME;
 		place.flags = AT_EMPTY_PATH;
 		return place;
+	}
+
+	isReachable(node: NodeId): boolean {
+		return !this.isUpper(node) || this.parked.has(node);
 	}
 
 	/** The node's directory to look names up in or to change. Throws ESTALE for an id the kernel cannot hold. */
@@ -216,7 +247,6 @@ export class Overlay {
 		this.nodes.freeIfUnused(node);
 	}
 
-	/** Opens an object without a name by what leads to it still. Throws ESTALE where nothing does, and what opening may. */
 	openNameless(node: NodeId, flags: number): Fd {
 		const { work, nodes, parked } = this;
 		let fd = -ESTALE as Fd;
@@ -224,12 +254,20 @@ export class Overlay {
 		else if (!this.isUpper(node) && nodes.name(node) !== 0) fd = this.directories.openByNames(node, flags);
 		check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
 		try {
-			checkOpened(this, node, fd);
+			this.checkOpened(node, fd);
 		} catch (error) {
 			close(fd);
 			throw error;
 		}
 		return fd;
+	}
+
+	/** Refuses another name to a file of the upper layer without its data, which would not be found under that. */
+	refuseToName(node: NodeId): void {
+		const { nodes } = this;
+		if (nodes.kind(node) !== DT_REG || nodes.flag(node, PLAIN) || !this.isUpper(node)) return;
+		const { directory, name } = this.locate(node);
+		this.refusals.refuseMetacopy(node, directory, name);
 	}
 
 	/** Throws {@link Deferred} while a job works on the node. */
@@ -283,4 +321,9 @@ export class Overlay {
 		this.failures.delete(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}
+}
+
+function isOpenOn(fd: Fd, stat: Offset): boolean {
+	if (!succeeds(statDescriptor(fd, PROBE))) return false;
+	return inodeLow(PROBE) === inodeLow(stat) && inodeHigh(PROBE) === inodeHigh(stat);
 }

@@ -72,7 +72,7 @@ function removeDirectory(
 	const child = directories.get(node);
 	// Alone in the upper layer: the file system under us knows best whether it is empty.
 	const askDisk =
-		overlay.isUpper(node) && !child.isMerged && child.listing === undefined && child.reading === undefined;
+		overlay.isUpper(node) && !child.isMerged && child.listing === undefined && !child.isBeingRead;
 	if (!askDisk && listings.list(child).visible > 0) fail(ENOTEMPTY);
 	copyUp(overlay, directory.node);
 	const below = isBelow(overlay, directory, name);

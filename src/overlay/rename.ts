@@ -28,7 +28,6 @@ import { inodeHigh, inodeLow } from "../native/libc/stat.ts";
 import { type Name, reserve } from "../native/memory.ts";
 import { copyAppearance, copyUp } from "./copy-up.ts";
 import type { Directory } from "./directory.ts";
-import { refuseMovedMetacopy } from "./elsewhere.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "./lookup.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { measure } from "./name.ts";
@@ -139,7 +138,7 @@ function endOf(overlay: Overlay, parent: NodeId, name: Name, node: NodeId): End 
 /** Refuses directories that do not lie wholly in the upper layer, and files without their data. */
 function checkMovable(overlay: Overlay, node: NodeId): void {
 	overlay.settle(node);
-	refuseMovedMetacopy(overlay, node);
+	overlay.refuseToName(node);
 	if (overlay.nodes.kind(node) !== DT_DIR) return;
 	if (!overlay.isUpper(node) || overlay.directories.get(node).isMerged) fail(EXDEV);
 }
