@@ -29,7 +29,8 @@ import {
 	writeString,
 } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import type { Directory, DirectoryCache } from "./directory.ts";
+import type { Directory } from "./directory.ts";
+import type { DirectoryCache } from "./directory-cache.ts";
 import type { Layer } from "./layer.ts";
 import type { Listing, Slot } from "./listing.ts";
 import { measure } from "./name.ts";
