@@ -4,6 +4,8 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cacheFolder } from "../harness/cache.ts";
 import { debootstrap, fetchPackages } from "../harness/debootstrap.ts";
+import { open } from "../harness/descriptor.ts";
+import { flock, LOCK_EX } from "../harness/native.ts";
 
 const suite = "bookworm";
 /** What the tree can install without a network: about twenty packages, with scripts and diversions among them. */
@@ -19,7 +21,11 @@ export function debianArchive(): string {
 	const archive = join(cacheFolder("archives"), `${suite}-${packageToInstall}.tar`);
 	if (existsSync(archive)) return archive;
 	const [tree, partial] = [`${archive}.tree`, `${archive}.partial`];
+	// Of test files that run at the same time one makes it, and the others wait.
+	using lock = open(`${archive}.lock`, "w");
+	flock(lock.fd, LOCK_EX);
 	try {
+		if (existsSync(archive)) return archive;
 		rmSync(tree, { recursive: true, force: true });
 		console.log(`${suite}: debootstrap for ${archive}`);
 		debootstrap(suite, tree);

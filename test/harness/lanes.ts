@@ -51,7 +51,22 @@ const mostLanes = 4;
 /** These drop the kernel's caches, while others count what the kernel asks for. */
 const alone: readonly string[] = ["test/mount/memory.test.ts", "test/soak/soak.test.ts"];
 /** Files that take long, in seconds, roughly: they begin first, and the time left is reckoned by them. */
-const longFiles: Readonly<Record<string, number>> = {};
+const longFiles: Readonly<Record<string, number>> = {
+	"test/conformance/conformance.test.ts": 60,
+	"test/clients/same-work.test.ts": 60,
+	"test/faults/system-calls.test.ts": 40,
+	"test/bench/bench.test.ts": 40,
+	"test/real-input/root.test.ts": 30,
+	"test/hostile/special-files.test.ts": 25,
+	"test/fuzz/fuzz.test.ts": 20,
+	"test/hostile/size.test.ts": 20,
+	"test/faults/full-disk.test.ts": 20,
+	"test/mount/nested.test.ts": 15,
+	"test/crash/crash.test.ts": 15,
+	"test/mount/force-mask.test.ts": 10,
+	"test/hostile/links.test.ts": 10,
+	"test/overlay/core/kernel.test.ts": 10,
+};
 const usualSeconds = 2;
 
 /**

@@ -21,15 +21,19 @@ const programTests = [
 	"test/clients",
 	"test/real-input",
 ];
-/** What needs no mount, and a few files that use much of the program. */
+/** What needs no mount and takes no time, and two files that use much of the program. */
 const quickTests = [
 	"test/architecture.test.ts",
 	"test/cli",
+	"test/fuse",
 	"test/native",
-	"test/overlay",
+	...["attributes", "copy-up", "create", "identity", "link", "remove", "rename", "whiteout", "xattr"].map(
+		(subject) => `test/overlay/core/${subject}.test.ts`,
+	),
 	"test/mount/command-line.test.ts",
 	"test/mount/rename.test.ts",
 ];
+
 function build(): boolean {
 	console.log("building the binary");
 	const { exitCode } = Bun.spawnSync([process.execPath, "run", "build"], {
