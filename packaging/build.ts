@@ -9,7 +9,7 @@ import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 const project = join(import.meta.dir, "..");
-const entries = ["src/main.ts", "src/overlay/copy-worker.ts"];
+const entries = ["src/main.ts", "src/overlay/jobs/copy-worker.ts"];
 const options = [
 	"--compile",
 	"--minify",

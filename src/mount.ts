@@ -30,13 +30,13 @@ import {
 import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
-import { prepareWorkdir } from "./overlay/abilities.ts";
-import { supportsAcl } from "./overlay/acl.ts";
-import { Identity } from "./overlay/identity.ts";
-import { LayerUnusable, openLayers } from "./overlay/open-layers.ts";
+import { WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
+import { LayerUnusable, openLayers } from "./overlay/layers/open-layers.ts";
+import { Workdir } from "./overlay/layers/workdir.ts";
+import { prepareWorkdir } from "./overlay/marks/abilities.ts";
+import { supportsAcl } from "./overlay/marks/acl.ts";
+import { Identity } from "./overlay/marks/identity.ts";
 import { Overlay } from "./overlay/overlay.ts";
-import { Workdir } from "./overlay/workdir.ts";
-import { WorkerJobs } from "./overlay/worker-jobs.ts";
 
 /** Descriptors used for other things than the caches: layers, the session, jobs. */
 const RESERVED_DESCRIPTORS = 64;

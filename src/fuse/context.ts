@@ -2,7 +2,7 @@
 
 import type { Log } from "../log.ts";
 import type { FuseRequest } from "../native/libfuse/library.ts";
-import type { NodeId } from "../overlay/node.ts";
+import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Agreement } from "./handshake.ts";
 import type { Notifications } from "./notify.ts";

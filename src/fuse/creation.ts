@@ -1,8 +1,8 @@
 /** What a request that makes something says of it: for whom, and what. */
 
 import { EMPTY_NAME, type Offset } from "../native/memory.ts";
-import type { Blueprint } from "../overlay/create.ts";
-import type { Caller } from "../overlay/maker.ts";
+import type { Blueprint } from "../overlay/changes/create.ts";
+import type { Caller } from "../overlay/changes/maker.ts";
 import { callerGid, callerUid } from "./request.ts";
 
 const caller: Caller = { uid: 0, gid: 0, umask: 0 };

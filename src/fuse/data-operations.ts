@@ -60,9 +60,9 @@ import {
 	smaller,
 	view,
 } from "../native/memory.ts";
-import { killPrivileges } from "../overlay/change-attributes.ts";
-import { copyUp } from "../overlay/copy-up.ts";
-import type { NodeId } from "../overlay/node.ts";
+import { killPrivileges } from "../overlay/changes/attributes.ts";
+import { copyUp } from "../overlay/changes/copy-up.ts";
+import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context } from "./context.ts";
 import { DirectoryReply } from "./directory-reply.ts";

@@ -13,9 +13,9 @@ import {
 } from "../native/layout.ts";
 import { readString } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import { type NodeId, ROOT } from "../overlay/node.ts";
+import { type NodeId, ROOT } from "../overlay/nodes/node.ts";
+import { nameShown } from "../overlay/nodes/user-name.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import { nameShown } from "../overlay/user-name.ts";
 import { MessageBroken, nodeOfId, opcode, REQUEST, stringAt } from "./request.ts";
 
 /** Where in its arguments an operation on a name has it. */

@@ -17,8 +17,8 @@ import { describeErrno, Errno, errnoName, isFault } from "../native/libc/errno.t
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
-import { Deferred } from "../overlay/deferred.ts";
-import type { NodeId } from "../overlay/node.ts";
+import { Deferred } from "../overlay/nodes/deferred.ts";
+import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context, DispatchOptions } from "./context.ts";
 import { dataOperations } from "./data-operations.ts";

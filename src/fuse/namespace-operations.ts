@@ -49,16 +49,16 @@ import {
 	setNumber,
 	view,
 } from "../native/memory.ts";
-import { readAttributes, readFileSystem } from "../overlay/attributes.ts";
-import { type Changes, changeAttributes, type Writer } from "../overlay/change-attributes.ts";
-import { deleteAttribute, writeAttribute } from "../overlay/change-xattr.ts";
-import { create } from "../overlay/create.ts";
-import { link } from "../overlay/link.ts";
-import { lookup } from "../overlay/lookup.ts";
-import { NO_NODE, type NodeId } from "../overlay/node.ts";
-import { rmdir, unlink } from "../overlay/remove.ts";
-import { rename } from "../overlay/rename.ts";
-import { listNames, readAttribute } from "../overlay/xattr.ts";
+import { type Changes, changeAttributes, type Writer } from "../overlay/changes/attributes.ts";
+import { create } from "../overlay/changes/create.ts";
+import { link } from "../overlay/changes/link.ts";
+import { rmdir, unlink } from "../overlay/changes/remove.ts";
+import { rename } from "../overlay/changes/rename.ts";
+import { deleteAttribute, writeAttribute } from "../overlay/changes/xattr.ts";
+import { NO_NODE, type NodeId } from "../overlay/nodes/node.ts";
+import { readAttributes, readFileSystem } from "../overlay/reading/attributes.ts";
+import { lookup } from "../overlay/reading/lookup.ts";
+import { listNames, readAttribute } from "../overlay/reading/xattr.ts";
 import type { Context } from "./context.ts";
 import { blueprintOf, callerWith } from "./creation.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";

@@ -23,7 +23,7 @@ import {
 	setNumber,
 	view,
 } from "../native/memory.ts";
-import type { Jobs } from "../overlay/job.ts";
+import type { Jobs } from "../overlay/jobs/job.ts";
 
 const MESSAGE_SIZE = fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.sizeof;
 const ATTRIBUTES = reserve(MESSAGE_SIZE);

@@ -24,10 +24,10 @@ import {
 import { check, fail } from "../native/libc/errno.ts";
 import { truncate } from "../native/libc/file.ts";
 import { EMPTY_NAME } from "../native/memory.ts";
-import { killPrivileges } from "../overlay/change-attributes.ts";
-import { copyUp, copyUpTruncated } from "../overlay/copy-up.ts";
-import { create, createNameless } from "../overlay/create.ts";
-import type { NodeId } from "../overlay/node.ts";
+import { killPrivileges } from "../overlay/changes/attributes.ts";
+import { copyUp, copyUpTruncated } from "../overlay/changes/copy-up.ts";
+import { create, createNameless } from "../overlay/changes/create.ts";
+import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Context } from "./context.ts";
 import { blueprintOf, callerWith } from "./creation.ts";
 import { argument32, CALLER, kernelId, nameAt, requestId, requestNode } from "./request.ts";

@@ -5,9 +5,9 @@
 import { fuseAttr, fuseAttrOut, fuseEntryOut, fuseOpenOut, fuseWriteOut, statx } from "../native/layout.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
-import { STAT } from "../overlay/attributes.ts";
-import { NO_NODE, type NodeId, WRITTEN } from "../overlay/node.ts";
+import { NO_NODE, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import { STAT } from "../overlay/reading/attributes.ts";
 import { kernelId, LARGEST_WRITE, requestId } from "./request.ts";
 
 /** Room for the largest answer: READ's data. */

@@ -18,10 +18,10 @@ import {
 	reserve,
 	view,
 } from "../native/memory.ts";
-import type { Writer } from "../overlay/change-attributes.ts";
-import type { NodeId } from "../overlay/node.ts";
+import type { Writer } from "../overlay/changes/attributes.ts";
+import type { NodeId } from "../overlay/nodes/node.ts";
+import { nameOnDisk, reserveName } from "../overlay/nodes/user-name.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import { nameOnDisk, reserveName } from "../overlay/user-name.ts";
 
 /** The most data one WRITE carries. */
 export const LARGEST_WRITE = 1 << 20;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { ENOSPC } from "../../src/native/layout.ts";
 import type { Fd } from "../../src/native/libc/file.ts";
-import { copyContent } from "../../src/overlay/copy-content.ts";
+import { copyContent } from "../../src/overlay/layers/copy-content.ts";
 import { open } from "../harness/descriptor.ts";
 import { sparseFile, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { lseek, mount, SEEK_DATA, SEEK_HOLE } from "../harness/native.ts";

@@ -1,7 +1,7 @@
 /** Ids in the layers against ids in the mount. */
 import { describe, expect, it } from "bun:test";
 import type { IdRange } from "../../src/options.ts";
-import { IdMap, NO_ID } from "../../src/overlay/id-map.ts";
+import { IdMap, NO_ID } from "../../src/overlay/marks/id-map.ts";
 
 const OVERFLOW = 65534;
 const LARGEST = 0xfffffffe;

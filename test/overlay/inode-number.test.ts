@@ -1,7 +1,7 @@
 /** The inode numbers users see: those of the layers where that is possible, and never two files with one number. */
 import { describe, expect, it, test } from "bun:test";
-import { InodeNumbers } from "../../src/overlay/inode-number.ts";
-import type { Layer } from "../../src/overlay/layer.ts";
+import type { Layer } from "../../src/overlay/layers/layer.ts";
+import { InodeNumbers } from "../../src/overlay/nodes/inode-number.ts";
 import { randomNumbers } from "./random.ts";
 
 const layersOn = (...devices: string[]) => devices.map((device) => ({ device }) as Layer);

@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { DT_CHR, DT_DIR, DT_LNK, DT_REG } from "../../src/native/layout.ts";
 import { type Name, readBytes, release, store } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { Listing, NO_SLOT, type Slot } from "../../src/overlay/listing.ts";
-import { measure } from "../../src/overlay/name.ts";
+import { Listing, NO_SLOT, type Slot } from "../../src/overlay/nodes/listing.ts";
+import { measure } from "../../src/overlay/nodes/name.ts";
 import { ListingModel, type ModelLayer } from "./listing-model.ts";
 import { oneOf, randomNumbers } from "./random.ts";
 

@@ -2,7 +2,7 @@
 import { describe, expect, it, test } from "bun:test";
 import { type Name, sameBytes, startsWith, store } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { measure, mix } from "../../src/overlay/name.ts";
+import { measure, mix } from "../../src/overlay/nodes/name.ts";
 
 const named = (text: string): Name => store(text as ByteString);
 const measured = (text: string) => ({ ...measure(named(text)) });

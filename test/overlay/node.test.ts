@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { DT_DIR, DT_REG } from "../../src/native/layout.ts";
 import { type Name, readString, release, store } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { measure } from "../../src/overlay/name.ts";
-import { BUSY, LINKED, NO_NODE, type NodeId, NodeTable, PURE, ROOT } from "../../src/overlay/node.ts";
+import { measure } from "../../src/overlay/nodes/name.ts";
+import { BUSY, LINKED, NO_NODE, type NodeId, NodeTable, PURE, ROOT } from "../../src/overlay/nodes/node.ts";
 import { oneOf, randomNumbers } from "./random.ts";
 
 function named<Result>(text: string, action: (name: Name) => Result): Result {

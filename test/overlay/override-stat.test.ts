@@ -1,7 +1,7 @@
 /** Owner, mode and device in an extended attribute: what containers/storage writes, and garbage. */
 import { describe, expect, it, test } from "bun:test";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../src/native/layout.ts";
-import { formatOverrideStat, parseOverrideStat } from "../../src/overlay/override-stat.ts";
+import { formatOverrideStat, parseOverrideStat } from "../../src/overlay/marks/override-stat.ts";
 import { randomNumbers } from "./random.ts";
 
 const none = { major: 0, minor: 0 };

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "bun:test";
 import { type Name, readString, store } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { hiddenName, isMarker, isReserved } from "../../src/overlay/whiteout.ts";
+import { hiddenName, isMarker, isReserved } from "../../src/overlay/marks/whiteout.ts";
 
 const named = (text: string): Name => store(text as ByteString);
 

@@ -5,7 +5,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { ENOMEM } from "../../src/native/layout.ts";
 import type { Fd } from "../../src/native/libc/file.ts";
 import { base } from "../../src/native/memory.ts";
-import { WorkerJobs } from "../../src/overlay/worker-jobs.ts";
+import { WorkerJobs } from "../../src/overlay/jobs/worker-jobs.ts";
 import { file, temporaryTree } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
 

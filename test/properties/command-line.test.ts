@@ -8,7 +8,7 @@ import { splitOptions, splitPathList } from "../../src/cli/option-string.ts";
 import { parseCommandLine, UsageError } from "../../src/cli/parse.ts";
 import { sessionArgument } from "../../src/fuse/session-options.ts";
 import type { ByteString, IdRange } from "../../src/options.ts";
-import { IdMap, NO_ID } from "../../src/overlay/id-map.ts";
+import { IdMap, NO_ID } from "../../src/overlay/marks/id-map.ts";
 import { byteStrings } from "./arbitrary.ts";
 
 const syntax = ',:=\\"01234567';

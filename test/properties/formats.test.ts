@@ -19,11 +19,11 @@ import {
 	S_IFSOCK,
 } from "../../src/native/layout.ts";
 import { bytes, readString, release, reserve, store } from "../../src/native/memory.ts";
-import { mapAcl, modeOfAcl, setModeOfAcl } from "../../src/overlay/acl.ts";
-import { attributeOnDisk, attributeShown } from "../../src/overlay/attribute-name.ts";
-import { formatOverrideStat, parseOverrideStat } from "../../src/overlay/override-stat.ts";
-import { nameOnDisk, nameShown, reserveName, surplus } from "../../src/overlay/user-name.ts";
-import { isKept } from "../../src/overlay/whiteout.ts";
+import { mapAcl, modeOfAcl, setModeOfAcl } from "../../src/overlay/marks/acl.ts";
+import { attributeOnDisk, attributeShown } from "../../src/overlay/marks/attribute-name.ts";
+import { formatOverrideStat, parseOverrideStat } from "../../src/overlay/marks/override-stat.ts";
+import { isKept } from "../../src/overlay/marks/whiteout.ts";
+import { nameOnDisk, nameShown, reserveName, surplus } from "../../src/overlay/nodes/user-name.ts";
 import { byteStrings, names } from "./arbitrary.ts";
 
 const id = fc.integer({ min: 0, max: 2 ** 32 - 1 });

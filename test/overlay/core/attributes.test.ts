@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { lstatSync, statSync } from "node:fs";
 import { statfs } from "../../../src/native/layout.ts";
 import { getNumber, reserve } from "../../../src/native/memory.ts";
-import { readFileSystem } from "../../../src/overlay/attributes.ts";
+import { readFileSystem } from "../../../src/overlay/reading/attributes.ts";
 import { directory, fifo, file, smallDisk, symlink } from "../../harness/layers.ts";
 import { cacheModes, errnoOf, openCore } from "./core.ts";
 

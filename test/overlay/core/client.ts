@@ -20,11 +20,11 @@ import {
 import { readLink } from "../../../src/native/libc/directory.ts";
 import { check, fail } from "../../../src/native/libc/errno.ts";
 import { readBytes } from "../../../src/native/memory.ts";
-import { deleteAttribute } from "../../../src/overlay/change-xattr.ts";
-import { copyUp } from "../../../src/overlay/copy-up.ts";
-import { createNameless } from "../../../src/overlay/create.ts";
-import { NO_NODE, type NodeId, ROOT } from "../../../src/overlay/node.ts";
-import { listNames } from "../../../src/overlay/xattr.ts";
+import { copyUp } from "../../../src/overlay/changes/copy-up.ts";
+import { createNameless } from "../../../src/overlay/changes/create.ts";
+import { deleteAttribute } from "../../../src/overlay/changes/xattr.ts";
+import { NO_NODE, type NodeId, ROOT } from "../../../src/overlay/nodes/node.ts";
+import { listNames } from "../../../src/overlay/reading/xattr.ts";
 import type { BytePath } from "../../harness/native.ts";
 import {
 	type Attributes,

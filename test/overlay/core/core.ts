@@ -11,12 +11,12 @@ import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { effectiveGid, effectiveUid, setUmask } from "../../../src/native/libc/process.ts";
 import { type ByteString, defaultOptions } from "../../../src/options.ts";
-import { prepareWorkdir } from "../../../src/overlay/abilities.ts";
-import { Identity, type IdentityOptions } from "../../../src/overlay/identity.ts";
-import { inlineJobs, type Jobs } from "../../../src/overlay/job.ts";
-import { openLayers } from "../../../src/overlay/open-layers.ts";
+import { inlineJobs, type Jobs } from "../../../src/overlay/jobs/job.ts";
+import { openLayers } from "../../../src/overlay/layers/open-layers.ts";
+import { Workdir } from "../../../src/overlay/layers/workdir.ts";
+import { prepareWorkdir } from "../../../src/overlay/marks/abilities.ts";
+import { Identity, type IdentityOptions } from "../../../src/overlay/marks/identity.ts";
 import { Overlay, type OverlayOptions } from "../../../src/overlay/overlay.ts";
-import { Workdir } from "../../../src/overlay/workdir.ts";
 import {
 	type Description,
 	type Layers,

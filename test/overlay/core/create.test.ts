@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, chownSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { S_IFCHR, S_IFDIR, S_IFIFO, S_IFREG, S_IFSOCK } from "../../../src/native/layout.ts";
-import type { Caller } from "../../../src/overlay/maker.ts";
+import type { Caller } from "../../../src/overlay/changes/maker.ts";
 import { directory, type Layers, symlink, whiteout } from "../../harness/layers.ts";
 import { getxattr, listxattr, makeDevice, setxattr } from "../../harness/native.ts";
 import { type CoreSettings, cacheModes, errnoOf, openCore, root } from "./core.ts";

@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
-import { Deferred } from "../../../src/overlay/deferred.ts";
-import { type Jobs, perform, type Task } from "../../../src/overlay/job.ts";
-import type { NodeId } from "../../../src/overlay/node.ts";
+import { type Jobs, perform, type Task } from "../../../src/overlay/jobs/job.ts";
+import { Deferred } from "../../../src/overlay/nodes/deferred.ts";
+import type { NodeId } from "../../../src/overlay/nodes/node.ts";
 import { type Description, file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
 

@@ -10,7 +10,7 @@ import {
 	S_IFREG,
 	S_IFSOCK,
 } from "../../../src/native/layout.ts";
-import type { Caller } from "../../../src/overlay/maker.ts";
+import type { Caller } from "../../../src/overlay/changes/maker.ts";
 import { directory, fifo, file, type Layers, symlink, whiteout } from "../../harness/layers.ts";
 import { getxattr, makeDevice, setxattr } from "../../harness/native.ts";
 import { cacheModes, errnoOf, openCore, root } from "./core.ts";

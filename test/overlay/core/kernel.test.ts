@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { S_IFREG } from "../../../src/native/layout.ts";
-import type { NodeId } from "../../../src/overlay/node.ts";
+import type { NodeId } from "../../../src/overlay/nodes/node.ts";
 import { temporaryTree } from "../../harness/layers.ts";
 import { mountKernelOverlay } from "../../harness/mount.ts";
 import { codeOf, fgetxattr, fsetxattr } from "../../harness/native.ts";

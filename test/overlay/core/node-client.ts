@@ -20,21 +20,21 @@ import {
 	view,
 } from "../../../src/native/memory.ts";
 import type { ByteString } from "../../../src/options.ts";
-import { readAttributes, STAT } from "../../../src/overlay/attributes.ts";
-import { type Changes, changeAttributes } from "../../../src/overlay/change-attributes.ts";
-import { writeAttribute } from "../../../src/overlay/change-xattr.ts";
-import { copyUp } from "../../../src/overlay/copy-up.ts";
-import { create } from "../../../src/overlay/create.ts";
-import { link } from "../../../src/overlay/link.ts";
-import { NO_SLOT } from "../../../src/overlay/listing.ts";
-import { lookup } from "../../../src/overlay/lookup.ts";
-import type { Caller } from "../../../src/overlay/maker.ts";
-import { NO_NODE, type NodeId } from "../../../src/overlay/node.ts";
+import { type Changes, changeAttributes } from "../../../src/overlay/changes/attributes.ts";
+import { copyUp } from "../../../src/overlay/changes/copy-up.ts";
+import { create } from "../../../src/overlay/changes/create.ts";
+import { link } from "../../../src/overlay/changes/link.ts";
+import type { Caller } from "../../../src/overlay/changes/maker.ts";
+import { rmdir, unlink } from "../../../src/overlay/changes/remove.ts";
+import { rename } from "../../../src/overlay/changes/rename.ts";
+import { writeAttribute } from "../../../src/overlay/changes/xattr.ts";
+import { NO_SLOT } from "../../../src/overlay/nodes/listing.ts";
+import { NO_NODE, type NodeId } from "../../../src/overlay/nodes/node.ts";
 import type { Overlay } from "../../../src/overlay/overlay.ts";
-import { numberOf } from "../../../src/overlay/readdir.ts";
-import { rmdir, unlink } from "../../../src/overlay/remove.ts";
-import { rename } from "../../../src/overlay/rename.ts";
-import { readAttribute } from "../../../src/overlay/xattr.ts";
+import { readAttributes, STAT } from "../../../src/overlay/reading/attributes.ts";
+import { lookup } from "../../../src/overlay/reading/lookup.ts";
+import { numberOf } from "../../../src/overlay/reading/readdir.ts";
+import { readAttribute } from "../../../src/overlay/reading/xattr.ts";
 import type { BytePath } from "../../harness/native.ts";
 
 export const SCRATCH_SIZE = 1 << 20;

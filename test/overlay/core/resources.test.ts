@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { S_IFREG } from "../../../src/native/layout.ts";
 import { bytes, reserve } from "../../../src/native/memory.ts";
-import { NO_NODE, ROOT } from "../../../src/overlay/node.ts";
+import { NO_NODE, ROOT } from "../../../src/overlay/nodes/node.ts";
 import { directory, hardLink } from "../../harness/layers.ts";
 import { cacheModes, countDescriptors, errnoOf, openCore } from "./core.ts";
 

@@ -11,7 +11,7 @@ import {
 	S_IFREG,
 	S_IFSOCK,
 } from "../../../src/native/layout.ts";
-import { NO_NODE, type NodeId } from "../../../src/overlay/node.ts";
+import { NO_NODE, type NodeId } from "../../../src/overlay/nodes/node.ts";
 import { printable, type Snapshot, type SnapshotOptions } from "../../harness/snapshot.ts";
 import type { Client } from "./client.ts";
 import type { Attributes } from "./node-client.ts";

@@ -1,7 +1,7 @@
 /** Extended attributes: users' own are kept, overlays' own are hidden. */
 import { describe, expect, test } from "bun:test";
 import { XATTR_CREATE, XATTR_REPLACE } from "../../../src/native/layout.ts";
-import { readAttribute } from "../../../src/overlay/xattr.ts";
+import { readAttribute } from "../../../src/overlay/reading/xattr.ts";
 import { directory, file, symlink } from "../../harness/layers.ts";
 import { getxattr, listxattr } from "../../harness/native.ts";
 import { cacheModes, errnoOf, openCore } from "./core.ts";

@@ -1,0 +1,69 @@
+/** The extended attributes that a copy takes over from the lower object it stands for. */
+
+import { DT_LNK, ENODATA, EOPNOTSUPP, EPERM, XATTR_LIST_MAX, XATTR_SIZE_MAX } from "../../native/layout.ts";
+import { check, fail } from "../../native/libc/errno.ts";
+import type { Fd } from "../../native/libc/file.ts";
+import { getAttribute, listAttributes, setAttribute } from "../../native/libc/xattr.ts";
+import { lengthOf, type Offset, readString, reserve } from "../../native/memory.ts";
+import type { Place } from "../layers/layer.ts";
+import { ACL_PREFIX, isAccessAcl, isAcl } from "../marks/acl.ts";
+import { attributeShown } from "../marks/attribute-name.ts";
+import type { NodeId } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { nameInLayer } from "../reading/xattr.ts";
+
+const NAMES = reserve(XATTR_LIST_MAX);
+const VALUE = reserve(XATTR_SIZE_MAX);
+
+/**
+ * Copies what users see of a lower object's attributes to its copy `name` in `directory`. The access ACL comes last: it may
+ * take from the owner the right to write, which setting the others needs.
+ */
+export function copyAttributes(
+	overlay: Overlay,
+	node: NodeId,
+	source: Place,
+	directory: Fd,
+	name: Offset,
+): void {
+	const listed = listAttributes(source.directory, source.name, NAMES, XATTR_LIST_MAX);
+	if (listed <= 0) {
+		if (listed !== 0 && listed !== -EOPNOTSUPP) fail(-listed);
+		return;
+	}
+	let accessAcl: Offset | undefined;
+	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1) {
+		if (isAccessAcl(at)) accessAcl = at;
+		else copyAttribute(overlay, node, source, at, directory, name);
+	}
+	if (accessAcl !== undefined) copyAttribute(overlay, node, source, accessAcl, directory, name);
+}
+
+function copyAttribute(
+	overlay: Overlay,
+	node: NodeId,
+	source: Place,
+	attribute: Offset,
+	directory: Fd,
+	name: Offset,
+): void {
+	const layer = overlay.nodes.layer(node);
+	const shown = attributeShown(readString(attribute), overlay.identity?.isolates(layer) ?? false);
+	if (shown === undefined) return;
+	const length = getAttribute(source.directory, source.name, attribute, VALUE, XATTR_SIZE_MAX);
+	if (length === -ENODATA) return;
+	check(length);
+	if (isAcl(attribute)) overlay.identity?.applyToAcl(layer, VALUE, length);
+	const result = setAttribute(directory, name, nameInLayer(overlay, 0, shown), VALUE, length, 0);
+	if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
+}
+
+/** Linux fs/overlayfs/copy_up.c, ovl_copy_xattr: ACLs and security attributes must not be lost, others may. */
+function canDoWithout(overlay: Overlay, node: NodeId, name: string, error: number): boolean {
+	if (error === EOPNOTSUPP) return !name.startsWith(ACL_PREFIX) && name !== "security.capability";
+	// Without privileges the trusted and security namespaces are out of reach, as they are for cp(1).
+	const unprivileged = overlay.work?.trustedAttributes === false;
+	return (
+		error === EPERM && (unprivileged || overlay.nodes.kind(node) === DT_LNK) && !name.startsWith("user.")
+	);
+}

@@ -1,0 +1,354 @@
+/**
+ * Copy-up: a lower object gets a copy in the upper layer, which stands for it from then on. The copy is made in the
+ * workdir - content, owner, attributes, mode, times, in this order - made durable, and moved into place by one
+ * rename, so that the upper layer never shows a part of a file, not even after a power loss.
+ * Source: Linux fs/overlayfs/copy_up.c.
+ */
+
+import {
+	AT_REMOVEDIR,
+	DT_DIR,
+	DT_LNK,
+	DT_REG,
+	ENOENT,
+	EPERM,
+	O_CREAT,
+	O_DIRECTORY,
+	O_EXCL,
+	O_NOFOLLOW,
+	O_RDONLY,
+	O_RDWR,
+	PATH_MAX,
+	S_IFMT,
+	S_IFREG,
+	statx,
+	timespec,
+	UTIME_NOW,
+	UTIME_OMIT,
+} from "../../native/layout.ts";
+import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../../native/libc/directory.ts";
+import { check, Errno, fail } from "../../native/libc/errno.ts";
+import { cloneFile, close, duplicate, type Fd, openAt } from "../../native/libc/file.ts";
+import {
+	changeMode,
+	changeOwner,
+	changeTimes,
+	changeTimesOf,
+	changeTimesOfOpen,
+	stat,
+	statDescriptor,
+	statFlagged,
+} from "../../native/libc/metadata.ts";
+import {
+	deviceOf,
+	inodeHigh,
+	inodeLow,
+	kindOf,
+	linkCount,
+	modeOf,
+	sizeOf,
+	timesOf,
+} from "../../native/libc/stat.ts";
+import {
+	bytes,
+	type Int64,
+	lengthOf,
+	type Name,
+	readString,
+	release,
+	reserve,
+	setNumber,
+	smaller,
+	store,
+	view,
+} from "../../native/memory.ts";
+import { copyContent } from "../layers/copy-content.ts";
+import type { Layer, Place } from "../layers/layer.ts";
+import { moveAsOwner } from "../layers/owner-access.ts";
+import { checkMade, type Workdir } from "../layers/workdir.ts";
+import { ownAccess } from "../marks/identity.ts";
+import { writeOrigin } from "../marks/origin.ts";
+import { isWhiteoutDevice } from "../marks/whiteout.ts";
+import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { confirmName } from "../reading/live.ts";
+import { copyAttributes } from "./copy-attributes.ts";
+
+/** Up to this many bytes are copied at once, by the thread that answers requests. */
+const LARGEST_INLINE_COPY = 1 << 20;
+const MODE_BITS = 0o7777;
+const PERMISSION_BITS = 0o777;
+
+const SOURCE = reserve(statx.sizeof);
+/** The mode of SOURCE before an override was applied. */
+let inodeMode = 0;
+const PARENT = reserve(statx.sizeof);
+const TARGET = reserve(PATH_MAX + 1);
+/** Two `struct timespec`: the access time stays, the modification time is now. */
+const MODIFIED_NOW = reserve(2 * timespec.sizeof);
+setNumber(MODIFIED_NOW + timespec.tvNsec, UTIME_OMIT);
+setNumber(MODIFIED_NOW + timespec.sizeof + timespec.tvNsec, UTIME_NOW);
+
+/**
+ * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
+ * copy goes on in the background, and what copying may.
+ */
+export function copyUp(overlay: Overlay, node: NodeId): void {
+	if (!overlay.isUpper(node)) raise(overlay, node, Number.POSITIVE_INFINITY);
+}
+
+/** As {@link copyUp}, of a file about to be cut to `size` bytes: what lies behind is not copied. */
+export function copyUpTruncated(overlay: Overlay, node: NodeId, size: Int64): void {
+	if (!overlay.isUpper(node)) raise(overlay, node, size);
+}
+
+function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
+	const work = overlay.writable();
+	overlay.settle(node);
+	throwFailure(overlay, node);
+	confirmName(overlay, node);
+	if (overlay.nodes.isNamed(node)) raiseParents(overlay, node);
+	const kind = overlay.nodes.kind(node);
+	if (kind === DT_REG) raiseFile(overlay, work, node, limit);
+	else if (kind === DT_DIR) raiseDirectory(overlay, work, node);
+	else raiseSpecial(overlay, work, node);
+}
+
+/** By a loop, not by recursion: a path may be thousands of directories deep. */
+function raiseParents(overlay: Overlay, node: NodeId): void {
+	const { nodes } = overlay;
+	const pending: NodeId[] = [];
+	for (let parent = nodes.parent(node); !overlay.isUpper(parent); parent = nodes.parent(parent)) {
+		if (!nodes.isNamed(parent)) fail(ENOENT);
+		overlay.settle(parent);
+		pending.push(parent);
+		if (parent === ROOT) break;
+	}
+	for (let parent = pending.pop(); parent !== undefined; parent = pending.pop()) {
+		raiseDirectory(overlay, overlay.writable(), parent);
+	}
+}
+
+function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64): void {
+	const { nodes, files, options } = overlay;
+	const from = files.readable(node);
+	check(statDescriptor(from, SOURCE));
+	const size = sizeOf(SOURCE);
+	const length = smaller(size, limit);
+	const temporary = work.temporaryName();
+	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+	const layer = overlay.layers[nodes.layer(node)]!;
+	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
+	const cloned = length === size && length > 0 && clone(layer, from, to);
+	const isSmall = cloned || length <= LARGEST_INLINE_COPY;
+	if (isSmall && (durability === "none" || overlay.diskPace.isQuick())) {
+		let result = cloned ? 0 : copyContent(from, to, length);
+		if (result === 0) result = overlay.diskPace.makeDurable(to, durability);
+		finishFile(overlay, work, node, temporary, to, length < size, result);
+		return;
+	}
+	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
+	const source = duplicate(from);
+	if (source < 0) {
+		close(to);
+		removeName(work.fd, temporary, 0);
+		fail(-source);
+	}
+	const name = store(readString(temporary));
+	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durability } as const;
+	overlay.runJob(node, task, (result) => {
+		close(source);
+		try {
+			finishFile(overlay, work, node, name, to, length < size, result);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+			overlay.failures.set(node, error.code);
+		} finally {
+			release(name, lengthOf(name) + 1);
+		}
+	});
+	throwFailure(overlay, node);
+}
+
+/** The copy a request waited for has failed: that is its answer. */
+function throwFailure(overlay: Overlay, node: NodeId): void {
+	const failure = overlay.failures.get(node);
+	if (failure === undefined) return;
+	overlay.failures.delete(node);
+	fail(failure);
+}
+
+/** Shares the blocks, where the file system can. Where it cannot, that is not tried again. */
+function clone(layer: Layer, from: Fd, to: Fd): boolean {
+	if (!layer.mayShareBlocks) return false;
+	layer.mayShareBlocks = cloneFile(from, to) === 0;
+	return layer.mayShareBlocks;
+}
+
+function finishFile(
+	overlay: Overlay,
+	work: Workdir,
+	node: NodeId,
+	temporary: Name,
+	to: Fd,
+	isCut: boolean,
+	result: number,
+): void {
+	const { nodes, files } = overlay;
+	try {
+		check(result);
+		const source = sourceOf(overlay, node);
+		copyMetadata(overlay, node, source, work.fd, temporary);
+		// What is cut off by not being copied is a change of content all the same.
+		if (isCut) check(changeTimesOfOpen(to, MODIFIED_NOW));
+		moveToPlace(overlay, work, node, temporary);
+	} catch (error) {
+		close(to);
+		removeName(work.fd, temporary, 0);
+		throw error;
+	}
+	nodes.setLayer(node, 0);
+	files.replace(node, to);
+	// As for what was in the upper layer when it lost its name.
+	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);
+}
+
+function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
+	const { nodes, directories } = overlay;
+	const directory = directories.get(node);
+	const source = sourceOf(overlay, node);
+	const temporary = work.temporaryName();
+	checkMade(makeDirectory(work.fd, temporary, 0o700));
+	let fd: Fd | undefined;
+	try {
+		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		copyMetadata(overlay, node, source, work.fd, temporary);
+		moveToPlace(overlay, work, node, temporary);
+	} catch (error) {
+		if (fd !== undefined) close(fd);
+		removeName(work.fd, temporary, AT_REMOVEDIR);
+		throw error;
+	}
+	nodes.setLayer(node, 0);
+	// The lower directory now joins in under the copy.
+	nodes.setFlag(node, PURE, false);
+	if (nodes.isNamed(node)) {
+		directories.raise(directory, fd);
+	} else {
+		close(fd);
+		directories.drop(node);
+	}
+}
+
+function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
+	const { nodes } = overlay;
+	const source = sourceOf(overlay, node);
+	const temporary = work.temporaryName();
+	const mode = modeOf(SOURCE);
+	if (nodes.kind(node) === DT_LNK) {
+		const length = check(readLink(source.directory, source.name, TARGET, PATH_MAX));
+		bytes[TARGET + length] = 0;
+		checkMade(makeSymlink(TARGET, work.fd, temporary));
+	} else if (overlay.identity?.attribute !== undefined) {
+		// The kind is kept in the attribute, because an unprivileged process may not make devices.
+		checkMade(makeNode(work.fd, temporary, S_IFREG | 0o600, 0));
+	} else {
+		// Only an attribute can say that a lower object is such a device: its copy would hide its own name.
+		if (isWhiteoutDevice(SOURCE)) fail(EPERM);
+		checkMade(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
+	}
+	try {
+		copyMetadata(overlay, node, source, work.fd, temporary);
+		moveToPlace(overlay, work, node, temporary);
+	} catch (error) {
+		removeName(work.fd, temporary, 0);
+		throw error;
+	}
+	nodes.setLayer(node, 0);
+	overlay.files.drop(node);
+}
+
+/** Where the lower object is; its raw attributes, with an override applied, are in SOURCE. */
+function sourceOf(overlay: Overlay, node: NodeId): Place {
+	const place = overlay.locate(node);
+	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
+	inodeMode = modeOf(SOURCE);
+	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
+	return place;
+}
+
+/** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */
+export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, name: Name): void {
+	const source = sourceOf(overlay, node);
+	copyMetadata(overlay, node, source, directory, name);
+}
+
+/**
+ * Owner, origin, attributes, mode and times of SOURCE for the copy `name` in `directory`. In this order: a change of owner
+ * takes set-id bits and capabilities away, and a mode that is closed to its owner attributes are not set with.
+ */
+function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
+	const { identity } = overlay;
+	const isOverridden = identity?.attribute !== undefined;
+	if (isOverridden) {
+		identity.writeNew(directory, name, SOURCE);
+	} else {
+		const uid = view.getUint32(SOURCE + statx.stxUid, true);
+		const gid = view.getUint32(SOURCE + statx.stxGid, true);
+		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
+	}
+	if (takesOrigin()) {
+		const { nodes, layers, work } = overlay;
+		const trusted = work?.trustedAttributes ?? false;
+		writeOrigin(layers[nodes.layer(node)]!, source, trusted, () => nodes.path(node), directory, name);
+	}
+	copyAttributes(overlay, node, source, directory, name);
+	const kind = kindOf(SOURCE);
+	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.
+	const mode = isOverridden ? (inodeMode & PERMISSION_BITS) | ownAccess(kind) : modeOf(SOURCE) & MODE_BITS;
+	if (kind !== DT_LNK) check(changeMode(directory, name, mode));
+	check(changeTimes(directory, name, timesOf(SOURCE)));
+}
+
+/**
+ * Whether the copy of SOURCE stands for it and keeps its inode number by a note of its origin. A directory needs none:
+ * it is merged with the lower one of its name, and takes its number. A file with several names is parted from them:
+ * two different files must not have one number.
+ */
+function takesOrigin(): boolean {
+	return kindOf(SOURCE) !== DT_DIR && linkCount(SOURCE) === 1;
+}
+
+/** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */
+function moveToPlace(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
+	if (overlay.nodes.isNamed(node)) {
+		moveIn(overlay, work, node, temporary);
+		return;
+	}
+	overlay.parked.moveIn(work, node, temporary);
+	// The former one leads to the original.
+	overlay.nodes.detach(node);
+}
+
+/** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */
+function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
+	const { nodes, directories, inodes } = overlay;
+	const parent = directories.get(nodes.parent(node));
+	const fd = parent.fds[0]!;
+	const name = nodes.name(node);
+	if (takesOrigin()) directories.markImpure(parent, work);
+	check(statDescriptor(fd, PARENT));
+	check(moveAsOwner(work.fd, temporary, fd, name, 0));
+	check(changeTimesOf(fd, timesOf(PARENT)));
+	overlay.listings.noteChange(parent, name, (listing, slot) => {
+		if (listing.layer(slot) !== 0) listing.raise(slot);
+	});
+	if (kindOf(SOURCE) !== DT_DIR && !takesOrigin()) {
+		check(stat(fd, name, PARENT));
+		inodes.translate(0, inodeLow(PARENT), inodeHigh(PARENT));
+		nodes.setInode(node, inodes.low, inodes.high);
+		const [low, high] = [inodeLow(PARENT), inodeHigh(PARENT)];
+		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, low, high));
+		overlay.onParted(node, parent.node);
+	}
+}

@@ -1,0 +1,68 @@
+/** Making hard links. */
+
+import { DT_DIR, EEXIST, ENOENT, EPERM } from "../../native/layout.ts";
+import { moveName, removeName } from "../../native/libc/directory.ts";
+import { check, fail } from "../../native/libc/errno.ts";
+import { stat } from "../../native/libc/metadata.ts";
+import { inodeHigh, inodeLow, linkCount } from "../../native/libc/stat.ts";
+import type { Name } from "../../native/memory.ts";
+import { checkMade } from "../layers/workdir.ts";
+import { isWhiteoutName } from "../marks/whiteout.ts";
+import { measure } from "../nodes/name.ts";
+import { LINKABLE, type NodeId } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { readAttributes, STAT } from "../reading/attributes.ts";
+import { checkNewName, findLayer, NOWHERE } from "../reading/lookup.ts";
+import { copyUp } from "./copy-up.ts";
+import { makeLinkTo } from "./nameless.ts";
+
+/**
+ * Gives a node a further name; its attributes are in STAT. Throws EEXIST, EPERM for directories, and what linking may.
+ * Source: Linux fs/overlayfs/dir.c, ovl_link.
+ */
+export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name): void {
+	const { nodes } = overlay;
+	const work = overlay.writable();
+	checkNewName(name);
+	if (nodes.kind(node) === DT_DIR) fail(EPERM);
+	checkLinkable(overlay, node);
+	const directory = overlay.directoryToChange(parent);
+	if (directory.removed) fail(ENOENT);
+	overlay.refuseToName(node);
+	copyUp(overlay, node);
+	copyUp(overlay, parent);
+	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
+	const upper = directory.fds[0]!;
+	const result = makeLinkTo(overlay, node, upper, name);
+	if (result === -EEXIST) {
+		if (!isWhiteoutName(upper, name)) fail(EEXIST);
+		const temporary = work.temporaryName();
+		checkMade(makeLinkTo(overlay, node, work.fd, temporary));
+		const moved = moveName(work.fd, temporary, upper, name, 0);
+		if (moved < 0) {
+			removeName(work.fd, temporary, 0);
+			fail(-moved);
+		}
+	} else {
+		check(result);
+		directory.clearWhiteoutFile(name);
+	}
+	const looked = stat(upper, name, STAT);
+	// It was made all the same.
+	if (looked < 0) overlay.listings.drop(directory);
+	check(looked);
+	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
+	overlay.directories.markImpure(directory, work);
+	overlay.linkUpper(node, STAT);
+	overlay.meetAt(node, parent, name);
+	readAttributes(overlay, node);
+}
+
+/** A file whose names are all gone, unlike one that never had any, cannot be given one. Throws ENOENT. */
+function checkLinkable(overlay: Overlay, node: NodeId): void {
+	if (overlay.nodes.isNamed(node) || overlay.nodes.flag(node, LINKABLE)) return;
+	if (!overlay.isUpper(node)) fail(ENOENT);
+	readAttributes(overlay, node);
+	// One left: the kernel knows it by another name than we do.
+	if (linkCount(STAT) === 0) fail(ENOENT);
+}

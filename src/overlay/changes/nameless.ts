@@ -1,0 +1,123 @@
+/**
+ * What is about to lose its name and may be open: how its node stays reachable.
+ *
+ * - A file of the upper layer that was met by another name goes by that, if it still leads there.
+ * - An object of a lower layer is where it was: the names that led to it do so still, in its layer.
+ * - Of anything else a descriptor is held. Where as many are held as should be, a file gets a name in the workdir until
+ *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
+ */
+
+import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../../native/layout.ts";
+import { makeDirectory, makeLink } from "../../native/libc/directory.ts";
+import { check, Errno } from "../../native/libc/errno.ts";
+import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../../native/libc/file.ts";
+import { EMPTY_NAME, type Name, reserve, writeString } from "../../native/memory.ts";
+import { measure } from "../nodes/name.ts";
+import { NO_NODE, type NodeId } from "../nodes/node.ts";
+import type { OtherName } from "../nodes/upper-links.ts";
+import type { Overlay } from "../overlay.ts";
+import { copyAppearance } from "./copy-up.ts";
+
+const PROBE = reserve(statx.sizeof);
+const NAME = reserve(NAME_MAX + 1) as Name;
+
+/**
+ * Takes a name away by `remove`. Where `node` goes by it, that stays reachable. Throws Deferred while a job works on the
+ * node, and what `remove` and opening may.
+ */
+export function withoutName(
+	overlay: Overlay,
+	parent: NodeId,
+	name: Name,
+	node: NodeId,
+	remove: () => void,
+): void {
+	const goesByIt = () => node !== NO_NODE && overlay.nodes.find(parent, name, measure(name)) === node;
+	if (!goesByIt()) {
+		remove();
+		return;
+	}
+	keep(overlay, node);
+	try {
+		remove();
+	} catch (error) {
+		overlay.takeBack(node);
+		throw error;
+	}
+	if (goesByIt()) overlay.loseName(node);
+}
+
+/** Makes the node reachable without its name, which is about to be removed. */
+function keep(overlay: Overlay, node: NodeId): void {
+	overlay.settle(node);
+	if (overlay.nodes.lookupCount(node) === 0 || !overlay.isUpper(node)) return;
+	if (overlay.nodes.kind(node) === DT_DIR) {
+		if (overlay.directories.mayHold || !parkCopy(overlay, node)) overlay.directories.get(node);
+	} else if (!goByAnother(overlay, node)) {
+		holdOrPark(overlay, node);
+	}
+}
+
+/** As {@link keep}, for a file that has no name. */
+export function holdOrPark(overlay: Overlay, node: NodeId): void {
+	if (!overlay.files.hold(node, false) && !park(overlay, node)) overlay.files.hold(node, true);
+}
+
+/** Has the node go by another of its names; false where none is known. */
+function goByAnother(overlay: Overlay, node: NodeId): boolean {
+	const { nodes, upperLinks } = overlay;
+	for (let other = upperLinks.takeName(node); other !== undefined; other = upperLinks.takeName(node)) {
+		if (!leadsTo(overlay, node, other)) continue;
+		nodes.detach(node);
+		nodes.attach(node, other.parent, NAME, measure(NAME));
+		return true;
+	}
+	return false;
+}
+
+/** Whether a name, left in NAME, leads to the node and is not the one that it goes by. */
+function leadsTo(overlay: Overlay, node: NodeId, { parent, generation, name }: OtherName): boolean {
+	const { nodes } = overlay;
+	if (!nodes.has(parent) || nodes.generation(parent) !== generation || !overlay.isUpper(parent)) return false;
+	writeString(NAME, name);
+	if (nodes.find(parent, NAME, measure(NAME)) === node) return false;
+	try {
+		const directory = overlay.directories.get(parent);
+		if (directory.removed || overlay.layers[0]!.stat(directory.fds[0]!, NAME, PROBE) < 0) return false;
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		return false;
+	}
+	return overlay.upperLinks.find(PROBE) === node;
+}
+
+/** Gives a file a name in the workdir; false where it takes no further link. */
+function park(overlay: Overlay, node: NodeId): boolean {
+	const work = overlay.writable();
+	if (makeLinkTo(overlay, node, work.fd, overlay.parked.name(node)) < 0) return false;
+	overlay.parked.add(node);
+	return true;
+}
+
+/** Makes a copy in the workdir that stands for a directory once that is removed; false where that fails. */
+function parkCopy(overlay: Overlay, node: NodeId): boolean {
+	const work = overlay.writable();
+	const name = overlay.parked.name(node);
+	try {
+		check(makeDirectory(work.fd, name, 0o700));
+		copyAppearance(overlay, node, work.fd, name);
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		work.discard(name);
+		return false;
+	}
+	overlay.parked.add(node);
+	return true;
+}
+
+/** Makes a further name of a file, which may have none. Returns 0 or -errno. */
+export function makeLinkTo(overlay: Overlay, node: NodeId, directory: Fd, name: Name): number {
+	const place = overlay.locate(node);
+	if (place.name !== EMPTY_NAME) return makeLink(place.directory, place.name, directory, name, 0);
+	return makeLink(WORKING_DIRECTORY, descriptorPath(place.directory), directory, name, AT_SYMLINK_FOLLOW);
+}

@@ -1,0 +1,266 @@
+/**
+ * Renaming. Only what lies wholly in the upper layer is moved: files are copied up first; a directory that lower
+ * layers contribute to is refused (EXDEV), and callers such as mv(1) copy it then, as with kernel overlayfs without
+ * redirect_dir. Source: Linux fs/overlayfs/dir.c, ovl_rename.
+ */
+
+import {
+	DT_DIR,
+	EEXIST,
+	EINVAL,
+	EISDIR,
+	ENOENT,
+	ENOTDIR,
+	ENOTEMPTY,
+	EXDEV,
+	O_DIRECTORY,
+	O_NOFOLLOW,
+	O_RDONLY,
+	RENAME_EXCHANGE,
+	RENAME_NOREPLACE,
+	statx,
+} from "../../native/layout.ts";
+import { makeDirectory, moveName } from "../../native/libc/directory.ts";
+import { check, fail } from "../../native/libc/errno.ts";
+import { close, openAt } from "../../native/libc/file.ts";
+import { stat } from "../../native/libc/metadata.ts";
+import { inodeHigh, inodeLow } from "../../native/libc/stat.ts";
+import { type Name, reserve } from "../../native/memory.ts";
+import { moveAsOwner } from "../layers/owner-access.ts";
+import { emptyDirectory } from "../layers/remove-tree.ts";
+import { checkMade, type Workdir } from "../layers/workdir.ts";
+import { isWhiteoutName, makeOpaque } from "../marks/whiteout.ts";
+import type { Directory } from "../nodes/directory.ts";
+import { measure } from "../nodes/name.ts";
+import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { checkNewName, isBelow, lookup, lookupExisting } from "../reading/lookup.ts";
+import { copyAppearance, copyUp } from "./copy-up.ts";
+import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
+import { withoutName } from "./nameless.ts";
+import { noteRemoval } from "./remove.ts";
+
+const PROBE = reserve(statx.sizeof);
+
+/** One end of a rename. */
+interface End {
+	readonly directory: Directory;
+	readonly name: Name;
+	/** NO_NODE for a new name that is free. */
+	readonly node: NodeId;
+	/** A lower layer shows something under this name. */
+	readonly below: boolean;
+}
+
+/**
+ * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE; others, such as RENAME_WHITEOUT, are EINVAL,
+ * and so is RENAME_EXCHANGE where the upper layer's file system does not take it.
+ * Throws EXDEV for directories with lower content, ENOTEMPTY, EEXIST, EROFS and what renaming may.
+ */
+export function rename(
+	overlay: Overlay,
+	parent: NodeId,
+	name: Name,
+	newParent: NodeId,
+	newName: Name,
+	flags: number,
+): void {
+	const { nodes } = overlay;
+	const work = overlay.writable();
+	// A user's whiteout would be ours: it would hide what is below from another overlay above, not for it.
+	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) fail(EINVAL);
+	if ((flags & RENAME_EXCHANGE) !== 0 && !work.takes(RENAME_EXCHANGE)) fail(EINVAL);
+	checkNewName(newName);
+	overlay.settle(parent);
+	overlay.settle(newParent);
+	const node = knownOr(overlay, parent, name, lookupExisting);
+	// Held until the end: the kernel need not know them.
+	nodes.reference(node);
+	try {
+		const target = knownOr(overlay, newParent, newName, lookup);
+		if (target === NO_NODE) {
+			if ((flags & RENAME_EXCHANGE) !== 0) fail(ENOENT);
+			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
+			return;
+		}
+		nodes.reference(target);
+		try {
+			if ((flags & RENAME_NOREPLACE) !== 0) fail(EEXIST);
+			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
+		} finally {
+			nodes.forget(target, 1);
+		}
+	} finally {
+		nodes.forget(node, 1);
+	}
+}
+
+/** The node of a name the kernel has looked up already; else what `look` finds. */
+function knownOr(overlay: Overlay, parent: NodeId, name: Name, look: typeof lookup): NodeId {
+	const known = overlay.nodes.find(parent, name, measure(name));
+	return known === NO_NODE ? look(overlay, parent, name) : known;
+}
+
+function renameNodes(
+	overlay: Overlay,
+	work: Workdir,
+	parent: NodeId,
+	name: Name,
+	node: NodeId,
+	newParent: NodeId,
+	newName: Name,
+	target: NodeId,
+	flags: number,
+): void {
+	const exchange = (flags & RENAME_EXCHANGE) !== 0;
+	// Two names of one file: POSIX has nothing done.
+	if (node === target) return;
+	// What will be refused is refused before anything is copied up for it.
+	checkMovable(overlay, node);
+	if (exchange) checkMovable(overlay, target);
+	else if (target !== NO_NODE) checkReplaceable(overlay, node, target);
+	copyUp(overlay, node);
+	if (exchange) copyUp(overlay, target);
+	copyUp(overlay, parent);
+	copyUp(overlay, newParent);
+	const from = endOf(overlay, parent, name, node);
+	const to = endOf(overlay, newParent, newName, target);
+	if (exchange) exchangeNames(overlay, work, from, to);
+	else moveTo(overlay, work, from, to);
+}
+
+function endOf(overlay: Overlay, parent: NodeId, name: Name, node: NodeId): End {
+	const directory = overlay.directory(parent);
+	if (directory.removed) fail(ENOENT);
+	return { directory, name, node, below: isBelow(overlay, directory, name) };
+}
+
+/** Refuses directories that do not lie wholly in the upper layer, and files without their data. */
+function checkMovable(overlay: Overlay, node: NodeId): void {
+	overlay.settle(node);
+	overlay.refuseToName(node);
+	if (overlay.nodes.kind(node) !== DT_DIR) return;
+	if (!overlay.isUpper(node) || overlay.directories.get(node).isMerged) fail(EXDEV);
+}
+
+function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void {
+	const { nodes, directories, listings } = overlay;
+	overlay.settle(target);
+	const isDirectory = nodes.kind(node) === DT_DIR;
+	if (nodes.kind(target) !== DT_DIR) {
+		if (isDirectory) fail(ENOTDIR);
+		return;
+	}
+	if (!isDirectory) fail(EISDIR);
+	if (listings.list(directories.get(target)).visible > 0) fail(ENOTEMPTY);
+}
+
+function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
+	const { nodes } = overlay;
+	const isDirectory = nodes.kind(from.node) === DT_DIR;
+	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
+	withoutName(overlay, to.directory.node, to.name, to.node, () => {
+		if (to.node !== NO_NODE && isDirectory && overlay.isUpper(to.node))
+			moveOverEmpty(overlay, work, from, to);
+		else moveInUpper(overlay, work, from, to);
+	});
+	to.directory.clearWhiteoutFile(to.name);
+	noteArrival(overlay, work, from, to);
+	noteRemoval(work, from.directory, from.name, from.below);
+	if (goesBy(nodes, from)) nodes.detach(from.node);
+	overlay.meetAt(from.node, to.directory.node, to.name);
+}
+
+/** A hard link may go by another name than the one that is moved. */
+function goesBy(nodes: NodeTable, { directory, name, node }: End): boolean {
+	return nodes.find(directory.node, name, measure(name)) === node;
+}
+
+/** The renames on disk: at every moment the upper layer shows either the old tree or the new one. */
+function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void {
+	const fromFd = from.directory.fds[0]!;
+	const toFd = to.directory.fds[0]!;
+	const isDirectory = overlay.nodes.kind(from.node) === DT_DIR;
+	const isOverWhiteout = isDirectory && to.node === NO_NODE && isWhiteoutName(toFd, to.name);
+	const move = isOverWhiteout ? moveDirectoryOverWhiteout : moveAway;
+	move(work, fromFd, from.name, toFd, to.name, from.below);
+}
+
+/**
+ * Moves a directory over one of the upper layer that is empty to users, but may hold whiteouts, for which rename(2) would
+ * not replace it. An empty opaque one that looks the same takes its place first. Source: ovl_clear_empty.
+ */
+function moveOverEmpty(overlay: Overlay, work: Workdir, from: End, to: End): void {
+	if (work.takes(RENAME_EXCHANGE) && exchangeForEmpty(overlay, work, to)) {
+		moveInUpper(overlay, work, from, to);
+		return;
+	}
+	const { directories } = overlay;
+	const own = directories.get(to.node).fds[0]!;
+	const move = () => {
+		emptyDirectory(own);
+		moveInUpper(overlay, work, from, to);
+	};
+	try {
+		if (to.below) covered(to.directory.fds[0]!, to.name, move);
+		else move();
+	} catch (error) {
+		// What its whiteouts hid is hidden in another way now.
+		directories.drop(to.node);
+		overlay.listings.drop(to.directory);
+		throw error;
+	}
+}
+
+/** False where that is not possible: another overlay is the file system under us, and has lower content in the directory. */
+function exchangeForEmpty(overlay: Overlay, work: Workdir, end: End): boolean {
+	const upper = end.directory.fds[0]!;
+	const temporary = work.temporaryName();
+	checkMade(makeDirectory(work.fd, temporary, 0o700));
+	try {
+		const fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		try {
+			makeOpaque(work, fd);
+		} finally {
+			close(fd);
+		}
+		copyAppearance(overlay, end.node, work.fd, temporary);
+		const exchanged = moveAsOwner(work.fd, temporary, upper, end.name, RENAME_EXCHANGE);
+		if (exchanged !== -EXDEV) check(exchanged);
+		return exchanged === 0;
+	} finally {
+		work.removeTree(temporary);
+	}
+}
+
+function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): void {
+	const { nodes, directories } = overlay;
+	for (const [end, other] of [
+		[from, to],
+		[to, from],
+	] as const) {
+		if (nodes.kind(end.node) === DT_DIR && other.below) makeOpaque(work, directories.get(end.node).fds[0]!);
+	}
+	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
+	noteArrival(overlay, work, from, to);
+	noteArrival(overlay, work, to, from);
+	const [movesFrom, movesTo] = [goesBy(nodes, from), goesBy(nodes, to)];
+	if (movesFrom) nodes.detach(from.node);
+	if (movesTo) nodes.detach(to.node);
+	overlay.meetAt(from.node, to.directory.node, to.name);
+	overlay.meetAt(to.node, from.directory.node, from.name);
+}
+
+/** Keeps listing and marks of the directory at `to` in step with what was moved there from `from`. */
+function noteArrival(overlay: Overlay, work: Workdir, { node }: End, { directory, name }: End): void {
+	const { nodes } = overlay;
+	const upper = directory.fds[0]!;
+	const kind = nodes.kind(node);
+	if (kind !== DT_DIR && !nodes.flag(node, PLAIN)) overlay.directories.markImpure(directory, work);
+	if (directory.listing === undefined) return;
+	if (stat(upper, name, PROBE) < 0) {
+		overlay.listings.drop(directory);
+		return;
+	}
+	directory.listing.create(name, measure(name), kind, inodeLow(PROBE), inodeHigh(PROBE));
+}

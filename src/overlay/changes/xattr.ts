@@ -1,0 +1,105 @@
+/** Changing extended attributes through the mount; some have another name in the layers, see attribute-name.ts. */
+
+import { EINVAL, S_ISGID, statx, XATTR_SIZE_MAX } from "../../native/layout.ts";
+import { check, fail } from "../../native/libc/errno.ts";
+import { getAttribute, removeAttribute, setAttribute } from "../../native/libc/xattr.ts";
+import { copy, type Offset, reserve, view } from "../../native/memory.ts";
+import { isAccessAcl, isAcl, mapAcl, modeOfAcl, setModeOfAcl } from "../marks/acl.ts";
+import { type IdMap, NO_ID } from "../marks/id-map.ts";
+import { type Identity, ownAccess } from "../marks/identity.ts";
+import { type NodeId, PLAIN } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { STAT } from "../reading/attributes.ts";
+import { requireSupport, shownMode, storedName } from "../reading/xattr.ts";
+import { changeAttributes, type Writer } from "./attributes.ts";
+import { copyUp } from "./copy-up.ts";
+
+const PERMISSION_BITS = 0o777;
+const VALUE = reserve(XATTR_SIZE_MAX);
+
+/**
+ * Sets a value; copies the node up first. `flags`: XATTR_CREATE, XATTR_REPLACE. `writer`: who sets it; an ACL set by one
+ * outside the file's group takes its sgid bit away. Without it the bit stays.
+ */
+export function writeAttribute(
+	overlay: Overlay,
+	node: NodeId,
+	attribute: Offset,
+	value: Offset,
+	size: number,
+	flags: number,
+	writer: Writer | undefined,
+): void {
+	requireSupport(overlay, attribute);
+	copyUp(overlay, node);
+	overlay.nodes.setFlag(node, PLAIN, false);
+	if (overlay.identity !== undefined && isAcl(attribute)) {
+		writeAcl(overlay, overlay.identity, node, attribute, value, size, flags);
+	} else {
+		const stored = storedName(overlay, node, attribute);
+		const place = overlay.locate(node);
+		check(setAttribute(place.directory, place.name, stored, value, size, flags));
+	}
+	// Default ACLs give no permission.
+	if (writer !== undefined && isAccessAcl(attribute)) killGroupId(overlay, node, writer);
+}
+
+/** Source: Linux fs/posix_acl.c, posix_acl_update_mode. */
+function killGroupId(overlay: Overlay, node: NodeId, writer: Writer): void {
+	const mode = shownMode(overlay, node);
+	if ((mode & S_ISGID) !== 0 && !writer.isInGroup(view.getUint32(STAT + statx.stxGid, true)))
+		changeMode(overlay, node, mode & ~S_ISGID);
+}
+
+/** Throws EINVAL for ids that have none on disk. */
+function writeAcl(
+	overlay: Overlay,
+	identity: Identity,
+	node: NodeId,
+	attribute: Offset,
+	acl: Offset,
+	size: number,
+	flags: number,
+): void {
+	// The request may have to be run again: it must stay as it is.
+	copy(VALUE, acl, size);
+	const idOnDisk = (map: IdMap) => (id: number) => {
+		const onDisk = map.onDisk(id);
+		return onDisk === NO_ID ? fail(EINVAL) : onDisk;
+	};
+	mapAcl(VALUE, size, idOnDisk(identity.uids), idOnDisk(identity.gids));
+	const setsMode = identity.attribute !== undefined && isAccessAcl(attribute);
+	const mode = modeOfAcl(VALUE, size);
+	// The daemon must be able to use the inode, whatever mode is shown.
+	if (setsMode) setModeOfAcl(VALUE, size, mode | ownAccess(overlay.nodes.kind(node)));
+	const place = overlay.locate(node);
+	check(setAttribute(place.directory, place.name, attribute, VALUE, size, flags));
+	if (setsMode) changeMode(overlay, node, (shownMode(overlay, node) & ~PERMISSION_BITS) | mode);
+}
+
+function changeMode(overlay: Overlay, node: NodeId, mode: number): void {
+	changeAttributes(overlay, node, {
+		uid: undefined,
+		gid: undefined,
+		size: undefined,
+		times: undefined,
+		timesAreKernels: false,
+		kernelKeepsTimes: false,
+		killPrivileges: undefined,
+		mode,
+	});
+}
+
+/** Removes an attribute; copies the node up first. Throws ENODATA where it is not set. */
+export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offset): void {
+	requireSupport(overlay, attribute);
+	overlay.writable();
+	if (!overlay.isUpper(node)) {
+		// Nothing is copied up for what is not there.
+		const before = overlay.locate(node);
+		check(getAttribute(before.directory, before.name, storedName(overlay, node, attribute), VALUE, 0));
+		copyUp(overlay, node);
+	}
+	const place = overlay.locate(node);
+	check(removeAttribute(place.directory, place.name, storedName(overlay, node, attribute)));
+}

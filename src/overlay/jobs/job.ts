@@ -1,0 +1,53 @@
+/**
+ * Work that takes long: copying content, waiting for the disk. What starts it goes on when it is done; meanwhile
+ * the thread that answers requests is free.
+ */
+import type { Fd } from "../../native/libc/file.ts";
+import { dataSync, sync, writeFrom } from "../../native/libc/file.ts";
+import type { Int64 } from "../../native/memory.ts";
+import { copyContent } from "../layers/copy-content.ts";
+import { type Durability, makeDurable } from "../layers/durability.ts";
+
+export type Task =
+	/** Copies `length` bytes and makes them durable. */
+	| {
+			readonly kind: "copy";
+			readonly from: Fd;
+			readonly to: Fd;
+			readonly length: Int64;
+			readonly durability: Durability;
+	  }
+	| { readonly kind: "sync" | "dataSync"; readonly fd: Fd }
+	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
+	| { readonly kind: "send"; readonly fd: Fd; readonly address: number; readonly length: number };
+
+export interface Jobs {
+	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */
+	run(task: Task, done: (result: number) => void): void;
+	/** Calls `step` between other work on the same thread, maybe first before this returns, until it returns true. */
+	inSteps(step: () => boolean): void;
+}
+
+/** Does a task on the calling thread; returns 0 or -errno. */
+export function perform(task: Task): number {
+	switch (task.kind) {
+		case "copy": {
+			const copied = copyContent(task.from, task.to, task.length);
+			return copied === 0 ? makeDurable(task.to, task.durability) : copied;
+		}
+		case "sync":
+			return sync(task.fd);
+		case "dataSync":
+			return dataSync(task.fd);
+		case "send":
+			return Math.min(writeFrom(task.fd, task.address, task.length), 0);
+	}
+}
+
+/** Jobs that are done at once: for callers that have nothing else to do meanwhile. */
+export const inlineJobs: Jobs = {
+	run: (task, done) => done(perform(task)),
+	inSteps(step) {
+		while (!step());
+	},
+};

@@ -1,0 +1,132 @@
+/**
+ * A layer: one directory tree of the overlay, and how a directory in it is opened.
+ *
+ * Where the kernel allows it a layer is reached through a private clone of its mount (open_tree(2)), as kernel
+ * overlayfs does: nothing mounted inside the tree shows, so the walk can never come into the overlay's own mount
+ * or leave the file system; a lower layer's clone is read-only and keeps no access times. Without that privilege
+ * the tree is walked in place, and mount points in it are refused (EXDEV).
+ *
+ * Nothing follows a symlink inside a layer: directories are opened one name at a time.
+ */
+
+import {
+	EACCES,
+	ELOOP,
+	EMLINK,
+	ENOENT,
+	ENOTDIR,
+	EPERM,
+	EXDEV,
+	FUSE_SUPER_MAGIC,
+	O_DIRECTORY,
+	O_NOATIME,
+	O_NOFOLLOW,
+	O_PATH,
+	O_RDONLY,
+	OVERLAYFS_SUPER_MAGIC,
+	RESOLVE_BENEATH,
+	RESOLVE_NO_SYMLINKS,
+	RESOLVE_NO_XDEV,
+	statfs,
+	statx,
+} from "../../native/layout.ts";
+import { check } from "../../native/libc/errno.ts";
+import { close, type Fd, openAt, openResolved } from "../../native/libc/file.ts";
+import { stat, statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
+import { fileSystemOf } from "../../native/libc/stat.ts";
+import { getNumber, type Name, type Offset, reserve } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
+
+const STAT = reserve(statx.sizeof);
+const FILE_SYSTEM = reserve(statfs.sizeof);
+const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
+const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+/** For a name that may itself be a symlink, which O_NOFOLLOW then opens. */
+const CONFINED_NAME = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
+
+/** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
+export interface Place {
+	directory: Fd;
+	name: Name;
+	/** AT_EMPTY_PATH for the empty name, else 0. */
+	flags: number;
+}
+
+export class Layer {
+	/** Position in the overlay's list; 0 is the topmost. */
+	readonly index: number;
+	/** As given by the user; for messages. */
+	readonly path: ByteString;
+	readonly root: Fd;
+	/** Reached through a private clone of its mount. */
+	readonly isolated: boolean;
+	/** Identifies the file system, as statx(2) gives it. */
+	readonly device: string;
+	/** Its file handles lead to the same files at the next mount; those of a FUSE file system are lost with its daemon. */
+	readonly keepsHandles: boolean;
+	/** On a file system that stands on others: overlayfs or FUSE. */
+	readonly isStacked: boolean;
+	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
+	mayShareBlocks = true;
+	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
+	private noAccessTime = O_NOATIME;
+
+	/** Takes over `root`, a descriptor that can be read. */
+	constructor(index: number, path: ByteString, root: Fd, isolated: boolean) {
+		this.index = index;
+		this.path = path;
+		this.root = root;
+		this.isolated = isolated;
+		check(statDescriptor(root, STAT));
+		check(statFileSystem(root, FILE_SYSTEM));
+		const type = getNumber(FILE_SYSTEM + statfs.fType);
+		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
+		this.isStacked = STACKED.includes(type);
+		this.device = fileSystemOf(STAT);
+	}
+
+	/**
+	 * Opens a directory below `parent` for reading, or for looking names up only where reading it is not allowed.
+	 * Returns -ENOTDIR or -ELOOP for anything else of that name, -EXDEV for a mount point.
+	 */
+	openDirectory(parent: Fd, name: Offset): Fd {
+		const fd = this.open(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+		return fd === -EACCES ? this.open(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW) : fd;
+	}
+
+	/** Opens a name below `parent` without following symlinks and without touching its access time. */
+	open(parent: Fd, name: Offset, flags: number): Fd {
+		const noAccessTime = (flags & O_PATH) === 0 ? this.noAccessTime : 0;
+		const fd = this.openExactly(parent, name, flags | O_NOFOLLOW | noAccessTime);
+		if (fd !== -EPERM || noAccessTime === 0) return fd;
+		const again = this.openExactly(parent, name, flags | O_NOFOLLOW);
+		if (again >= 0) this.noAccessTime = 0;
+		return again;
+	}
+
+	/**
+	 * Fills a `struct statx` with the attributes of a name below `parent`. A mount point in a tree that is walked in place
+	 * is not there (-ENOENT): it may be the overlay's own mount, and looking at that would wait for ourselves.
+	 */
+	stat(parent: Fd, name: Offset, target: Offset): number {
+		if (this.isolated) return stat(parent, name, target);
+		const fd = openResolved(parent, name, O_PATH | O_NOFOLLOW, CONFINED_NAME);
+		if (fd < 0) return fd === -EXDEV ? -ENOENT : fd;
+		const result = statDescriptor(fd, target);
+		close(fd);
+		return result;
+	}
+
+	private openExactly(parent: Fd, name: Offset, flags: number): Fd {
+		return this.isolated ? openAt(parent, name, flags) : openResolved(parent, name, flags, CONFINED);
+	}
+
+	close(): void {
+		close(this.root);
+	}
+}
+
+/** Errors that say "not a directory" of a name, by one call or another. */
+export function isNotDirectory(result: number): boolean {
+	return result === -ENOTDIR || result === -ELOOP || result === -EMLINK;
+}

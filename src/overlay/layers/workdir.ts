@@ -1,0 +1,120 @@
+/**
+ * The scratch directory beside the upper layer, and what has been found out of their file system.
+ *
+ * Every change that takes more than one step is made here and moved into the upper layer by one rename, so that a
+ * crash leaves junk only here, which the next mount clears away. Used: `WORKDIR/work`, mode 0700, locked by the
+ * mount that uses it.
+ */
+
+import {
+	EEXIST,
+	EIO,
+	ENOENT,
+	LOCK_EX,
+	LOCK_NB,
+	O_DIRECTORY,
+	O_NOFOLLOW,
+	O_RDONLY,
+} from "../../native/layout.ts";
+import { makeDirectory, removeName } from "../../native/libc/directory.ts";
+import { check, Errno, fail } from "../../native/libc/errno.ts";
+import { close, type Fd, lock, NO_FD, openAt } from "../../native/libc/file.ts";
+import { changeMode } from "../../native/libc/metadata.ts";
+import { removeAttributeOf } from "../../native/libc/xattr.ts";
+import { type Name, reserve, store, writeString } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
+import { type Durability, neededDurability } from "./durability.ts";
+import { emptyDirectory, removeTreeAt } from "./remove-tree.ts";
+
+const WORK = store("work" as ByteString);
+const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
+/** Of the whiteout to which others are hard links. */
+export const SHARED_WHITEOUT = store("#whiteout" as ByteString);
+const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
+
+export class Workdir {
+	fd: Fd = NO_FD;
+	/** Another mount works here: its temporaries were left alone. */
+	isShared = false;
+	/** Whiteouts are `.wh.NAME` files, because devices cannot be made here or were asked not to. */
+	fileWhiteouts: boolean;
+	/** Attributes of the `trusted` namespace can be set; else `user` ones take their place. */
+	trustedAttributes = false;
+	/** Extended attributes can be set, of one namespace or the other. */
+	keepsAttributes = false;
+	/** Files may have been copied up by a program that does not mark their directories, as C fuse-overlayfs does not. */
+	mayLackMarks = false;
+	/** How a copy is made durable before it gets its name in the upper layer. */
+	durability: Durability = "synced";
+	/** `RENAME_*` that the file system takes. */
+	renameFlags = 0;
+	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
+	sharedWhiteout: Name | undefined;
+	private readonly directory: Fd;
+	private serial = 0;
+
+	/**
+	 * Changes nothing yet: before the first change it must be opened, and the file system tried out (abilities.ts).
+	 * @param directory the user's work directory
+	 * @param fileWhiteouts write `.wh.` files even where devices can be made
+	 */
+	constructor(directory: Fd, fileWhiteouts: boolean) {
+		this.directory = directory;
+		this.fileWhiteouts = fileWhiteouts;
+	}
+
+	/** Makes `WORKDIR/work` and empties it of what a crash left. Throws what making and emptying may. */
+	open(): void {
+		const made = makeDirectory(this.directory, WORK, 0o700);
+		if (made < 0 && made !== -EEXIST) fail(-made);
+		this.fd = check(openAt(this.directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		// What is made here gets its attributes from us, and inherits none from the user's directory.
+		check(changeMode(this.directory, WORK, 0o700));
+		removeAttributeOf(this.fd, DEFAULT_ACL);
+		this.durability = neededDurability(this.fd);
+		this.isShared = lock(this.fd, LOCK_EX | LOCK_NB) < 0;
+		if (!this.isShared) emptyDirectory(this.fd);
+		// A start value of its own keeps two mounts that share a workdir from meeting on a name.
+		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
+	}
+
+	/** Whether renames in the upper layer can have a flag `RENAME_*`. */
+	takes(flag: number): boolean {
+		return (this.renameFlags & flag) !== 0;
+	}
+
+	/** A name that nothing in the workdir has. The memory is used again by the fourth call after this. */
+	temporaryName(): Name {
+		const serial = ++this.serial;
+		const name = TEMPORARY_NAMES[serial & 3]! as Name;
+		writeString(name, `#${serial.toString(16)}` as ByteString);
+		return name;
+	}
+
+	/** Removes a file or a whole directory from the workdir. */
+	removeTree(name: Name): void {
+		removeTreeAt(this.fd, name);
+	}
+
+	/** As {@link removeTree}, for what only tidies up: what cannot be removed is left to the next mount. */
+	discard(name: Name): void {
+		try {
+			removeTreeAt(this.fd, name);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+		}
+	}
+
+	close(): void {
+		close(this.directory);
+		if (this.fd === NO_FD) return;
+		removeName(this.fd, SHARED_WHITEOUT, 0);
+		close(this.fd);
+	}
+}
+
+/** Checks that something was made in a workdir: of one that is gone the caller's names say nothing. Throws EIO then. */
+export function checkMade<Result extends number>(result: Result): Result {
+	if (result === -ENOENT) fail(EIO);
+	return check(result);
+}

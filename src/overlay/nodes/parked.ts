@@ -1,0 +1,55 @@
+/**
+ * What nodes without a name in the mount have in the workdir instead: a name by which their object is reached. It goes when
+ * the node is forgotten, and at the latest when the workdir is emptied.
+ */
+
+import { moveName } from "../../native/libc/directory.ts";
+import { check } from "../../native/libc/errno.ts";
+import { type Name, reserve, writeString } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
+import type { Workdir } from "../layers/workdir.ts";
+import type { NodeId } from "./node.ts";
+
+const NAME = reserve(40) as Name;
+
+export class Parked {
+	private readonly work: Workdir | undefined;
+	private readonly nodes = new Set<NodeId>();
+
+	/** @param work undefined: nothing is ever parked */
+	constructor(work: Workdir | undefined) {
+		this.work = work;
+	}
+
+	/** The name in the workdir that is the node's, whether it is in use or not. The next call overwrites it. */
+	name(node: NodeId): Name {
+		const owner = this.work?.isShared ? `${process.pid.toString(16)}-` : "";
+		writeString(NAME, `#${owner}n${node.toString(16)}` as ByteString);
+		return NAME;
+	}
+
+	has(node: NodeId): boolean {
+		return this.nodes.has(node);
+	}
+
+	/** The node's object has its {@link name} now. */
+	add(node: NodeId): void {
+		this.nodes.add(node);
+	}
+
+	/** What is in the workdir under a temporary name is the node's object from now on. Throws what renaming may. */
+	moveIn(work: Workdir, node: NodeId, temporary: Name): void {
+		check(moveName(work.fd, temporary, work.fd, this.name(node), 0));
+		this.add(node);
+	}
+
+	/** Takes away the node's name in the workdir, if it has one. */
+	remove(node: NodeId): void {
+		if (this.nodes.delete(node)) this.work?.discard(this.name(node));
+	}
+
+	/** Takes all of them away. */
+	clear(): void {
+		for (const node of this.nodes) this.remove(node);
+	}
+}

@@ -1,0 +1,72 @@
+/** What stat(2) shows of a node. */
+
+import { DT_DIR, EACCES, ESTALE, statx } from "../../native/layout.ts";
+import { check, fail } from "../../native/libc/errno.ts";
+import type { Fd } from "../../native/libc/file.ts";
+import { statFileSystem, statFlagged } from "../../native/libc/metadata.ts";
+import { kindOf, linkCount } from "../../native/libc/stat.ts";
+import { EMPTY_NAME, type Name, type Offset, reserve, view } from "../../native/memory.ts";
+import { asOwner } from "../layers/owner-access.ts";
+import { type NodeId, PURE } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { confirmName } from "./live.ts";
+
+/** The attributes last looked at: a `struct statx`, as users see them once {@link finishAttributes} has run. */
+export const STAT = reserve(statx.sizeof);
+
+/** Reads a node's attributes, as users see them, into {@link STAT}. Throws what looking may. */
+export function readAttributes(overlay: Overlay, node: NodeId): void {
+	confirmName(overlay, node);
+	const place = overlay.locate(node);
+	let looked = statFlagged(place.directory, place.name, place.flags, STAT);
+	// The directory above was closed to its owner, whom this process acts for.
+	if (looked === -EACCES && overlay.isUpper(node)) {
+		const look = () => statFlagged(place.directory, place.name, place.flags, STAT);
+		looked = asOwner(look, [place.directory, EMPTY_NAME]);
+	}
+	check(looked);
+	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
+	// The name was given to something else behind our back. The kernel would take the node for broken, for good.
+	if (kindOf(STAT) !== overlay.nodes.kind(node)) fail(ESTALE);
+	finishAttributes(overlay, node);
+}
+
+/** Turns a node's raw attributes in {@link STAT}, read from its name, into those users see; returns the node. */
+export function show(overlay: Overlay, node: NodeId, directory: Fd, name: Name): NodeId {
+	overlay.identity?.show(overlay.nodes.layer(node), directory, name, STAT);
+	finishAttributes(overlay, node);
+	return node;
+}
+
+/** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number and link count. */
+export function finishAttributes(overlay: Overlay, node: NodeId): void {
+	const { nodes } = overlay;
+	view.setUint32(STAT + statx.stxIno, nodes.inodeLow(node), true);
+	view.setUint32(STAT + statx.stxIno + 4, nodes.inodeHigh(node), true);
+	if (nodes.kind(node) === DT_DIR) {
+		const links = directoryLinks(overlay, node);
+		if (links !== undefined) view.setUint32(STAT + statx.stxNlink, links, true);
+	} else if (!nodes.isNamed(node) && !overlay.isUpper(node)) {
+		view.setUint32(STAT + statx.stxNlink, 0, true);
+	} else if (overlay.parked.has(node)) {
+		view.setUint32(STAT + statx.stxNlink, linkCount(STAT) - 1, true);
+	}
+}
+
+/** The link count of a directory: itself, "." and the ".." of each subdirectory; undefined: as on disk. */
+function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
+	if (overlay.options.staticLinkCount) return 1;
+	const { nodes, directories, listings } = overlay;
+	if (!nodes.isNamed(node)) return 0;
+	if (nodes.flag(node, PURE)) return undefined;
+	const directory = directories.get(node);
+	if (!directory.isMerged) return undefined;
+	const listing = listings.ifReadable(directory);
+	// As file systems do that do not count: nobody is kept out by a layer that cannot be read, or waits for many names.
+	return listing === undefined ? 1 : 2 + listing.subdirectories;
+}
+
+/** Fills a `struct statfs` with the file system of the topmost layer. */
+export function readFileSystem(overlay: Overlay, target: Offset): void {
+	check(statFileSystem(overlay.layers[0]!.root, target));
+}
