@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { O_DIRECTORY, O_PATH } from "../native/layout.ts";
 import { check } from "../native/libc/errno.ts";
-import { close, mountId, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { close, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { mountId } from "../native/libc/metadata.ts";
 import { store } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 

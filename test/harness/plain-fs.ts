@@ -1,29 +1,10 @@
 /** A disk for upper and work that lacks what some file systems lack, and on which a crash can be had at any change. */
 
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { cacheFolder } from "./cache.ts";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { compiled, run } from "./compile.ts";
 
 /** What it is to lack: see plain-fs.c. */
 export type Lack = "rename-flags" | "trusted" | "user" | "xattrs" | "types" | "link" | "whiteouts";
-
-const source = join(import.meta.dir, "plain-fs.c");
-
-/** Compiles it, unless that was done before. */
-function compiled(): string {
-	const program = join(cacheFolder("plain-fs"), `plain-fs-${Bun.hash(readFileSync(source)).toString(16)}`);
-	if (existsSync(program)) return program;
-	const made = `${program}.${process.pid}`;
-	const flags = ["-O1", "-D_FILE_OFFSET_BITS=64", "-I/usr/include/fuse3"];
-	run("gcc", ...flags, source, "-o", made, "-lfuse3", "-lpthread");
-	renameSync(made, program);
-	return program;
-}
-
-function run(...command: readonly string[]): void {
-	const { exitCode, stderr } = Bun.spawnSync([...command], { stdout: "ignore" });
-	if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
-}
 
 export class PlainDisk {
 	readonly #lacks: readonly Lack[];
@@ -41,7 +22,8 @@ export class PlainDisk {
 		this.allow(-1);
 		// Nothing is kept by the kernel, least of all link counts, which are of names here.
 		const options = "allow_other,attr_timeout=0,entry_timeout=0";
-		run(compiled(), content, this.#budget, this.#lacks.join() || "none", "-s", "-o", options, path);
+		const program = compiled("plain-fs.c", "-D_FILE_OFFSET_BITS=64", "-I/usr/include/fuse3", "-lfuse3");
+		run(program, content, this.#budget, this.#lacks.join() || "none", "-s", "-o", options, path);
 	};
 
 	/** As many further changes are made, the rest fail; any number if negative. */

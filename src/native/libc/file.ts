@@ -1,6 +1,6 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
-import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_FDCWD,
@@ -9,12 +9,10 @@ import {
 	FICLONE,
 	iovec,
 	O_CLOEXEC,
-	openHow,
 	RWF_NOWAIT,
 	SYNC_FILE_RANGE_WAIT_AFTER,
 	SYNC_FILE_RANGE_WAIT_BEFORE,
 	SYNC_FILE_RANGE_WRITE,
-	SYS_openat2,
 } from "../layout.ts";
 import {
 	base,
@@ -55,23 +53,9 @@ const libc = dlopen("libc.so.6", {
 	ioctl: { args: ["i32", "usize", "usize"], returns: "i32" },
 	flock: { args: ["i32", "i32"], returns: "i32" },
 }).symbols;
-const { syscall: openat2Call } = dlopen("libc.so.6", {
-	syscall: { args: ["i64", "i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
-}).symbols;
-
 /** Opens one name in a directory. `mode` counts with O_CREAT and O_TMPFILE only. Always O_CLOEXEC. */
 export function openAt(directory: Fd, name: Offset, flags: number, mode = 0): Fd {
 	return outcome(libc.openat(directory, base + name, flags | O_CLOEXEC, mode)) as Fd;
-}
-
-const HOW = reserve(openHow.sizeof);
-
-/** Opens a path with `RESOLVE_*` restrictions (openat2(2), Linux 5.6). Always O_CLOEXEC. */
-export function openResolved(directory: Fd, path: Offset, flags: number, resolve: number): Fd {
-	setNumber(HOW + openHow.flags, flags | O_CLOEXEC);
-	setNumber(HOW + openHow.mode, 0);
-	setNumber(HOW + openHow.resolve, resolve);
-	return outcome(openat2Call(SYS_openat2, directory, base + path, base + HOW, openHow.sizeof)) as Fd;
 }
 
 const PROC_PATH = reserve(64) as Name;
@@ -85,12 +69,6 @@ export function throughProc(result: number): number {
 export function descriptorPath(fd: Fd): Name {
 	writeString(PROC_PATH, `/proc/self/fd/${fd}` as ByteString);
 	return PROC_PATH;
-}
-
-/** The mount that `fd` (O_PATH will do) was opened in, as /proc/self/mountinfo numbers them. */
-export function mountId(fd: Fd): number {
-	const [, id] = /^mnt_id:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
-	return Number(id);
 }
 
 /** The absolute path of an open directory. */

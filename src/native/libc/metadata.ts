@@ -1,17 +1,22 @@
 /** System calls on owners, modes, times and file systems. Names and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
+import { readFileSync } from "node:fs";
 import {
 	AT_EMPTY_PATH,
 	AT_NO_AUTOMOUNT,
+	AT_STATX_DONT_SYNC,
 	AT_SYMLINK_NOFOLLOW,
 	ENOSYS,
+	EPERM,
 	O_CLOEXEC,
 	O_NOFOLLOW,
 	O_PATH,
 	STATX_BASIC_STATS,
+	STATX_MNT_ID,
 	SYS_fchmodat2,
+	statx,
 } from "../layout.ts";
-import { base, type Offset, reserve } from "../memory.ts";
+import { base, getNumber, type Offset, reserve, view } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import { close, descriptorPath, type Fd, openAt, WORKING_DIRECTORY } from "./file.ts";
 
@@ -62,9 +67,16 @@ let hasFchmodat2 = true;
 export function changeMode(directory: Fd, name: Offset, mode: number): number {
 	if (hasFchmodat2) {
 		const result = outcome(fchmodat2(SYS_fchmodat2, directory, base + name, mode, AT_SYMLINK_NOFOLLOW));
-		if (result !== -ENOSYS) return result;
-		hasFchmodat2 = false;
+		// What is not permitted may be the call itself, by a seccomp filter.
+		if (result !== -ENOSYS && result !== -EPERM) return result;
+		const again = changeModeByDescriptor(directory, name, mode);
+		if (result === -ENOSYS || again === 0) hasFchmodat2 = false;
+		return again;
 	}
+	return changeModeByDescriptor(directory, name, mode);
+}
+
+function changeModeByDescriptor(directory: Fd, name: Offset, mode: number): number {
 	const fd = openAt(directory, name, O_PATH | O_NOFOLLOW);
 	if (fd < 0) return fd;
 	const result = changeModeOfPath(fd, mode);
@@ -90,6 +102,22 @@ export function changeTimesOf(fd: Fd, times: Offset): number {
 /** As {@link changeTimes}, of an open file or directory (not O_PATH). */
 export function changeTimesOfOpen(fd: Fd, times: Offset): number {
 	return outcome(libc.futimens(fd, base + times));
+}
+
+const MOUNT = reserve(statx.sizeof);
+
+/**
+ * The mount that `fd` (O_PATH will do) was opened in, as /proc/self/mountinfo numbers them. Asks nothing of its file system,
+ * which may be our own.
+ */
+export function mountId(fd: Fd): number {
+	const flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+	const result = outcome(libc.statx(fd, base, flags, STATX_MNT_ID, base + MOUNT));
+	const isTold = result === 0 && (view.getUint32(MOUNT + statx.stxMask, true) & STATX_MNT_ID) !== 0;
+	if (isTold) return getNumber(MOUNT + statx.stxMntId);
+	// Before Linux 5.8.
+	const [, id] = /^mnt_id:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
+	return Number(id);
 }
 
 const MOUNT_ID = reserve(8);

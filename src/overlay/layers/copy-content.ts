@@ -1,12 +1,24 @@
 /** Copying a file's content within the kernel where it can, holes kept. */
 
-import { EINVAL, EIO, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV, SEEK_DATA, SEEK_HOLE } from "../../native/layout.ts";
+import {
+	EINVAL,
+	EIO,
+	ENOSYS,
+	ENXIO,
+	EOPNOTSUPP,
+	EPERM,
+	EXDEV,
+	SEEK_DATA,
+	SEEK_HOLE,
+} from "../../native/layout.ts";
 import { copyRange, type Fd, pread, pwrite, seek, truncate } from "../../native/libc/file.ts";
 import { advance, distance, type Int64, type Offset, reserve, smaller } from "../../native/memory.ts";
 
 const BUFFER_SIZE = 1 << 18;
 /** To be copied by one call at most. */
 const LARGEST_STRETCH = 1 << 30;
+/** The kernel cannot copy between these files, or a seccomp filter refuses to let it (-EPERM, -ENOSYS). */
+const NOT_COPIED = [-EXDEV, -EINVAL, -EOPNOTSUPP, -ENOSYS, -EPERM];
 let reserved: Offset | undefined;
 
 /**
@@ -46,9 +58,7 @@ function copyData(from: Fd, to: Fd, start: Int64, end: Int64): number {
 		const copied = copyRange(from, position, to, position, distance(position, end, LARGEST_STRETCH));
 		if (copied === 0) return 0;
 		if (copied < 0) {
-			const unsupported =
-				copied === -EXDEV || copied === -EINVAL || copied === -EOPNOTSUPP || copied === -ENOSYS;
-			return unsupported ? copyByBuffer(from, to, position, end) : copied;
+			return NOT_COPIED.includes(copied) ? copyByBuffer(from, to, position, end) : copied;
 		}
 		position = advance(position, copied);
 	}

@@ -24,14 +24,12 @@ import {
 	O_PATH,
 	O_RDONLY,
 	OVERLAYFS_SUPER_MAGIC,
-	RESOLVE_BENEATH,
-	RESOLVE_NO_SYMLINKS,
-	RESOLVE_NO_XDEV,
 	statfs,
 	statx,
 } from "../../native/layout.ts";
+import { openWithin } from "../../native/libc/confined.ts";
 import { check } from "../../native/libc/errno.ts";
-import { close, type Fd, openAt, openResolved } from "../../native/libc/file.ts";
+import { close, type Fd, openAt } from "../../native/libc/file.ts";
 import { stat, statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
 import { getNumber, type Name, type Offset, reserve } from "../../native/memory.ts";
@@ -40,9 +38,6 @@ import type { ByteString } from "../../options.ts";
 const STAT = reserve(statx.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
 const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
-const CONFINED = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-/** For a name that may itself be a symlink, which O_NOFOLLOW then opens. */
-const CONFINED_NAME = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
 
 /** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
 export interface Place {
@@ -110,7 +105,7 @@ export class Layer {
 	 */
 	stat(parent: Fd, name: Offset, target: Offset): number {
 		if (this.isolated) return stat(parent, name, target);
-		const fd = openResolved(parent, name, O_PATH | O_NOFOLLOW, CONFINED_NAME);
+		const fd = openWithin(parent, name, O_PATH | O_NOFOLLOW);
 		if (fd < 0) return fd === -EXDEV ? -ENOENT : fd;
 		const result = statDescriptor(fd, target);
 		close(fd);
@@ -118,7 +113,7 @@ export class Layer {
 	}
 
 	private openExactly(parent: Fd, name: Offset, flags: number): Fd {
-		return this.isolated ? openAt(parent, name, flags) : openResolved(parent, name, flags, CONFINED);
+		return this.isolated ? openAt(parent, name, flags) : openWithin(parent, name, flags);
 	}
 
 	close(): void {

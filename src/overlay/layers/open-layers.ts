@@ -6,16 +6,8 @@
 import { display } from "../../display.ts";
 import { ENOENT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, statx } from "../../native/layout.ts";
 import { check, describeErrno, errnoName } from "../../native/libc/errno.ts";
-import {
-	close,
-	type Fd,
-	mountId,
-	NO_FD,
-	openAt,
-	realPath,
-	WORKING_DIRECTORY,
-} from "../../native/libc/file.ts";
-import { statDescriptor } from "../../native/libc/metadata.ts";
+import { close, type Fd, NO_FD, openAt, realPath, WORKING_DIRECTORY } from "../../native/libc/file.ts";
+import { mountId, statDescriptor } from "../../native/libc/metadata.ts";
 import { cloneMount } from "../../native/libc/process.ts";
 import { fileSystemOf, linkCount } from "../../native/libc/stat.ts";
 import { reserve, store, view } from "../../native/memory.ts";

@@ -15,10 +15,9 @@ import {
 	MAX_HANDLE_SZ,
 	O_NOFOLLOW,
 	O_PATH,
-	RESOLVE_IN_ROOT,
-	RESOLVE_NO_SYMLINKS,
 } from "../../native/layout.ts";
-import { close, control, type Fd, NO_FD, openResolved } from "../../native/libc/file.ts";
+import { openWithin } from "../../native/libc/confined.ts";
+import { close, control, type Fd, NO_FD } from "../../native/libc/file.ts";
 import { getHandle, openHandle, statDescriptor } from "../../native/libc/metadata.ts";
 import { getAttribute, setAttribute } from "../../native/libc/xattr.ts";
 import {
@@ -44,6 +43,7 @@ const FB = { sizeof: 21, version: 0, magic: 1, len: 2, flags: 3, type: 4, uuid: 
 const FB_MAGIC = 0xfb;
 const UUID_SIZE = 16;
 
+const SLASH = 0x2f;
 const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
@@ -96,7 +96,9 @@ function openByHandle(layer: Layer, length: number): Fd {
 }
 
 function openByPath(layer: Layer, _length: number): Fd {
-	return openResolved(layer.root, VALUE, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+	let path = VALUE;
+	while (bytes[path] === SLASH) path++;
+	return openWithin(layer.root, path, O_PATH | O_NOFOLLOW);
 }
 
 const uuids = new Map<Layer, Offset>();
