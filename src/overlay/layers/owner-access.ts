@@ -82,7 +82,7 @@ function openUp([directory, name]: Place): { fd: Fd; mode: number } | undefined 
 }
 
 function accessTo(kind: number): number {
-	if (kind === S_IFDIR) return S_IWUSR | S_IXUSR;
+	if (kind === S_IFDIR) return S_IRUSR | S_IWUSR | S_IXUSR;
 	return kind === S_IFREG ? S_IRUSR | S_IWUSR : 0;
 }
 

@@ -3,10 +3,20 @@
  * short, and opened again by walking down from the root one name at a time.
  */
 
-import { DT_DIR, EACCES, ENOENT, ENOTDIR, ESTALE, O_DIRECTORY, O_PATH } from "../../native/layout.ts";
+import {
+	DT_DIR,
+	EACCES,
+	ENOENT,
+	ENOTDIR,
+	ESTALE,
+	O_DIRECTORY,
+	O_PATH,
+	O_RDONLY,
+} from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../../native/libc/file.ts";
-import { EMPTY_NAME, type Name } from "../../native/memory.ts";
+import { EMPTY_NAME, type Name, store } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
 import { isNotDirectory, type Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import type { Workdir } from "../layers/workdir.ts";
@@ -18,6 +28,7 @@ import { NO_NODE, type NodeId, type NodeTable, PLAIN, PURE, ROOT } from "./node.
 import type { Places } from "./places.ts";
 import type { Refusals } from "./refusals.ts";
 
+const SELF = store("." as ByteString);
 /** Descriptors a directory is opened with at least, as it has layers: going down a deep path leans on them. */
 const LEAST_OPEN = 4;
 /** For {@link DirectoryCache.walk}: to open as {@link Layer.openDirectory} does. */
@@ -168,6 +179,15 @@ export class DirectoryCache {
 			fd = below;
 		}
 		return fd;
+	}
+
+	/**
+	 * Opens what `fd` is open on in a layer for reading its entries. Also where its mode keeps the owner of an upper
+	 * directory from listing it: to remove it, this process must. Returns -errno where that fails.
+	 */
+	openReader(fd: Fd, layer: Layer): Fd {
+		const open = () => layer.open(fd, SELF, O_RDONLY | O_DIRECTORY);
+		return this.places.isUpperLayer(layer.index) ? (asOwner(open, [fd, EMPTY_NAME]) as Fd) : open();
 	}
 
 	/** Also where the directory above was closed to its owner, whom this process acts for. */

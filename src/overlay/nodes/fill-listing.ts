@@ -8,8 +8,6 @@ import {
 	EBADF,
 	linuxDirent64,
 	NAME_MAX,
-	O_DIRECTORY,
-	O_RDONLY,
 	S_IFMT,
 	SEEK_SET,
 	statx,
@@ -24,12 +22,12 @@ import {
 	readString,
 	release,
 	reserve,
-	store,
 	view,
 	writeString,
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
+
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
@@ -48,7 +46,6 @@ const ENTRIES_SIZE = 1 << 15;
 const ENTRIES = reserve(ENTRIES_SIZE);
 const STAT = reserve(statx.sizeof);
 const HIDDEN = reserve(NAME_MAX + 1) as Name;
-const SELF = store("." as ByteString);
 
 /** The reading of a directory's layers, topmost first, into an empty listing: some entries at a time. */
 export class Reading {
@@ -116,7 +113,7 @@ export class Reading {
 		const result = this.isLasting ? -EBADF : seek(fd, 0, SEEK_SET);
 		const isOwn = result === -EBADF;
 		if (!isOwn) check(result);
-		this.reader = isOwn ? check(layer.open(fd, SELF, O_RDONLY | O_DIRECTORY)) : fd;
+		this.reader = isOwn ? check(this.directories.openReader(fd, layer)) : fd;
 		this.isOwnReader = isOwn;
 	}
 
