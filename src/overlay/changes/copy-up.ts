@@ -79,15 +79,38 @@ const LARGEST_INLINE_COPY = 1 << 20;
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
 
+/** The lower object's attributes, with an override applied: filled by {@link lookAt}, whose result goes with it. */
 const SOURCE = reserve(statx.sizeof);
-/** The mode of SOURCE before an override was applied. */
-let inodeMode = 0;
 const PARENT = reserve(statx.sizeof);
 const TARGET = reserve(PATH_MAX + 1);
 /** Two `struct timespec`: the access time stays, the modification time is now. */
 const MODIFIED_NOW = reserve(2 * timespec.sizeof);
 setNumber(MODIFIED_NOW + timespec.tvNsec, UTIME_OMIT);
 setNumber(MODIFIED_NOW + timespec.sizeof + timespec.tvNsec, UTIME_NOW);
+
+/** A copy on its way through the steps. */
+interface Copy {
+	readonly overlay: Overlay;
+	readonly work: Workdir;
+	readonly node: NodeId;
+	/** Its name in the workdir. */
+	readonly temporary: Name;
+}
+
+/** What is copied up, as it was found. */
+interface Original {
+	readonly place: Place;
+	/** `DT_*`. */
+	readonly kind: number;
+	/** The mode before an override was applied. */
+	readonly inodeMode: number;
+	/**
+	 * Whether the copy stands for it and keeps its inode number by a note of its origin. A directory needs none: it is merged
+	 * with the lower one of its name, and takes its number. A file with several names is parted from them: two different
+	 * files must not have one number.
+	 */
+	readonly takesOrigin: boolean;
+}
 
 /**
  * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
@@ -135,8 +158,8 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	check(statDescriptor(from, SOURCE));
 	const size = sizeOf(SOURCE);
 	const length = smaller(size, limit);
-	const temporary = work.temporaryName();
-	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+	const copy = { overlay, work, node, temporary: work.temporaryName() };
+	const to = checkMade(openAt(work.fd, copy.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const layer = overlay.layers[nodes.layer(node)]!;
 	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
 	const cloned = length === size && length > 0 && clone(layer, from, to);
@@ -144,22 +167,22 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	if (isSmall && (durability === "none" || overlay.diskPace.isQuick())) {
 		let result = cloned ? 0 : copyContent(from, to, length);
 		if (result === 0) result = overlay.diskPace.makeDurable(to, durability);
-		finishFile(overlay, work, node, temporary, to, length < size, result);
+		finishFile(copy, to, length < size, result);
 		return;
 	}
 	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
 	const source = duplicate(from);
 	if (source < 0) {
 		close(to);
-		removeName(work.fd, temporary, 0);
+		removeName(work.fd, copy.temporary, 0);
 		fail(-source);
 	}
-	const name = store(readString(temporary));
+	const name = store(readString(copy.temporary));
 	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durability } as const;
 	overlay.runJob(node, task, (result) => {
 		close(source);
 		try {
-			finishFile(overlay, work, node, name, to, length < size, result);
+			finishFile({ ...copy, temporary: name }, to, length < size, result);
 		} catch (error) {
 			if (!(error instanceof Errno)) throw error;
 			overlay.failures.set(node, error.code);
@@ -185,23 +208,17 @@ function clone(layer: Layer, from: Fd, to: Fd): boolean {
 	return layer.mayShareBlocks;
 }
 
-function finishFile(
-	overlay: Overlay,
-	work: Workdir,
-	node: NodeId,
-	temporary: Name,
-	to: Fd,
-	isCut: boolean,
-	result: number,
-): void {
+/** Goes on with a copy whose content is in `to`, or has failed to get there with `result`; takes over `to`. */
+function finishFile(copy: Copy, to: Fd, isCut: boolean, result: number): void {
+	const { overlay, work, node, temporary } = copy;
 	const { nodes, files } = overlay;
 	try {
 		check(result);
-		const source = sourceOf(overlay, node);
-		copyMetadata(overlay, node, source, work.fd, temporary);
+		const original = lookAt(overlay, node);
+		copyMetadata(overlay, node, original, work.fd, temporary);
 		// What is cut off by not being copied is a change of content all the same.
 		if (isCut) check(changeTimesOfOpen(to, MODIFIED_NOW));
-		moveToPlace(overlay, work, node, temporary);
+		moveToPlace(copy, original);
 	} catch (error) {
 		close(to);
 		removeName(work.fd, temporary, 0);
@@ -216,14 +233,14 @@ function finishFile(
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const { nodes, directories } = overlay;
 	const directory = directories.get(node);
-	const source = sourceOf(overlay, node);
+	const original = lookAt(overlay, node);
 	const temporary = work.temporaryName();
 	checkMade(makeDirectory(work.fd, temporary, 0o700));
 	let fd: Fd | undefined;
 	try {
 		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-		copyMetadata(overlay, node, source, work.fd, temporary);
-		moveToPlace(overlay, work, node, temporary);
+		copyMetadata(overlay, node, original, work.fd, temporary);
+		moveToPlace({ overlay, work, node, temporary }, original);
 	} catch (error) {
 		if (fd !== undefined) close(fd);
 		removeName(work.fd, temporary, AT_REMOVEDIR);
@@ -242,11 +259,11 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 
 function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const { nodes } = overlay;
-	const source = sourceOf(overlay, node);
+	const original = lookAt(overlay, node);
 	const temporary = work.temporaryName();
-	const mode = modeOf(SOURCE);
 	if (nodes.kind(node) === DT_LNK) {
-		const length = check(readLink(source.directory, source.name, TARGET, PATH_MAX));
+		const { directory, name } = original.place;
+		const length = check(readLink(directory, name, TARGET, PATH_MAX));
 		bytes[TARGET + length] = 0;
 		checkMade(makeSymlink(TARGET, work.fd, temporary));
 	} else if (overlay.identity?.attribute !== undefined) {
@@ -255,11 +272,11 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	} else {
 		// Only an attribute can say that a lower object is such a device: its copy would hide its own name.
 		if (isWhiteoutDevice(SOURCE)) fail(EPERM);
-		checkMade(makeNode(work.fd, temporary, (mode & S_IFMT) | 0o600, deviceOf(SOURCE)));
+		checkMade(makeNode(work.fd, temporary, (modeOf(SOURCE) & S_IFMT) | 0o600, deviceOf(SOURCE)));
 	}
 	try {
-		copyMetadata(overlay, node, source, work.fd, temporary);
-		moveToPlace(overlay, work, node, temporary);
+		copyMetadata(overlay, node, original, work.fd, temporary);
+		moveToPlace({ overlay, work, node, temporary }, original);
 	} catch (error) {
 		removeName(work.fd, temporary, 0);
 		throw error;
@@ -268,26 +285,26 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	overlay.files.drop(node);
 }
 
-/** Where the lower object is; its raw attributes, with an override applied, are in SOURCE. */
-function sourceOf(overlay: Overlay, node: NodeId): Place {
+/** Looks at the lower object of a node, and fills SOURCE. */
+function lookAt(overlay: Overlay, node: NodeId): Original {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
-	inodeMode = modeOf(SOURCE);
+	const inodeMode = modeOf(SOURCE);
 	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
-	return place;
+	const kind = kindOf(SOURCE);
+	return { place, kind, inodeMode, takesOrigin: kind !== DT_DIR && linkCount(SOURCE) === 1 };
 }
 
 /** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */
 export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, name: Name): void {
-	const source = sourceOf(overlay, node);
-	copyMetadata(overlay, node, source, directory, name);
+	copyMetadata(overlay, node, lookAt(overlay, node), directory, name);
 }
 
 /**
- * Owner, origin, attributes, mode and times of SOURCE for the copy `name` in `directory`. In this order: a change of owner
+ * Owner, origin, attributes, mode and times of the original, in SOURCE, for the copy `name` in `directory`. In this order: a change of owner
  * takes set-id bits and capabilities away, and a mode that is closed to its owner attributes are not set with.
  */
-function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: Fd, name: Name): void {
+function copyMetadata(overlay: Overlay, node: NodeId, original: Original, directory: Fd, name: Name): void {
 	const { identity } = overlay;
 	const isOverridden = identity?.attribute !== undefined;
 	if (isOverridden) {
@@ -297,32 +314,24 @@ function copyMetadata(overlay: Overlay, node: NodeId, source: Place, directory: 
 		const gid = view.getUint32(SOURCE + statx.stxGid, true);
 		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
 	}
-	if (takesOrigin()) {
+	const { place, kind, inodeMode } = original;
+	if (original.takesOrigin) {
 		const { nodes, layers, work } = overlay;
 		const trusted = work?.trustedAttributes ?? false;
-		writeOrigin(layers[nodes.layer(node)]!, source, trusted, () => nodes.path(node), directory, name);
+		writeOrigin(layers[nodes.layer(node)]!, place, trusted, () => nodes.path(node), directory, name);
 	}
-	copyAttributes(overlay, node, source, directory, name);
-	const kind = kindOf(SOURCE);
+	copyAttributes(overlay, node, place, directory, name);
 	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.
 	const mode = isOverridden ? (inodeMode & PERMISSION_BITS) | ownAccess(kind) : modeOf(SOURCE) & MODE_BITS;
 	if (kind !== DT_LNK) check(changeMode(directory, name, mode));
 	check(changeTimes(directory, name, timesOf(SOURCE)));
 }
 
-/**
- * Whether the copy of SOURCE stands for it and keeps its inode number by a note of its origin. A directory needs none:
- * it is merged with the lower one of its name, and takes its number. A file with several names is parted from them:
- * two different files must not have one number.
- */
-function takesOrigin(): boolean {
-	return kindOf(SOURCE) !== DT_DIR && linkCount(SOURCE) === 1;
-}
-
 /** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */
-function moveToPlace(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
+function moveToPlace(copy: Copy, original: Original): void {
+	const { overlay, work, node, temporary } = copy;
 	if (overlay.nodes.isNamed(node)) {
-		moveIn(overlay, work, node, temporary);
+		moveIn(copy, original);
 		return;
 	}
 	overlay.parked.moveIn(work, node, temporary);
@@ -331,19 +340,19 @@ function moveToPlace(overlay: Overlay, work: Workdir, node: NodeId, temporary: N
 }
 
 /** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */
-function moveIn(overlay: Overlay, work: Workdir, node: NodeId, temporary: Name): void {
+function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }: Original): void {
 	const { nodes, directories, inodes } = overlay;
 	const parent = directories.get(nodes.parent(node));
 	const fd = parent.fds[0]!;
 	const name = nodes.name(node);
-	if (takesOrigin()) directories.markImpure(parent, work);
+	if (takesOrigin) directories.markImpure(parent, work);
 	check(statDescriptor(fd, PARENT));
 	check(moveAsOwner(work.fd, temporary, fd, name, 0));
 	check(changeTimesOf(fd, timesOf(PARENT)));
 	overlay.listings.noteChange(parent, name, (listing, slot) => {
 		if (listing.layer(slot) !== 0) listing.raise(slot);
 	});
-	if (kindOf(SOURCE) !== DT_DIR && !takesOrigin()) {
+	if (kind !== DT_DIR && !takesOrigin) {
 		check(stat(fd, name, PARENT));
 		inodes.translate(0, inodeLow(PARENT), inodeHigh(PARENT));
 		nodes.setInode(node, inodes.low, inodes.high);

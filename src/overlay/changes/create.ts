@@ -56,10 +56,22 @@ export interface Blueprint {
 	target: Offset;
 }
 
+/** A new object on its way through the steps. */
+interface Creation {
+	readonly overlay: Overlay;
+	readonly work: Workdir;
+	/** The directory that it is made in, in the upper layer by now. */
+	readonly directory: Directory;
+	readonly name: Name;
+	readonly maker: Maker;
+	readonly blueprint: Blueprint;
+}
+
 const SELF = store("." as ByteString);
 const PROBE = reserve(statx.sizeof);
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
+
 /**
  * Makes a new object and its node; its attributes are in STAT. A regular file is open for writing afterwards.
  * Throws EEXIST, EROFS, EPERM for a whiteout device, and what making it may.
@@ -82,7 +94,7 @@ export function create(
 	const maker = makerOf(overlay, caller);
 	const mode = modeOfNew(overlay, caller, maker, asked.mode);
 	const blueprint = mode === asked.mode ? asked : { ...asked, mode };
-	const fd = make(overlay, work, directory, name, maker, blueprint);
+	const fd = make({ overlay, work, directory, name, maker, blueprint });
 	return enter(overlay, directory, name, fd);
 }
 
@@ -90,14 +102,8 @@ export function create(
  * Makes the object in the upper layer; its attributes on disk are in STAT. Returns the descriptor of a new regular file,
  * whose mode may be one with which it cannot be opened again.
  */
-function make(
-	overlay: Overlay,
-	work: Workdir,
-	directory: Directory,
-	name: Name,
-	maker: Maker,
-	blueprint: Blueprint,
-): Fd {
+function make(creation: Creation): Fd {
+	const { overlay, directory, name, maker, blueprint } = creation;
 	const upper = directory.fds[0]!;
 	const isDirectory = (blueprint.mode & S_IFMT) === S_IFDIR;
 	// What a directory is made over must not show through it, at no moment.
@@ -120,7 +126,7 @@ function make(
 			fail(-made);
 		}
 	}
-	return makeInWorkdir(overlay, work, directory, name, maker, blueprint, mustBeOpaque);
+	return makeInWorkdir(creation, mustBeOpaque);
 }
 
 /** Takes back what was made in place and cannot be used. */
@@ -184,15 +190,8 @@ function makeObject(directory: Fd, name: Name, { mode, device, target }: Bluepri
 }
 
 /** Makes the object in the workdir, with everything it needs, and moves it to its name in one step. Returns as `make`. */
-function makeInWorkdir(
-	overlay: Overlay,
-	work: Workdir,
-	directory: Directory,
-	name: Name,
-	maker: Maker,
-	blueprint: Blueprint,
-	opaque: boolean,
-): Fd {
+function makeInWorkdir(creation: Creation, opaque: boolean): Fd {
+	const { overlay, work, directory, name, maker, blueprint } = creation;
 	const upper = directory.fds[0]!;
 	const standIn = openStandIn(work, upper);
 	const place = standIn?.fd ?? work.fd;
@@ -200,7 +199,7 @@ function makeInWorkdir(
 	let fd = NO_FD;
 	try {
 		fd = makeIn(place, temporary, maker, isAttributed(overlay) ? withoutKind(blueprint) : blueprint);
-		prepare(overlay, upper, place, temporary, maker, blueprint, standIn?.inheritsGroup ?? false);
+		prepare(creation, place, temporary, standIn?.inheritsGroup ?? false);
 		if (opaque) markNew(overlay, work, place, temporary);
 		check(stat(place, temporary, STAT));
 		moveOver(work, place, temporary, upper, name, (blueprint.mode & S_IFMT) === S_IFDIR);
@@ -240,21 +239,16 @@ function markNew(overlay: Overlay, work: Workdir, place: Fd, name: Name): void {
 	}
 }
 
-function prepare(
-	overlay: Overlay,
-	upper: Fd,
-	place: Fd,
-	temporary: Name,
-	{ uid, gid }: Maker,
-	blueprint: Blueprint,
-	inheritsGroup: boolean,
-): void {
+/** Gives the bare object `temporary` in `place` to its maker; `inheritsGroup`: the kernel has handed a group down. */
+function prepare(creation: Creation, place: Fd, temporary: Name, inheritsGroup: boolean): void {
+	const { overlay, directory, maker, blueprint } = creation;
+	const { uid, gid } = maker;
 	const { identity } = overlay;
 	const isLink = (blueprint.mode & S_IFMT) === S_IFLNK;
 	check(stat(place, temporary, PROBE));
 	const mode = modeOf(PROBE);
 	if (identity?.attribute !== undefined) {
-		describeNew(uid, gid, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);
+		describeNew(maker, blueprint, identity.readOwn(directory.fds[0]!, EMPTY_NAME), inheritsGroup);
 		identity.writeNew(place, temporary, PROBE);
 		// The daemon must be able to use what it made, whatever the mode shown.
 		const own = ownAccess((blueprint.mode & S_IFMT) >> 12);
@@ -273,8 +267,7 @@ function prepare(
  * says, where the kernel under us does not see its setgid bit. `inheritsGroup`: that kernel has handed a group down.
  */
 function describeNew(
-	uid: number,
-	gid: number,
+	{ uid, gid }: Maker,
 	blueprint: Blueprint,
 	parent: OverrideStat | undefined,
 	inheritsGroup: boolean,
@@ -330,7 +323,8 @@ function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): Node
 }
 
 /** Gives the file `fd`, just made in the directory `upper`, to its maker. */
-function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, { uid, gid }: Maker, asked: number): void {
+function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, maker: Maker, asked: number): void {
+	const { uid, gid } = maker;
 	const { identity } = overlay;
 	check(statDescriptor(upper, PROBE));
 	const inheritsGroup = (modeOf(PROBE) & S_ISGID) !== 0;
@@ -338,7 +332,7 @@ function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, { uid, gid }: Make
 	const mode = modeOf(PROBE) & MODE_BITS;
 	if (identity?.attribute !== undefined) {
 		const blueprint = { mode: S_IFREG | asked, device: 0, target: EMPTY_NAME };
-		describeNew(uid, gid, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);
+		describeNew(maker, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);
 		identity.writeNew(fd, EMPTY_NAME, PROBE);
 		check(changeModeOf(fd, (mode & PERMISSION_BITS) | ownAccess(DT_REG)));
 	} else if (!overlay.isOwn(uid, gid)) {
