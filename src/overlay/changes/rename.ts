@@ -42,11 +42,18 @@ import { noteRemoval } from "./remove.ts";
 
 const PROBE = reserve(statx.sizeof);
 
-/** One end of a rename. */
+/** A name to be renamed, replaced or made. */
+interface Asked {
+	readonly parent: NodeId;
+	readonly name: Name;
+	/** NO_NODE for a new name that is free. */
+	readonly node: NodeId;
+}
+
+/** One end of a rename, brought up to the upper layer. */
 interface End {
 	readonly directory: Directory;
 	readonly name: Name;
-	/** NO_NODE for a new name that is free. */
 	readonly node: NodeId;
 	/** A lower layer shows something under this name. */
 	readonly below: boolean;
@@ -73,25 +80,26 @@ export function rename(
 	checkNewName(newName);
 	overlay.settle(parent);
 	overlay.settle(newParent);
-	const node = knownOr(overlay, parent, name, lookupExisting);
+	const exchange = (flags & RENAME_EXCHANGE) !== 0;
+	const from = { parent, name, node: knownOr(overlay, parent, name, lookupExisting) };
 	// Held until the end: the kernel need not know them.
-	nodes.reference(node);
+	nodes.reference(from.node);
 	try {
-		const target = knownOr(overlay, newParent, newName, lookup);
-		if (target === NO_NODE) {
-			if ((flags & RENAME_EXCHANGE) !== 0) fail(ENOENT);
-			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
+		const to = { parent: newParent, name: newName, node: knownOr(overlay, newParent, newName, lookup) };
+		if (to.node === NO_NODE) {
+			if (exchange) fail(ENOENT);
+			renameNodes(overlay, work, from, to, exchange);
 			return;
 		}
-		nodes.reference(target);
+		nodes.reference(to.node);
 		try {
 			if ((flags & RENAME_NOREPLACE) !== 0) fail(EEXIST);
-			renameNodes(overlay, work, parent, name, node, newParent, newName, target, flags);
+			renameNodes(overlay, work, from, to, exchange);
 		} finally {
-			nodes.forget(target, 1);
+			nodes.forget(to.node, 1);
 		}
 	} finally {
-		nodes.forget(node, 1);
+		nodes.forget(from.node, 1);
 	}
 }
 
@@ -101,35 +109,23 @@ function knownOr(overlay: Overlay, parent: NodeId, name: Name, look: typeof look
 	return known === NO_NODE ? look(overlay, parent, name) : known;
 }
 
-function renameNodes(
-	overlay: Overlay,
-	work: Workdir,
-	parent: NodeId,
-	name: Name,
-	node: NodeId,
-	newParent: NodeId,
-	newName: Name,
-	target: NodeId,
-	flags: number,
-): void {
-	const exchange = (flags & RENAME_EXCHANGE) !== 0;
+function renameNodes(overlay: Overlay, work: Workdir, from: Asked, to: Asked, exchange: boolean): void {
 	// Two names of one file: POSIX has nothing done.
-	if (node === target) return;
+	if (from.node === to.node) return;
 	// What will be refused is refused before anything is copied up for it.
-	checkMovable(overlay, node);
-	if (exchange) checkMovable(overlay, target);
-	else if (target !== NO_NODE) checkReplaceable(overlay, node, target);
-	copyUp(overlay, node);
-	if (exchange) copyUp(overlay, target);
-	copyUp(overlay, parent);
-	copyUp(overlay, newParent);
-	const from = endOf(overlay, parent, name, node);
-	const to = endOf(overlay, newParent, newName, target);
-	if (exchange) exchangeNames(overlay, work, from, to);
-	else moveTo(overlay, work, from, to);
+	checkMovable(overlay, from.node);
+	if (exchange) checkMovable(overlay, to.node);
+	else if (to.node !== NO_NODE) checkReplaceable(overlay, from.node, to.node);
+	copyUp(overlay, from.node);
+	if (exchange) copyUp(overlay, to.node);
+	copyUp(overlay, from.parent);
+	copyUp(overlay, to.parent);
+	const ends = [endOf(overlay, from), endOf(overlay, to)] as const;
+	if (exchange) exchangeNames(overlay, work, ...ends);
+	else moveTo(overlay, work, ...ends);
 }
 
-function endOf(overlay: Overlay, parent: NodeId, name: Name, node: NodeId): End {
+function endOf(overlay: Overlay, { parent, name, node }: Asked): End {
 	const directory = overlay.directory(parent);
 	if (directory.removed) fail(ENOENT);
 	return { directory, name, node, below: isBelow(overlay, directory, name) };
