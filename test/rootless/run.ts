@@ -36,15 +36,17 @@ const firstUser = 61_001;
 const home = "/mnt";
 
 /**
- * Becomes the user $3 in a mount namespace where the user, their home $2, their subordinate ids and a /dev/fuse that is
- * open to them are bound over what the machine has; $1 is a directory to keep these in. The shell stays to reap what
- * daemons leave.
+ * Becomes the user $3 in a mount namespace where the user, their home $2, their subordinate ids, a /dev/null, and a
+ * /dev/fuse that is open to them, are bound over what the machine has; $1 is a directory to keep these in. The shell
+ * stays to reap what daemons leave.
  */
 const become = `set -e
 place=$1 home=$2 user=$3; shift 3
 mount -t tmpfs -o mode=755 none "$place"
 mknod -m 666 "$place/fuse" c 10 229
 mount --bind "$place/fuse" /dev/fuse
+mknod -m 666 "$place/null" c 1 3
+mount --bind "$place/null" /dev/null
 mount --bind "$home" ${home}
 mount -t cgroup2 none /sys/fs/cgroup
 add() {
