@@ -12,6 +12,7 @@ import {
 	AT_EMPTY_PATH,
 	DT_DIR,
 	DT_REG,
+	EACCES,
 	EINVAL,
 	ENOENT,
 	EOVERFLOW,
@@ -28,6 +29,7 @@ import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../nati
 import type { Jobs, Task } from "./jobs/job.ts";
 import { DiskPace } from "./layers/disk-pace.ts";
 import type { Layer, Place } from "./layers/layer.ts";
+import { asOwner } from "./layers/owner-access.ts";
 import type { Workdir } from "./layers/workdir.ts";
 import type { Identity } from "./marks/identity.ts";
 import { Deferred } from "./nodes/deferred.ts";
@@ -195,6 +197,17 @@ export class Overlay implements Places {
 		place.name = EMPTY_NAME;
 		place.flags = AT_EMPTY_PATH;
 		return place;
+	}
+
+	/**
+	 * What `attempt`, which returns -errno where it fails, answers at a node's place. Once more where the directory above in
+	 * the upper layer was closed to its owner, whom this process acts for: what is open can be changed all the same.
+	 */
+	attemptAt(node: NodeId, attempt: (place: Place) => number): number {
+		const result = attempt(this.locate(node));
+		if (result !== -EACCES || !this.isUpper(node)) return result;
+		const { directory } = this.locate(node);
+		return asOwner(() => attempt(this.locate(node)), [directory, EMPTY_NAME]);
 	}
 
 	isReachable(node: NodeId): boolean {

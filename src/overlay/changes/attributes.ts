@@ -3,7 +3,6 @@
 import {
 	DT_DIR,
 	DT_REG,
-	EACCES,
 	EINVAL,
 	EISDIR,
 	S_IFMT,
@@ -25,9 +24,8 @@ import {
 	statFlagged,
 } from "../../native/libc/metadata.ts";
 import { modeOf, sameTime, sizeOf } from "../../native/libc/stat.ts";
-import { EMPTY_NAME, type Int64, type Offset, view } from "../../native/memory.ts";
+import { type Int64, type Offset, view } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
-import { asOwner } from "../layers/owner-access.ts";
 import { NO_ID } from "../marks/id-map.ts";
 import { overrideOf } from "../marks/identity.ts";
 import type { OverrideStat } from "../marks/override-stat.ts";
@@ -79,34 +77,31 @@ export function changeAttributes(overlay: Overlay, node: NodeId, changes: Change
 		if (nodes.kind(node) !== DT_REG) fail(EINVAL);
 		copyUpTruncated(overlay, node, changes.size);
 	}
-	const result = apply(overlay, node, changes);
-	if (result === -EACCES) {
-		// The directory above was closed to its owner, whom this process acts for.
-		const { directory } = overlay.locate(node);
-		check(asOwner(() => apply(overlay, node, changes), [directory, EMPTY_NAME]));
-	} else {
-		check(result);
-	}
+	insist(overlay, node, () => apply(overlay, node, changes));
 	readAttributes(overlay, node);
 }
 
-/** Changes what is to be changed, of an object of the upper layer; 0 or -errno. */
-function apply(overlay: Overlay, node: NodeId, changes: Changes): number {
-	try {
-		applyAll(overlay, node, changes);
-		return 0;
-	} catch (error) {
-		if (!(error instanceof Errno)) throw error;
-		return -error.code;
-	}
+/** Changes an object of the upper layer, also where the directory above was closed to its owner, whom this process acts for. */
+function insist(overlay: Overlay, node: NodeId, change: () => void): void {
+	const attempt = () => {
+		try {
+			change();
+			return 0;
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+			return -error.code;
+		}
+	};
+	check(overlay.attemptAt(node, attempt));
 }
 
-function applyAll(overlay: Overlay, node: NodeId, changes: Changes): void {
+/** Changes what is to be changed. */
+function apply(overlay: Overlay, node: NodeId, changes: Changes): void {
 	if (changes.uid !== undefined || changes.gid !== undefined || isEmpty(changes))
 		changeOwners(overlay, node, changes.uid, changes.gid);
 	if (changes.size !== undefined) resize(overlay, node, changes.size, changes.kernelKeepsTimes);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
-	if (changes.killPrivileges !== undefined) killPrivileges(overlay, node, changes.killPrivileges);
+	if (changes.killPrivileges !== undefined) dropPrivileges(overlay, node, changes.killPrivileges);
 	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
 }
 
@@ -197,6 +192,14 @@ function currentOverride(overlay: Overlay, place: Place): OverrideStat {
  * Source: Linux fs/attr.c, setattr_should_drop_suidgid.
  */
 export function killPrivileges(overlay: Overlay, node: NodeId, writer: Writer): boolean {
+	let were = false;
+	insist(overlay, node, () => {
+		were = dropPrivileges(overlay, node, writer);
+	});
+	return were;
+}
+
+function dropPrivileges(overlay: Overlay, node: NodeId, writer: Writer): boolean {
 	const place = overlay.locate(node);
 	check(statFlagged(place.directory, place.name, place.flags, STAT));
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);

@@ -37,8 +37,11 @@ export function writeAttribute(
 		writeAcl(overlay, overlay.identity, node, attribute, value, size, flags);
 	} else {
 		const stored = storedName(overlay, node, attribute);
-		const place = overlay.locate(node);
-		check(setAttribute(place.directory, place.name, stored, value, size, flags));
+		check(
+			overlay.attemptAt(node, ({ directory, name }) =>
+				setAttribute(directory, name, stored, value, size, flags),
+			),
+		);
 	}
 	// Default ACLs give no permission.
 	if (writer !== undefined && isAccessAcl(attribute)) killGroupId(overlay, node, writer);
@@ -72,8 +75,11 @@ function writeAcl(
 	const mode = modeOfAcl(VALUE, size);
 	// The daemon must be able to use the inode, whatever mode is shown.
 	if (setsMode) setModeOfAcl(VALUE, size, mode | ownAccess(overlay.nodes.kind(node)));
-	const place = overlay.locate(node);
-	check(setAttribute(place.directory, place.name, attribute, VALUE, size, flags));
+	check(
+		overlay.attemptAt(node, ({ directory, name }) =>
+			setAttribute(directory, name, attribute, VALUE, size, flags),
+		),
+	);
 	if (setsMode) changeMode(overlay, node, (shownMode(overlay, node) & ~PERMISSION_BITS) | mode);
 }
 
@@ -100,6 +106,6 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 		check(getAttribute(before.directory, before.name, storedName(overlay, node, attribute), VALUE, 0));
 		copyUp(overlay, node);
 	}
-	const place = overlay.locate(node);
-	check(removeAttribute(place.directory, place.name, storedName(overlay, node, attribute)));
+	const stored = storedName(overlay, node, attribute);
+	check(overlay.attemptAt(node, ({ directory, name }) => removeAttribute(directory, name, stored)));
 }

@@ -30,8 +30,9 @@ export function readAttribute(
 	// The kernel asks before the first write to each file.
 	if (overlay.nodes.flag(node, PLAIN) && startsWith(attribute, CAPABILITY)) fail(ENODATA);
 	const stored = storedName(overlay, node, attribute);
-	const place = overlay.locate(node);
-	const length = check(getAttribute(place.directory, place.name, stored, target, size));
+	const length = check(
+		overlay.attemptAt(node, ({ directory, name }) => getAttribute(directory, name, stored, target, size)),
+	);
 	if (overlay.identity !== undefined && size !== 0 && isAcl(attribute))
 		showAcl(overlay, overlay.identity, node, attribute, target, length);
 	return length;
@@ -80,8 +81,9 @@ export function listNames(
 	trusted: boolean,
 ): number {
 	if (!overlay.options.xattrs) fail(EOPNOTSUPP);
-	const place = overlay.locate(node);
-	const listed = listAttributes(place.directory, place.name, NAMES, XATTR_LIST_MAX);
+	const listed = overlay.attemptAt(node, ({ directory, name }) =>
+		listAttributes(directory, name, NAMES, XATTR_LIST_MAX),
+	);
 	if (listed === -EOPNOTSUPP) return 0;
 	check(listed);
 	let written = 0;
