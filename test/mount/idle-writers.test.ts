@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import { open } from "../harness/descriptor.ts";
 import { smallDisk } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
+import { codeOf, mount } from "../harness/native.ts";
 import { mountLayers, type Overlay, type OverlaySettings } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
 
@@ -13,6 +14,9 @@ const kinds: readonly (readonly [string, OverlaySettings])[] = [
 	["the write cache", { options: ["passthrough=off"] }],
 	["neither", { options: ["passthrough=off", "writeback=0"] }],
 ];
+
+const MS_RDONLY = 1;
+const MS_REMOUNT = 32;
 
 /** "ETXTBSY" where somebody has the program open for writing. */
 function run(path: string): string {
@@ -66,12 +70,12 @@ describe.each(kinds)("with %s", (_, settings) => {
 	test.skipIf(lacks("mounting"))("the upper layer's file system can be made read-only", async () => {
 		await using overlay = await mountLayers([{ a: "a" }], { ...settings, disk: smallDisk });
 		const disk = dirname(overlay.layers.upper);
-		const remount = (how: string) => Bun.spawnSync(["mount", "-o", `remount,${how}`, disk]).exitCode;
+		const remount = (flags: number) => codeOf(() => mount("none", disk, "", MS_REMOUNT | flags, ""));
 		install(overlay, "program");
 		writeFileSync(overlay.at("a"), "changed");
-		await until(() => remount("ro") === 0, "the file system is busy");
+		await until(() => remount(MS_RDONLY) === undefined, "the file system is busy");
 		expect(() => mkdirSync(overlay.at("made"))).toThrow("EROFS");
-		expect(remount("rw")).toBe(0);
+		expect(remount(0)).toBeUndefined();
 		writeFileSync(overlay.at("a"), "again");
 		await overlay.expectLasting();
 	});
