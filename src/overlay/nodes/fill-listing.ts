@@ -13,7 +13,7 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { isDot, readEntries } from "../../native/libc/directory.ts";
-import { check } from "../../native/libc/errno.ts";
+import { check, succeeds } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, NO_FD, seek } from "../../native/libc/file.ts";
 import {
 	bytes,
@@ -158,7 +158,7 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 			return;
 		}
 		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
-		if (found === 0) {
+		if (succeeds(found)) {
 			type = (view.getUint16(STAT + statx.stxMode, true) & S_IFMT) >> 12;
 			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
 				listing.addWhiteout(layer.index, name, measure(name), false);
