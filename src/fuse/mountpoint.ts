@@ -45,16 +45,19 @@ export class Mountpoint {
 		return this.mounted?.device;
 	}
 
-	/** Finds the mount just made. Throws MountFailed, with nothing mounted, where it is not on the directory that was opened. */
-	find(): void {
+	/**
+	 * Finds the mount just made, unless it is gone already. Throws MountFailed, with nothing mounted, where it is not on the
+	 * directory that was opened.
+	 */
+	find(isGone: () => boolean): void {
 		if (this.directory === NO_FD) return;
 		const table = readMountTable();
 		const [parent, path] = [mountId(this.directory), realPath(this.directory)];
 		close(this.directory);
 		this.mounted = table.find((entry) => entry.parent === parent && entry.path === path && isFuse(entry));
-		if (this.mounted !== undefined) return;
+		if (this.mounted !== undefined || isGone()) return;
 		const elsewhere = mountAt(table, this.target);
-		if (elsewhere !== undefined && isFuse(elsewhere)) detach(elsewhere.path);
+		if (elsewhere?.path === this.target && isFuse(elsewhere)) detach(elsewhere.path);
 		throw new MountFailed(
 			`something else has come to stand at mountpoint ${display(this.path)}, ${display(this.target)}, or is mounted above it: try again with the path it has now`,
 		);

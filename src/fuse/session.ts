@@ -45,6 +45,9 @@ const PATIENCE = 50_000;
 /** So many requests, less one (a power of two), are served before it is seen which jobs are done. */
 const LONGEST_TURN = 15;
 
+/** In milliseconds. */
+const LONGEST_PARTING = 1000;
+
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
 const POLLED = reserve(4 * pollfd.sizeof);
 const TABLE = store(MOUNT_TABLE as ByteString);
@@ -97,7 +100,8 @@ export class Session {
 		if (!this.libfuse.mount(this.session, store(this.mountpoint.target)))
 			throw new MountFailed("cannot mount");
 		this.fd = this.libfuse.descriptor(this.session);
-		this.mountpoint.find();
+		// A mount that was unmounted has left the table before the kernel gives it up.
+		this.mountpoint.find(() => this.hasHungUp(LONGEST_PARTING));
 	}
 
 	/** Agrees with the kernel on what it may ask. Throws MountFailed, HandshakeFailed. */
@@ -142,16 +146,17 @@ export class Session {
 		}
 		this.jobs.close();
 		// The device number of a file system that is gone may be another's by now.
-		const isThere = !this.gone && !this.hasHungUp();
+		const isThere = !this.gone && !this.hasHungUp(0);
 		close(this.fd);
 		if (isThere) for (const failure of this.mountpoint.unmount()) this.log.error(failure);
 		this.overlay.close();
 	}
 
-	/** Whether the kernel has given the mount up. */
-	private hasHungUp(): boolean {
-		this.setPolled(0, this.fd, POLLIN);
-		return poll(POLLED, 1, 0) === 1 && (this.polled(0) & POLLERR) !== 0;
+	/** Whether the kernel has given the mount up, or does so within so many milliseconds. */
+	private hasHungUp(longest: number): boolean {
+		// Errors are told without being asked for.
+		this.setPolled(0, this.fd, 0);
+		return poll(POLLED, 1, longest) === 1 && (this.polled(0) & POLLERR) !== 0;
 	}
 
 	/** The next message, in the place of a request; returns its size, 0 at the end of the mount. */
