@@ -73,7 +73,9 @@ function hashOfBlocks(path: Buffer, size: bigint): string {
 		// Where data begins and ends is the file system's choice; blocks are nobody's.
 		at = start - (start % BigInt(blockSize));
 		while (at < end) {
-			const chunk = pread(file.fd, chunkSize, at);
+			// A read that could go beyond the last offset there is would be refused.
+			const left = size - at;
+			const chunk = pread(file.fd, left < chunkSize ? Number(left) : chunkSize, at);
 			if (chunk.length === 0) throw new Error(`${printable(path)} ends at ${at}, not at ${size}`);
 			for (let from = 0; from < chunk.length && at < end; from += blockSize, at += BigInt(blockSize)) {
 				const block = chunk.subarray(from, from + blockSize);
