@@ -52,7 +52,7 @@ describe("a measure", () => {
 	test("is not the same in the next run, so that nobody can make names that collide", () => {
 		const script = `
 			import { store } from "${import.meta.dir}/../../src/native/memory.ts";
-			import { measure } from "${import.meta.dir}/../../src/overlay/name.ts";
+			import { measure } from "${import.meta.dir}/../../src/overlay/nodes/name.ts";
 			console.log(measure(store("name")).hash);`;
 		const run = () => Bun.spawnSync([process.execPath, "-e", script]).stdout.toString().trim();
 		const [one, other] = [run(), run()];
