@@ -33,6 +33,8 @@ const freeModes = [
 ];
 const takingModes = [0, KEEP, FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | KEEP];
 
+const largestCopied = 2 ** 24;
+
 /** Does `change`, looks at the file around `at`, and makes it as large as it was, its time "now". */
 function changed(side: Side, fd: number, at: bigint, change: () => unknown): readonly unknown[] {
 	if (!side.isWritable(fd)) return ["not writable"];
@@ -109,10 +111,13 @@ export const edgeOperations: Readonly<Record<string, Operation>> = {
 			at: pick.oneOf("0", "7", pick.edgeToWrite()),
 			length: pick.oneOf("10", pick.edge()),
 		}),
-		(side, { slot, to, from, at, length }) =>
-			changed(side, side.fd(to), BigInt(at), () =>
+		(side, { slot, to, from, at, length }) => {
+			// How much of much is copied at once is everybody's choice.
+			if (fstatSync(side.fd(slot)).size > largestCopied) return "immense";
+			return changed(side, side.fd(to), BigInt(at), () =>
 				copyRange(side.fd(slot), BigInt(from), side.fd(to), BigInt(at), BigInt(length)),
-			),
+			);
+		},
 	),
 	seekEdge: operation(
 		3,

@@ -82,6 +82,8 @@ const PERMISSION_BITS = 0o777;
 /** The lower object's attributes, with an override applied: filled by {@link lookAt}, whose result goes with it. */
 const SOURCE = reserve(statx.sizeof);
 const PARENT = reserve(statx.sizeof);
+/** A copy with an inode number of its own. */
+const PARTED = reserve(statx.sizeof);
 const TARGET = reserve(PATH_MAX + 1);
 /** Two `struct timespec`: the access time stays, the modification time is now. */
 const MODIFIED_NOW = reserve(2 * timespec.sizeof);
@@ -345,18 +347,20 @@ function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }:
 	const parent = directories.get(nodes.parent(node));
 	const fd = parent.fds[0]!;
 	const name = nodes.name(node);
+	const isParted = kind !== DT_DIR && !takesOrigin;
 	if (takesOrigin) directories.markImpure(parent, work);
+	// In its place it may be out of reach: where the directory is closed to its owner, whom this process acts for.
+	if (isParted) check(stat(work.fd, temporary, PARTED));
 	check(statDescriptor(fd, PARENT));
 	check(moveAsOwner(work.fd, temporary, fd, name, 0));
 	check(changeTimesOf(fd, timesOf(PARENT)));
 	overlay.listings.noteChange(parent, name, (listing, slot) => {
 		if (listing.layer(slot) !== 0) listing.raise(slot);
 	});
-	if (kind !== DT_DIR && !takesOrigin) {
-		check(stat(fd, name, PARENT));
-		inodes.translate(0, inodeLow(PARENT), inodeHigh(PARENT));
+	if (isParted) {
+		const [low, high] = [inodeLow(PARTED), inodeHigh(PARTED)];
+		inodes.translate(0, low, high);
 		nodes.setInode(node, inodes.low, inodes.high);
-		const [low, high] = [inodeLow(PARENT), inodeHigh(PARENT)];
 		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, low, high));
 		overlay.onParted(node, parent.node);
 	}

@@ -117,7 +117,9 @@ function parkCopy(overlay: Overlay, node: NodeId): boolean {
 
 /** Makes a further name of a file, which may have none. Returns 0 or -errno. */
 export function makeLinkTo(overlay: Overlay, node: NodeId, directory: Fd, name: Name): number {
-	const place = overlay.locate(node);
-	if (place.name !== EMPTY_NAME) return makeLink(place.directory, place.name, directory, name, 0);
-	return makeLink(WORKING_DIRECTORY, descriptorPath(place.directory), directory, name, AT_SYMLINK_FOLLOW);
+	return overlay.attemptAt(node, (place) =>
+		place.name === EMPTY_NAME
+			? makeLink(WORKING_DIRECTORY, descriptorPath(place.directory), directory, name, AT_SYMLINK_FOLLOW)
+			: makeLink(place.directory, place.name, directory, name, 0),
+	);
 }
