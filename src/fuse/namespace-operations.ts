@@ -49,7 +49,7 @@ import {
 	setNumber,
 	view,
 } from "../native/memory.ts";
-import { type Changes, changeAttributes, type Writer } from "../overlay/changes/attributes.ts";
+import { type Changes, changeAttributes, NO_CHANGES, type Writer } from "../overlay/changes/attributes.ts";
 import { create } from "../overlay/changes/create.ts";
 import { link } from "../overlay/changes/link.ts";
 import { rmdir, unlink } from "../overlay/changes/remove.ts";
@@ -89,16 +89,7 @@ const FILE_SYSTEM = reserve(statfs.sizeof);
 /** Somebody of no group that matters. */
 const STRANGER: Writer = { isInGroup: () => false };
 
-const changes: Changes = {
-	mode: undefined,
-	uid: undefined,
-	gid: undefined,
-	size: undefined,
-	times: undefined,
-	timesAreKernels: false,
-	kernelKeepsTimes: false,
-	killPrivileges: undefined,
-};
+const changes: Changes = { ...NO_CHANGES };
 
 export function namespaceOperations({ overlay, replies, options, agreed, notifications }: Context) {
 	/** Absence is cached by the kernel where it may cache at all. */

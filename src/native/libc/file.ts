@@ -53,6 +53,7 @@ const libc = dlopen("libc.so.6", {
 	ioctl: { args: ["i32", "usize", "usize"], returns: "i32" },
 	flock: { args: ["i32", "i32"], returns: "i32" },
 }).symbols;
+
 /** Opens one name in a directory. `mode` counts with O_CREAT and O_TMPFILE only. Always O_CLOEXEC. */
 export function openAt(directory: Fd, name: Offset, flags: number, mode = 0): Fd {
 	return outcome(libc.openat(directory, base + name, flags | O_CLOEXEC, mode)) as Fd;

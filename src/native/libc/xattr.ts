@@ -57,7 +57,7 @@ export function setAttributeOf(
 }
 
 /** Reads the names, each ended by NUL; returns their length together. With `size` 0 only the length. */
-export function listAttributesOf(fd: Fd, target: Offset, size: number): number {
+function listAttributesOf(fd: Fd, target: Offset, size: number): number {
 	return outcome(libc.flistxattr(fd, base + target, size));
 }
 

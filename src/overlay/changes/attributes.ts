@@ -61,6 +61,18 @@ export interface Changes {
 	killPrivileges: Writer | undefined;
 }
 
+/** To be filled in. */
+export const NO_CHANGES: Readonly<Changes> = {
+	mode: undefined,
+	uid: undefined,
+	gid: undefined,
+	size: undefined,
+	times: undefined,
+	timesAreKernels: false,
+	kernelKeepsTimes: false,
+	killPrivileges: undefined,
+};
+
 /** Changes attributes of a node and reads them anew into {@link STAT}. Copies up first. Throws what changing may. */
 export function changeAttributes(overlay: Overlay, node: NodeId, changes: Changes): void {
 	const { nodes } = overlay;
@@ -163,14 +175,14 @@ function changePermissions(overlay: Overlay, node: NodeId, mode: number): void {
 }
 
 /** chmod at a place; 0 or -errno. */
-export function changeModeAt(place: Place, mode: number): number {
+function changeModeAt(place: Place, mode: number): number {
 	return place.flags === 0
 		? changeMode(place.directory, place.name, mode)
 		: changeModeOfPath(place.directory, mode);
 }
 
 /** utimensat at a place. Throws what it may. */
-export function changeTimesAt(place: Place, times: Offset): void {
+function changeTimesAt(place: Place, times: Offset): void {
 	check(
 		place.flags === 0
 			? changeTimes(place.directory, place.name, times)

@@ -303,8 +303,8 @@ export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, na
 }
 
 /**
- * Owner, origin, attributes, mode and times of the original, in SOURCE, for the copy `name` in `directory`. In this order: a change of owner
- * takes set-id bits and capabilities away, and a mode that is closed to its owner attributes are not set with.
+ * Owner, origin, attributes, mode and times of the original, in SOURCE, for the copy `name` in `directory`. In this order:
+ * a change of owner takes set-id bits and capabilities away, and where the mode shuts the owner out, no attribute can be set.
  */
 function copyMetadata(overlay: Overlay, node: NodeId, original: Original, directory: Fd, name: Name): void {
 	const { identity } = overlay;

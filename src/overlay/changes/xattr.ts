@@ -11,7 +11,7 @@ import { type NodeId, PLAIN } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { STAT } from "../reading/attributes.ts";
 import { requireSupport, shownMode, storedName } from "../reading/xattr.ts";
-import { changeAttributes, type Writer } from "./attributes.ts";
+import { changeAttributes, NO_CHANGES, type Writer } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
 
 const PERMISSION_BITS = 0o777;
@@ -84,16 +84,7 @@ function writeAcl(
 }
 
 function changeMode(overlay: Overlay, node: NodeId, mode: number): void {
-	changeAttributes(overlay, node, {
-		uid: undefined,
-		gid: undefined,
-		size: undefined,
-		times: undefined,
-		timesAreKernels: false,
-		kernelKeepsTimes: false,
-		killPrivileges: undefined,
-		mode,
-	});
+	changeAttributes(overlay, node, { ...NO_CHANGES, mode });
 }
 
 /** Removes an attribute; copies the node up first. Throws ENODATA where it is not set. */

@@ -3,8 +3,7 @@
  * that they may not write to, remove such a directory, make one, and go on with an open file whose mode was changed; for the
  * daemon that is a name in it, a mark on it, a move of it to another parent, or opening it only then, for which the kernel
  * wants access. Privileged processes have that anyway; others own what is in their upper layer, and give it to themselves
- * meanwhile. A crash in between leaves a right that the owner
- * could take at any time, and nobody else gets.
+ * meanwhile. A crash in between leaves a right that the owner could take at any time, and nobody else gets.
  */
 
 import {
@@ -33,7 +32,10 @@ const MODE_BITS = 0o7777;
 /** `name` in `directory`, or `directory` itself where the name is empty. */
 type Place = readonly [directory: Fd, name: Offset];
 
-/** Runs `attempt`, which returns -errno where it fails; once more where these files and directories have refused it to their owner. */
+/**
+ * Runs `attempt`, which returns -errno where it fails; once more where these files and directories have refused it to their
+ * owner. Throws what giving them back their modes may.
+ */
 export function asOwner(attempt: () => number, ...places: readonly Place[]): number {
 	const result = attempt();
 	if (result !== -EACCES) return result;

@@ -5,8 +5,8 @@
  * layers below have its content.
  *
  * Neither is followed. Shown as they are, these would be zeros and empty directories: they are refused, see refusals.ts.
- * Attributes of the `trusted` namespace are hidden from
- * whoever has no privilege on the machine, who then cannot tell such objects from others.
+ * Attributes of the `trusted` namespace are hidden from whoever has no privilege on the machine, who then cannot tell such
+ * objects from others.
  * Source: Linux fs/overlayfs/namei.c, ovl_lookup.
  */
 

@@ -27,7 +27,6 @@ import {
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
-
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,

@@ -12,11 +12,10 @@ import type { Listing, Slot } from "../nodes/listing.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
-import { mayHoldOrigins } from "./lookup.ts";
+import { mayHoldOrigins, NOWHERE } from "./lookup.ts";
 
-/** No layer. */
-const NOWHERE = -1;
 const STAT = reserve(statx.sizeof);
+
 /**
  * Sets `overlay.inodes` to the inode number stat(2) would show for an entry: as in its layer, but for a directory that
  * lower layers contribute to that of the topmost of them, and for a copied-up file that of its origin.
