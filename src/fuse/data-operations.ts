@@ -152,7 +152,8 @@ export function dataOperations({
 				return;
 			}
 			const dataOnly = (argument32(fuseFsyncIn.fsyncFlags) & FUSE_FSYNC_FDATASYNC) !== 0;
-			syncLater("fsync", node, overlay.files.readable(node), dataOnly);
+			// The cache may close its descriptor before the job is done.
+			syncLater("fsync", node, check(duplicate(overlay.files.readable(node))), dataOnly);
 		},
 
 		fsyncdir() {
@@ -162,7 +163,7 @@ export function dataOperations({
 				replies.success();
 				return;
 			}
-			syncLater("fsyncdir", node, overlay.directories.get(node).fds[0]!, false);
+			syncLater("fsyncdir", node, overlay.directories.openTopmost(overlay.directory(node)), false);
 		},
 
 		readdir() {
@@ -186,8 +187,7 @@ export function dataOperations({
 			// The kernel does not know these flags of a FUSE file: open would go on and only a later write would fail.
 			if (known.changes && (view.getUint32(CONTROL, true) & known.refused) !== 0) fail(EOPNOTSUPP);
 			if (known.changes) copyUp(overlay, node);
-			const fd = descriptorFor(overlay, node, ENOTTY);
-			const result = check(control(fd, request, CONTROL));
+			const result = check(withDescriptor(overlay, node, (fd) => control(fd, request, CONTROL)));
 			// The kernel does not expect an ioctl to move ctime.
 			if (known.changes) notifications.invalidateAttributes(requestId());
 			bytes.fill(0, REPLY, REPLY + fuseIoctlOut.sizeof);
@@ -230,9 +230,9 @@ export function dataOperations({
 			const node = requestNode(overlay);
 			const offset = argument64(fuseLseekIn.offset);
 			const whence = argument32(fuseLseekIn.whence);
-			const isFile = overlay.nodes.kind(node) === DT_REG;
-			if (!isFile || !agreed.writeback || overlay.work === undefined) {
-				const position = check(seek(descriptorFor(overlay, node, EINVAL), offset, whence));
+			if (overlay.nodes.kind(node) !== DT_REG) fail(EINVAL);
+			if (!agreed.writeback || overlay.work === undefined) {
+				const position = check(seek(overlay.files.readable(node), offset, whence));
 				setInt64(REPLY + fuseLseekOut.offset, position);
 				replies.bytes(REPLY, fuseLseekOut.sizeof);
 				return;
@@ -262,12 +262,11 @@ export function dataOperations({
 	}
 
 	/** Answers once the data is on the disk; others are served meanwhile. */
+	/** Takes over `fd`. */
 	function syncLater(name: string, node: NodeId, fd: Fd, dataOnly: boolean): void {
-		// The cache may close its descriptor before the job is done.
-		const own = check(duplicate(fd));
 		const request = replies.takeRequest();
-		overlay.jobs.run({ kind: dataOnly ? "dataSync" : "sync", fd: own }, (result) => {
-			close(own);
+		overlay.jobs.run({ kind: dataOnly ? "dataSync" : "sync", fd }, (result) => {
+			close(fd);
 			resume(name, node, request, () => {
 				check(result);
 				replies.success();
@@ -303,10 +302,15 @@ function modificationTime(fd: Fd): Offset {
 	return TIMES;
 }
 
-/** A descriptor good for reading, of a file or a directory; `errno` is thrown for anything else. */
-function descriptorFor(overlay: Overlay, node: NodeId, errno: number): Fd {
+/** Does something with a descriptor of a regular file or a directory. Throws ENOTTY for anything else. */
+function withDescriptor(overlay: Overlay, node: NodeId, use: (fd: Fd) => number): number {
 	const kind = overlay.nodes.kind(node);
-	if (kind === DT_REG) return overlay.files.readable(node);
-	if (kind === DT_DIR) return overlay.directories.get(node).fds[0]!;
-	return fail(errno);
+	if (kind === DT_REG) return use(overlay.files.readable(node));
+	if (kind !== DT_DIR) fail(ENOTTY);
+	const fd = overlay.directories.openTopmost(overlay.directory(node));
+	try {
+		return use(fd);
+	} finally {
+		close(fd);
+	}
 }

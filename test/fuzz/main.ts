@@ -8,7 +8,8 @@
  * --steps N   steps of each seed (default: 500)
  * --crowd N   names in a lower directory and in each one that is made to hold many
  * --decline F do without that flag of INIT, as on an older kernel; "each": in turn, another one with each seed
- * --replay F  run the script in the file F instead, or those in the directory F that are of this setting
+ * --replay F  run the script in the file F instead, and make it small if it fails, or run those in the directory F that are
+ *             of this setting
  * --keep D    write the script of each failure to the directory D
  * --no-shrink leave failing scripts as they are
  * --go-on     go on with the next seed after a failure
@@ -62,6 +63,15 @@ function keep(report: Report): void {
 	say(`kept in ${path}`);
 }
 
+/** What is left of a failing script, step by step, unless it is to stay as it is. */
+async function makeSmall(actors: Actors, report: Report): Promise<Report> {
+	if (values["no-shrink"]) return report;
+	const small = await shrink(actors, report, (text) => console.error(text));
+	tellFailure(small);
+	if (small.script.steps.length < 50) for (const step of small.script.steps) say(JSON.stringify(step));
+	return small;
+}
+
 async function replay(actors: Actors, path: string): Promise<boolean> {
 	const isDirectory = statSync(path).isDirectory();
 	const files = isDirectory ? readdirSync(path).map((name) => join(path, name)) : [path];
@@ -73,6 +83,7 @@ async function replay(actors: Actors, path: string): Promise<boolean> {
 		if (report.failure === undefined) continue;
 		say(file);
 		tellFailure(report);
+		if (!isDirectory && !values["no-shrink"]) keep(await makeSmall(actors, report));
 		wentWell = false;
 	}
 	return wentWell;
@@ -96,7 +107,7 @@ async function fuzz(actors: Actors): Promise<boolean> {
 	let failures = 0;
 	const start = Date.now();
 	for (let seed = first; seed < first + seeds; seed++) {
-		let report = await runSeed(actors, seed, Number(values.steps), changes(seed));
+		const report = await runSeed(actors, seed, Number(values.steps), changes(seed));
 		done += report.script.steps.length;
 		for (const [reason, count] of report.explained)
 			explained.set(reason, (explained.get(reason) ?? 0) + count);
@@ -105,12 +116,7 @@ async function fuzz(actors: Actors): Promise<boolean> {
 		if (report.failure === undefined) continue;
 		failures++;
 		tellFailure(report);
-		if (!values["no-shrink"]) {
-			report = await shrink(actors, report, (text) => console.error(text));
-			tellFailure(report);
-			if (report.script.steps.length < 50) for (const step of report.script.steps) say(JSON.stringify(step));
-		}
-		keep(report);
+		keep(await makeSmall(actors, report));
 		if (!values["go-on"]) break;
 	}
 	for (const [reason, count] of explained) say(`${count} times: ${reason}`);

@@ -3,9 +3,19 @@
  * since: also for an ordinary user's daemon, which first opens the file when it is read or written.
  */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, fchmodSync, fstatSync, ftruncateSync, lstatSync, readFileSync, writeSync } from "node:fs";
+import {
+	chmodSync,
+	fchmodSync,
+	fstatSync,
+	fsyncSync,
+	ftruncateSync,
+	lstatSync,
+	readFileSync,
+	writeSync,
+} from "node:fs";
 import { type Descriptor, open } from "../harness/descriptor.ts";
-import { setxattr } from "../harness/native.ts";
+import { directory } from "../harness/layers.ts";
+import { ioctl, setxattr, stableBuffer } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 
 const modeOf = (path: string) => lstatSync(path).mode & 0o7777;
@@ -92,6 +102,26 @@ test("a file made without the right to write to it is written to by whoever made
 	writeSync(handle.fd, "content");
 	expectUsable(handle);
 	expect(modeOf(overlay.inUpper("new"))).toBe(0o444 & ~process.umask());
+	handle.close();
+	await overlay.expectLasting();
+});
+
+test.each([0o300, 0])("an open directory is synced, and tells its flags, after chmod %i", async (mode) => {
+	const FS_IOC_GETFLAGS = 0x80086601;
+	const others = Object.fromEntries(
+		Array.from({ length: 100 }, (_, index) => [`others/${index}/file`, "other"]),
+	);
+	await using overlay = await mountLayers([{ a: "a" }], {
+		upper: { d: directory(), ...others },
+		openFiles: 64,
+	});
+	using handle = open(overlay.at("d"));
+	fchmodSync(handle.fd, mode);
+	for (let index = 0; index < 100; index++) readFileSync(overlay.at(`others/${index}/file`));
+	fsyncSync(handle.fd);
+	ioctl(handle.fd, FS_IOC_GETFLAGS, stableBuffer(8));
+	expect([modeOf(overlay.at("d")), modeOf(overlay.inUpper("d"))]).toEqual([mode, mode]);
+	chmodSync(overlay.at("d"), 0o755);
 	handle.close();
 	await overlay.expectLasting();
 });

@@ -38,6 +38,11 @@ const closedAcl = Buffer.from(
 	),
 	"hex",
 );
+/** user::rwx, group::r-x, other::---. */
+const handedDown = Buffer.from(
+	"02000000 01000700ffffffff 04000500ffffffff 20000000ffffffff".replaceAll(" ", ""),
+	"hex",
+);
 
 describe("copying up", () => {
 	test("a file that its owner may not write to keeps attributes, and its inode number for good", async () => {
@@ -140,6 +145,19 @@ describe("making", () => {
 			expect([readFileSync(overlay.at(name), "utf8"), modeOf(overlay.at(name))]).toEqual(["content", "444"]);
 	});
 
+	test.skipIf(lacks("ACLs in the kernel"))(
+		"a directory that its owner may not list hands down its default ACL",
+		async () => {
+			const acl = { "system.posix_acl_default": handedDown };
+			const d = directory({ mode: 0o311, xattrs: acl });
+			await using overlay = await mountLayers([{ "d/made": "removed" }], { upper: { d } });
+			unlinkSync(overlay.at("d/made"));
+			mkdirSync(overlay.at("d/made"), 0o777);
+			expect(modes(overlay, "d", "d/made")).toEqual(["311", "750"]);
+			expect(getxattr(overlay.at("d/made"), "system.posix_acl_default")).toEqual(handedDown);
+		},
+	);
+
 	test("with xattr_permissions=2, whatever of closed modes", async () => {
 		const lower = {
 			d: directory({ mode: 0o555 }),
@@ -161,6 +179,16 @@ describe("making", () => {
 });
 
 describe("removing and renaming", () => {
+	test("a directory whose attributes its owner may not read is replaced by another", async () => {
+		const closed = directory({ mode: 0o311, xattrs: attributed });
+		await using overlay = await mountLayers([{ a: "a" }], { upper: { closed, other: directory() } });
+		renameSync(overlay.at("other"), overlay.at("closed"));
+		expect(readdirSync(overlay.path).sort()).toEqual(["a", "closed"]);
+		await overlay.remount();
+		expect(modes(overlay, "closed")).toEqual(["755"]);
+		expect(readdirSync(overlay.at("closed"))).toEqual([]);
+	});
+
 	/** Directories that hold nothing but whiteouts, of which `both` is copied up, `upper` new, all closed. */
 	async function mountClosed(mode: number, options: readonly string[] = []): Promise<Overlay> {
 		const lower = { "both/f": "x", "both/d/f": "x", gone: "x", "under/f": "x" };

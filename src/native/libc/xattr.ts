@@ -40,12 +40,13 @@ function pathOf(directory: Fd, name: Offset): number {
 	return base + PATH;
 }
 
-/** Reads a value; returns its length. With `size` 0 only the length. */
+/** Reads a value; returns its length. With `size` 0 only the length. A descriptor opened with O_PATH will do. */
 export function getAttributeOf(fd: Fd, attribute: Offset, target: Offset, size: number): number {
-	return outcome(libc.fgetxattr(fd, base + attribute, base + target, size));
+	const length = outcome(libc.fgetxattr(fd, base + attribute, base + target, size));
+	return length === -EBADF ? getAttribute(fd, EMPTY_NAME, attribute, target, size) : length;
 }
 
-/** `flags`: XATTR_CREATE, XATTR_REPLACE. */
+/** `flags`: XATTR_CREATE, XATTR_REPLACE. A descriptor opened with O_PATH will do. */
 export function setAttributeOf(
 	fd: Fd,
 	attribute: Offset,
@@ -53,19 +54,24 @@ export function setAttributeOf(
 	size: number,
 	flags: number,
 ): number {
-	return outcome(libc.fsetxattr(fd, base + attribute, base + value, size, flags));
+	const result = outcome(libc.fsetxattr(fd, base + attribute, base + value, size, flags));
+	return result === -EBADF ? setAttribute(fd, EMPTY_NAME, attribute, value, size, flags) : result;
 }
 
-/** Reads the names, each ended by NUL; returns their length together. With `size` 0 only the length. */
+/**
+ * Reads the names, each ended by NUL; returns their length together. With `size` 0 only the length. A descriptor opened
+ * with O_PATH will do.
+ */
 function listAttributesOf(fd: Fd, target: Offset, size: number): number {
-	return outcome(libc.flistxattr(fd, base + target, size));
+	const length = outcome(libc.flistxattr(fd, base + target, size));
+	return length === -EBADF ? listAttributes(fd, EMPTY_NAME, target, size) : length;
 }
 
 export function removeAttributeOf(fd: Fd, attribute: Offset): number {
 	return outcome(libc.fremovexattr(fd, base + attribute));
 }
 
-/** As {@link getAttributeOf}, of a name; EMPTY_NAME stands for what `directory` (O_PATH will do) is open on. */
+/** As {@link getAttributeOf}, of a name; EMPTY_NAME stands for what `directory` is open on. */
 export function getAttribute(
 	directory: Fd,
 	name: Offset,
@@ -103,12 +109,10 @@ const LIST = reserve(XATTR_LIST_MAX);
  * they cannot be listed: one may be asked for all the same.
  */
 export function attributeNames(directory: Fd, name: Offset): ByteString | undefined {
-	let length =
+	const length =
 		name === EMPTY_NAME
 			? listAttributesOf(directory, LIST, XATTR_LIST_MAX)
 			: listAttributes(directory, name, LIST, XATTR_LIST_MAX);
-	// Opened with O_PATH: by way of /proc.
-	if (length === -EBADF) length = listAttributes(directory, name, LIST, XATTR_LIST_MAX);
 	if (length < 0) return length === -EOPNOTSUPP ? NONE : undefined;
 	return length === 0 ? NONE : readBytes(LIST, length);
 }

@@ -1,4 +1,4 @@
-/** The extended attributes that a copy takes over from the lower object it stands for. */
+/** The extended attributes that a copy takes over from the object it stands for. */
 
 import { DT_LNK, ENODATA, EOPNOTSUPP, EPERM, XATTR_LIST_MAX, XATTR_SIZE_MAX } from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
@@ -6,6 +6,7 @@ import type { Fd } from "../../native/libc/file.ts";
 import { getAttribute, listAttributes, setAttribute } from "../../native/libc/xattr.ts";
 import { lengthOf, type Offset, readString, reserve } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
+import { asOwner } from "../layers/owner-access.ts";
 import { ACL_PREFIX, isAccessAcl, isAcl } from "../marks/acl.ts";
 import { attributeShown } from "../marks/attribute-name.ts";
 import type { NodeId } from "../nodes/node.ts";
@@ -16,7 +17,7 @@ const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
 
 /**
- * Copies what users see of a lower object's attributes to its copy `name` in `directory`. The access ACL comes last: it may
+ * Copies what users see of an object's attributes to its copy `name` in `directory`. The access ACL comes last: it may
  * take from the owner the right to write, which setting the others needs.
  */
 export function copyAttributes(
@@ -50,7 +51,8 @@ function copyAttribute(
 	const layer = overlay.nodes.layer(node);
 	const shown = attributeShown(readString(attribute), overlay.identity?.isolates(layer) ?? false);
 	if (shown === undefined) return;
-	const length = getAttribute(source.directory, source.name, attribute, VALUE, XATTR_SIZE_MAX);
+	const read = () => getAttribute(source.directory, source.name, attribute, VALUE, XATTR_SIZE_MAX);
+	const length = overlay.isUpper(node) ? asOwner(read, [source.directory, source.name]) : read();
 	if (length === -ENODATA) return;
 	check(length);
 	if (isAcl(attribute)) overlay.identity?.applyToAcl(layer, VALUE, length);

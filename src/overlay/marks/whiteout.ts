@@ -14,7 +14,6 @@
 
 import {
 	EACCES,
-	EBADF,
 	EEXIST,
 	EIO,
 	EMLINK,
@@ -33,13 +32,7 @@ import { check, fail, isForLackOfSpace, succeeds } from "../../native/libc/errno
 import type { Fd } from "../../native/libc/file.ts";
 import { stat } from "../../native/libc/metadata.ts";
 import { modeOf } from "../../native/libc/stat.ts";
-import {
-	attributeNames,
-	getAttribute,
-	getAttributeOf,
-	setAttribute,
-	setAttributeOf,
-} from "../../native/libc/xattr.ts";
+import { attributeNames, getAttribute, getAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
 import {
 	bytes,
 	copy,
@@ -162,8 +155,7 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 function readOpaque(directory: Fd, names: string | undefined): number {
 	for (const attribute of OPAQUE_ATTRIBUTES) {
 		if (names?.includes(`${readString(attribute)}\0`) === false) continue;
-		let length = getAttributeOf(directory, attribute, VALUE, 16);
-		if (!succeeds(length)) length = getAttribute(directory, EMPTY_NAME, attribute, VALUE, 16);
+		const length = getAttributeOf(directory, attribute, VALUE, 16);
 		// Its owner has closed the directory to this process, too. What was removed must not come back.
 		if (length === -EACCES && names !== undefined) return OPAQUE;
 		if (length !== 1) continue;
@@ -188,10 +180,9 @@ function markOpaque(work: Workdir, directory: Fd): number {
 	return made === -EEXIST ? 0 : made;
 }
 
-/** Sets a mark, also through a descriptor that is good for naming only, as those of unreadable directories are. */
+/** Sets a mark. */
 function mark(directory: Fd, attribute: Name): number {
-	const result = setAttributeOf(directory, attribute, YES, 1, 0);
-	return result === -EBADF ? setAttribute(directory, EMPTY_NAME, attribute, YES, 1, 0) : result;
+	return setAttributeOf(directory, attribute, YES, 1, 0);
 }
 
 /**

@@ -190,6 +190,12 @@ export class DirectoryCache {
 		return this.places.isUpperLayer(layer.index) ? (asOwner(open, [fd, EMPTY_NAME]) as Fd) : open();
 	}
 
+	/** A descriptor of the caller's own of what the topmost layer has, good for more than looking names up. */
+	openTopmost(directory: Directory): Fd {
+		const layer = this.layers[directory.layers[0]!]!;
+		return check(this.openReader(this.borrow(directory, layer.index), layer));
+	}
+
 	/** Also where the directory above was closed to its owner, whom this process acts for. */
 	private openDirectory(layer: Layer, above: Fd, name: Name): Fd {
 		const fd = layer.openDirectory(above, name);
