@@ -89,6 +89,16 @@ function rewrite(side: Side, path: string, flags: number, content: Content): unk
 	return writeSync(file.fd, bytes, 0, bytes.length);
 }
 
+/** renameat2(2). Above ext4, kernel overlayfs changes the time of the directory before it fails: it is set on all sides. */
+export function rename(side: Side, path: string, to: string, flags: number): void {
+	try {
+		renameat2(side.at(path), side.at(to), flags);
+	} catch (error) {
+		if (codeOfError(error) === "ENOTEMPTY") setTimes(dirname(side.at(path)), "now", "now");
+		throw error;
+	}
+}
+
 /** The directory or file `path` and all below it, in the order of names. */
 export function removeTree(path: string): void {
 	if (lstatSync(path).isDirectory()) {
@@ -171,15 +181,7 @@ export const pathOperations: Readonly<Record<string, Operation>> = {
 	rename: operation(
 		10,
 		(pick) => ({ path: pick.path(), to: pick.place(), flags: pick.oneOf(...renameFlags) }),
-		(side, { path, to, flags }) => {
-			try {
-				renameat2(side.at(path), side.at(to), flags);
-			} catch (error) {
-				// Above ext4, kernel overlayfs changes the time of the directory before it fails.
-				if (codeOfError(error) === "ENOTEMPTY") setTimes(dirname(side.at(path)), "now", "now");
-				throw error;
-			}
-		},
+		(side, { path, to, flags }) => rename(side, path, to, flags),
 	),
 	link: operation(
 		6,

@@ -25,20 +25,12 @@ import {
 import { dirname } from "node:path";
 import { Descriptor, O_TMPFILE, open } from "../harness/descriptor.ts";
 import { ftruncate } from "../harness/exact-offsets.ts";
-import {
-	fallocate,
-	fsetxattr,
-	linkDescriptor,
-	mapMemory,
-	renameat2,
-	setTimesOf,
-	setxattr,
-} from "../harness/native.ts";
+import { fallocate, fsetxattr, linkDescriptor, mapMemory, setTimesOf, setxattr } from "../harness/native.ts";
 import { accessList, aclName } from "./acl.ts";
 import { hold, isSpecial } from "./descriptor-operations.ts";
 import { openFile } from "./open-file.ts";
 import { contentOf, digest, type Operation, operation } from "./operation.ts";
-import { describeStat, isSymlink, listing, removeTree } from "./path-operations.ts";
+import { describeStat, isSymlink, listing, removeTree, rename } from "./path-operations.ts";
 import type { Side } from "./side.ts";
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants;
@@ -223,7 +215,7 @@ export const sequenceOperations: Readonly<Record<string, Operation>> = {
 		(side, { slot, path, to, flags }) => {
 			if (isSpecial(side, to)) return "special";
 			const held = hold(side, slot, openFile(side, to, flags, 0));
-			const renamed = tried(() => renameat2(side.at(path), side.at(to), 0));
+			const renamed = tried(() => rename(side, path, to, 0));
 			return { held, told: [renamed, ...use(side.fd(slot))] };
 		},
 	),
