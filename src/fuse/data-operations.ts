@@ -31,6 +31,8 @@ import {
 	fuseLseekOut,
 	fuseReadIn,
 	fuseWriteIn,
+	S_ISGID,
+	S_ISUID,
 	statx,
 	timespec,
 	UTIME_OMIT,
@@ -47,7 +49,8 @@ import {
 	pwrite,
 	seek,
 } from "../native/libc/file.ts";
-import { changeTimesOfOpen, statDescriptor } from "../native/libc/metadata.ts";
+import { changeModeOf, changeTimesOfOpen, statDescriptor } from "../native/libc/metadata.ts";
+import { modeOf } from "../native/libc/stat.ts";
 import {
 	advance,
 	bytes,
@@ -136,7 +139,9 @@ export function dataOperations({
 			const fd = overlay.files.writable(node);
 			const times = timeToKeep(fd);
 			const isLate = (flags & FUSE_WRITE_CACHE) !== 0;
+			const mode = isLate ? modeWithSetIds(fd) : undefined;
 			const written = writeAll(fd, data, size, position, !isLate);
+			if (mode !== undefined) check(changeModeOf(fd, mode));
 			if (times !== undefined) check(changeTimesOfOpen(fd, times));
 			// What was written to a mapping moves the times without the kernel's knowing.
 			else if (isLate) notifications.invalidateAttributes(requestId());
@@ -290,8 +295,19 @@ function writeAll(fd: Fd, source: Offset, size: number, position: Int64, mayBeSh
 	return written;
 }
 
+const MODE_BITS = 0o7777;
 const STAT = reserve(statx.sizeof);
 const TIMES = reserve(2 * timespec.sizeof);
+
+/**
+ * The mode of a file with set-id bits; undefined: it has none. What was stored to memory leaves them, but the kernel takes
+ * them when an ordinary user's process writes it to the file; from all others they were taken when the caller wrote.
+ */
+function modeWithSetIds(fd: Fd): number | undefined {
+	check(statDescriptor(fd, STAT));
+	const mode = modeOf(STAT);
+	return (mode & (S_ISUID | S_ISGID)) === 0 ? undefined : mode & MODE_BITS;
+}
 
 /** Two `struct timespec` that set a file's modification time to what it is now. Scratch memory. */
 function modificationTime(fd: Fd): Offset {

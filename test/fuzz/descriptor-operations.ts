@@ -28,6 +28,7 @@ import {
 	SEEK_SET,
 	setTimesOf,
 } from "../harness/native.ts";
+import { isKernelUsers } from "./identities.ts";
 import { openFile } from "./open-file.ts";
 import { contentOf, digest, type Operation, operation, pastTime } from "./operation.ts";
 import { describeStat, isSameFile } from "./path-operations.ts";
@@ -150,7 +151,7 @@ export const descriptorOperations: Readonly<Record<string, Operation>> = {
 		(side, { slot, mode, offset, length }) => fallocate(side.fd(slot), mode, offset, length),
 	),
 	copyFileRange: operation(
-		3,
+		isKernelUsers ? 0 : 3,
 		(pick) => ({
 			slot: pick.slot(),
 			to: pick.slot(),

@@ -17,6 +17,7 @@ import {
 	setTimesOf,
 } from "../harness/native.ts";
 import { copyRange } from "./descriptor-operations.ts";
+import { isKernelUsers } from "./identities.ts";
 import { openFile } from "./open-file.ts";
 import { digest, type Operation, operation } from "./operation.ts";
 import { isSymlink } from "./path-operations.ts";
@@ -103,7 +104,7 @@ export const edgeOperations: Readonly<Record<string, Operation>> = {
 			),
 	),
 	copyFileRangeEdge: operation(
-		3,
+		isKernelUsers ? 0 : 3,
 		(pick) => ({
 			slot: pick.slot(),
 			to: pick.slot(),

@@ -12,6 +12,8 @@
  * - the setgid bit without group execution is not drawn: whether a write takes it away depends on groups of the writer
  *   that FUSE does not tell
  * - copy_file_range between layers on different file systems (descriptor-operations.ts): EXDEV there, done here
+ * - copy_file_range is not drawn where kernel overlayfs is in a user namespace, too (descriptor-operations.ts,
+ *   edge-operations.ts): it notes no origins there, so a copied-up file may be two inodes, one of which goes by an old size
  * - copying more than 16 MiB by one copy_file_range (edge-operations.ts): the rest is left to the caller, as elsewhere
  * - RENAME_WHITEOUT is not drawn: as kernel overlayfs we refuse it
  * - O_TMPFILE is left out where the version of libfuse does not have it
@@ -21,6 +23,7 @@
  */
 
 import type { Outcome } from "./actors.ts";
+import { isKernelUsers } from "./identities.ts";
 import type { Step } from "./operation.ts";
 
 export interface Observation {
@@ -70,6 +73,19 @@ export const explanations: readonly Explanation[] = [
 			"error" in ours &&
 			ours.error === "ENODATA" &&
 			"answer" in kernels,
+	},
+	{
+		reason:
+			"in a user namespace kernel overlayfs notes no origins, so a file may be another after its copy-up; to us it is the same",
+		holds: ({ step, ours, kernels, plain }) =>
+			isKernelUsers &&
+			["isSame", "isOpenAt"].includes(step.operation) &&
+			"answer" in ours &&
+			ours.answer === true &&
+			"answer" in plain &&
+			plain.answer === true &&
+			"answer" in kernels &&
+			kernels.answer === false,
 	},
 	{
 		reason: "the FUSE client does not know how large a file can be on the upper layer's file system",

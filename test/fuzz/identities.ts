@@ -38,3 +38,6 @@ const settings = {
 export const identities: readonly Identity[] = settings[setting].identities;
 /** Owners in layers, and those that files are given to, not all of which exist or may be. */
 export const ids = settings[setting].ids;
+
+/** Kernel overlayfs is mounted in the same user namespace. Else it is root's. */
+export const isKernelUsers = setting === "one id" || setting === "id ranges";

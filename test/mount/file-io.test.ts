@@ -352,6 +352,24 @@ describe("mmap", () => {
 		expect(readFileSync(overlay.inLower("lower")).equals(content)).toBeTrue();
 	});
 
+	test("what is stored to a mapping leaves set-id bits", async () => {
+		const a = file("content", { mode: 0o6755 });
+		await using overlay = await mountLayers([{ lower: a }], { upper: { upper: a } });
+		for (const name of ["lower", "upper"]) {
+			const store = `mapMemory(7, openSync(path, "r+")).bytes.write("C");`;
+			await mapped(overlay.at(name), store);
+			const synced = open(overlay.at(name));
+			fsyncSync(synced.fd);
+			synced.close();
+			expect(statSync(overlay.at(name)).mode & 0o7777).toBe(0o6755);
+		}
+		await overlay.remount();
+		for (const name of ["lower", "upper"]) {
+			expect(readFileSync(overlay.at(name), "utf8")).toBe("Content");
+			expect(statSync(overlay.at(name)).mode & 0o7777).toBe(0o6755);
+		}
+	});
+
 	test("a mapping sees what is written by write, and the reverse", async () => {
 		await using overlay = await mountLayers([{ a: Buffer.alloc(8192, "x") }]);
 		const seen = await mapped(
