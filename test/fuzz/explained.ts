@@ -52,7 +52,7 @@ export const explanations: readonly Explanation[] = [
 			ofOpenFile.includes(step.operation) &&
 			"answer" in ours &&
 			"error" in kernels &&
-			["ENOENT", "EEXIST", "ENOTDIR"].includes(kernels.error),
+			["ENOENT", "EEXIST", "ENOTDIR", "EIO"].includes(kernels.error),
 	},
 	{
 		reason:
@@ -77,15 +77,12 @@ export const explanations: readonly Explanation[] = [
 	{
 		reason:
 			"in a user namespace kernel overlayfs notes no origins, so a file may be another after its copy-up; to us it is the same",
-		holds: ({ step, ours, kernels, plain }) =>
-			isKernelUsers &&
-			["isSame", "isOpenAt"].includes(step.operation) &&
-			"answer" in ours &&
-			ours.answer === true &&
-			"answer" in plain &&
-			plain.answer === true &&
-			"answer" in kernels &&
-			kernels.answer === false,
+		holds({ step, ours, kernels, plain }) {
+			if (!isKernelUsers || !Bun.deepEquals(ours, plain)) return false;
+			if (step.operation === "rename") return "error" in kernels && kernels.error === "ESTALE";
+			const isQuestion = step.operation === "isSame" || step.operation === "isOpenAt";
+			return isQuestion && "answer" in kernels && kernels.answer === false;
+		},
 	},
 	{
 		reason: "the FUSE client does not know how large a file can be on the upper layer's file system",

@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import {
 	chmodSync,
 	closeSync,
+	fstatSync,
 	fsyncSync,
 	linkSync,
 	lstatSync,
@@ -179,6 +180,15 @@ describe("making", () => {
 });
 
 describe("removing and renaming", () => {
+	test("a removed directory that is open keeps the mode that it had", async () => {
+		await using overlay = await mountLayers([{ "d/f": "x" }]);
+		using handle = open(overlay.at("d"));
+		unlinkSync(overlay.at("d/f"));
+		chmodSync(overlay.at("d"), 0o600);
+		rmdirSync(overlay.at("d"));
+		expect(fstatSync(handle.fd).mode & 0o7777).toBe(0o600);
+	});
+
 	test("a directory whose attributes its owner may not read is replaced by another", async () => {
 		const closed = directory({ mode: 0o311, xattrs: attributed });
 		await using overlay = await mountLayers([{ a: "a" }], { upper: { closed, other: directory() } });

@@ -3,7 +3,6 @@
 import {
 	AT_REMOVEDIR,
 	DT_DIR,
-	EACCES,
 	EEXIST,
 	EISDIR,
 	ENOENT,
@@ -15,15 +14,20 @@ import {
 	O_PATH,
 	O_RDONLY,
 	SEEK_SET,
+	statx,
 } from "../../native/layout.ts";
 import { isDot, readEntries, removeName } from "../../native/libc/directory.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt, seek } from "../../native/libc/file.ts";
-import { changeModeOf, changeModeOfPath } from "../../native/libc/metadata.ts";
+import { changeModeOfPath, statDescriptor } from "../../native/libc/metadata.ts";
+import { modeOf } from "../../native/libc/stat.ts";
 import { bytes, type Name, readString, release, reserve, store, view } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 
+const MODE_BITS = 0o7777;
 const OWN_ACCESS = 0o700;
+const SELF = store("." as ByteString);
+const STAT = reserve(statx.sizeof);
 const ENTRIES_SIZE = 32768;
 const ENTRIES = reserve(ENTRIES_SIZE);
 
@@ -35,7 +39,7 @@ export function removeTreeAt(directory: Fd, name: Name): void {
 	if (asDirectory === 0 || asDirectory === -ENOENT) return;
 	if (asDirectory !== -ENOTEMPTY && asDirectory !== -EEXIST)
 		fail(asDirectory === -ENOTDIR ? -asFile : -asDirectory);
-	const fd = openToEmpty(directory, name);
+	const fd = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
 	try {
 		emptyDirectory(fd);
 	} finally {
@@ -44,18 +48,30 @@ export function removeTreeAt(directory: Fd, name: Name): void {
 	check(removeName(directory, name, AT_REMOVEDIR));
 }
 
-/** Opens a directory that is about to go, even if its owner, as which this process runs, may not read it. */
-function openToEmpty(directory: Fd, name: Name): Fd {
-	const fd = openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	if (fd !== -EACCES) return check(fd);
-	const closed = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-	changeModeOfPath(closed, OWN_ACCESS);
-	close(closed);
-	return check(openAt(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+/**
+ * Removes everything in a directory, of which `directory` may be an O_PATH descriptor, even if its owner, as which this
+ * process runs, may not. Users may have it open: its mode is the same afterwards.
+ */
+export function emptyDirectory(directory: Fd): void {
+	check(statDescriptor(directory, STAT));
+	const mode = modeOf(STAT) & MODE_BITS;
+	const isClosed = (mode & OWN_ACCESS) !== OWN_ACCESS;
+	// Where this is refused, what follows tells.
+	const isOpened = isClosed && changeModeOfPath(directory, mode | OWN_ACCESS) === 0;
+	try {
+		const reader = check(openAt(directory, SELF, O_RDONLY | O_DIRECTORY));
+		try {
+			removeEntries(reader);
+		} finally {
+			close(reader);
+		}
+	} finally {
+		if (isOpened) check(changeModeOfPath(directory, mode));
+	}
 }
 
-/** Removes everything in a directory; a subdirectory is emptied first and the reading begun again after it. */
-export function emptyDirectory(directory: Fd): void {
+/** A subdirectory is emptied first and the reading begun again after it. */
+function removeEntries(directory: Fd): void {
 	for (;;) {
 		check(seek(directory, 0, SEEK_SET));
 		const nested = removeFiles(directory);
@@ -76,9 +92,7 @@ function removeFiles(directory: Fd): ByteString | undefined {
 			if (isDot(name)) continue;
 			const isDirectory = bytes[ENTRIES + at + linuxDirent64.dType] === DT_DIR;
 			const flags = isDirectory ? AT_REMOVEDIR : 0;
-			let result = removeName(directory, name, flags);
-			if (result === -EACCES && changeModeOf(directory, OWN_ACCESS) === 0)
-				result = removeName(directory, name, flags);
+			const result = removeName(directory, name, flags);
 			if (result === 0 || result === -ENOENT) continue;
 			if (result !== -ENOTEMPTY && result !== -EEXIST && result !== -EISDIR) fail(-result);
 			return readString(name);
