@@ -9,7 +9,7 @@ import { type DiskKind, mountDisk } from "../harness/disk.ts";
 import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
-import { isCompiled, isKernel, program } from "../harness/program.ts";
+import { isKernel, program } from "../harness/program.ts";
 import { declined, lacks, setting } from "../harness/setting.ts";
 import { declinable } from "../init/declinable.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
@@ -278,11 +278,9 @@ const yardsticks = [
 	kernelOverlayfs,
 ];
 
-/** The binary differs from the source in how it starts, not in what it does: it is tried with the defaults. */
 function variantsTried(): readonly VariantName[] {
 	// With either of them the kernel is asked for what the other does without.
 	if (declined.length > 0) return ["default", "passthrough=off"];
-	if (isCompiled) return ["default"];
 	return [...Object.keys(variants), ...Object.keys(olderKernels)] as VariantName[];
 }
 
@@ -296,7 +294,7 @@ const rootless = [
 function chosenTargets(): readonly Target[] {
 	if (setting !== "root") return rootless;
 	const variants = isKernel ? [] : variantsTried().map(mounted);
-	return isCompiled || declined.length > 0 ? variants : [...yardsticks, ...variants];
+	return declined.length > 0 ? variants : [...yardsticks, ...variants];
 }
 
 export const targets = chosenTargets();

@@ -1,9 +1,11 @@
 /**
- * `npm test`: all tests with the program run from source, those that mount once more with the compiled binary, and
- * as an ordinary user. `npm test -- PATH...` runs some files or directories of them, in every run that has them, and
+ * `npm test`: all tests, as root and, those that mount, as an ordinary user. Every one of these is tried with the program run
+ * from source or compiled, which differ in how they start, and the mount tests in all combinations with passthrough or
+ * without that a user can have. `npm test -- PATH...` runs some files or directories of them, in every run that has them, and
  * `npm run test:quick` gives an impression. The last line sums up all runs: `N passed, N failed, N skipped`.
  */
 
+import { readdirSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { rootlessRuns } from "../rootless/run.ts";
 import { type Run, runAll } from "./lanes.ts";
@@ -12,15 +14,8 @@ import { reachableProject } from "./reachable.ts";
 import { conclude, oneFailure } from "./report.ts";
 import { rootRun } from "./root-run.ts";
 
-/** Where tests run the program as a whole. */
-const programTests = [
-	"test/mount",
-	"test/hostile",
-	"test/faults",
-	"test/conformance",
-	"test/clients",
-	"test/real-input",
-];
+/** What is tried compiled: it starts three times as fast, and this starts it often or long. */
+const binaryTests = ["test/hostile", "test/faults", "test/conformance", "test/clients", "test/real-input"];
 /** What needs no mount and takes no time, and two files that use much of the program. */
 const quickTests = [
 	"test/architecture.test.ts",
@@ -33,6 +28,14 @@ const quickTests = [
 	"test/mount/command-line.test.ts",
 	"test/mount/rename.test.ts",
 ];
+
+/** All that is in test/, but what is tried compiled. */
+function sourceTests(): string[] {
+	return readdirSync(join(projectDirectory, "test"))
+		.map((name) => `test/${name}`)
+		.filter((path) => !binaryTests.includes(path))
+		.filter((path) => path.endsWith(".test.ts") || !/\.\w+$/.test(path));
+}
 
 function build(): boolean {
 	console.log("building the binary");
@@ -61,16 +64,17 @@ async function main(args: readonly string[]): Promise<void> {
 	using project = reachableProject();
 	const source = join(project.path, "src/fuse-overlayfs");
 	const binary = join(project.path, "dist/fuse-overlayfs");
-	// The binary does the same and starts three times as fast: most of what follows the first run is tried with it.
 	const further = [
-		rootRun("the compiled binary", programTests, binary),
+		rootRun("as root: the compiled binary", binaryTests, binary),
 		// Where passthrough is the default, opening without a message and the write cache need a run of their own.
-		rootRun("without passthrough", ["test/mount"], binary, { FUSE_OVERLAYFS_NO_PASSTHROUGH: "1" }),
+		rootRun("as root: the compiled binary, without passthrough", ["test/mount"], binary, {
+			FUSE_OVERLAYFS_NO_PASSTHROUGH: "1",
+		}),
 		...rootlessRuns(project.path, { "one id": binary, "id ranges": binary, fusermount: source }),
 	];
-	const all = [rootRun("from source", ["test"], source), ...(isBuilt ? further : [])];
+	const all = [rootRun("as root: from source", sourceTests(), source), ...(isBuilt ? further : [])];
 	const chosen = args.filter((arg) => !arg.startsWith("-")).map((path) => normalize(path).replace(/\/$/, ""));
-	const quick = [rootRun("from source, in short", quickTests, source)];
+	const quick = [rootRun("as root: from source, in short", quickTests, source)];
 	const totals = await runAll(isQuick ? quick : chosen.length > 0 ? narrowed(all, chosen) : all);
 	if (!isBuilt) totals.push(oneFailure);
 	conclude(totals);

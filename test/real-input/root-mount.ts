@@ -16,7 +16,8 @@ export class RootMount implements AsyncDisposable {
 
 	/** Mounts `/` with an empty upper layer on a file system of its own: an ext4 image, or memory without loop devices. */
 	static async create(): Promise<RootMount> {
-		const scratch = new Scratch();
+		// On the file system that is its lower layer.
+		const scratch = new Scratch("/var/tmp");
 		try {
 			const disk = scratch.mkdir("disk");
 			const image = scratch.path("disk.img");

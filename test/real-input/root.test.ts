@@ -13,7 +13,7 @@ const missing = missingTools({ "mkfs.ext4": "e2fsprogs", gcc: "gcc", git: "git" 
 /** Everything the work makes of its own lies here, as seen in the chroot. */
 const project = "/srv/project";
 /** How much of /usr/share the digest covers at most, in KiB. */
-const digestLimit = 1024 * 1024;
+const digestLimit = 256 * 1024;
 /** Small packages without dependencies; the first that the machine lacks is installed and removed. */
 const candidates = ["hello", "sl", "rolldice", "pv"];
 
