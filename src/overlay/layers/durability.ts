@@ -6,7 +6,7 @@
 
 import { existsSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
-import { EXT4_SUPER_MAGIC, statfs, statx, XFS_SUPER_MAGIC } from "../../native/layout.ts";
+import { ENOSYS, EPERM, EXT4_SUPER_MAGIC, statfs, statx, XFS_SUPER_MAGIC } from "../../native/layout.ts";
 import { dataSync, type Fd, writeBack } from "../../native/libc/file.ts";
 import { statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
@@ -44,5 +44,7 @@ function hasJournal(directory: Fd): boolean {
 /** Returns 0 or -errno. */
 export function makeDurable(fd: Fd, durability: Durability): number {
 	if (durability === "none") return 0;
-	return durability === "written" ? writeBack(fd) : dataSync(fd);
+	const written = durability === "written" ? writeBack(fd) : -ENOSYS;
+	// Refused by a seccomp filter, too.
+	return written === -ENOSYS || written === -EPERM ? dataSync(fd) : written;
 }

@@ -169,7 +169,7 @@ describe("with fsync", () => {
 		const node = core.node("small");
 		expect(waitsFor(() => core.writeTo(node, "S"))).toBe(node);
 		expect(jobs.tasks.map(({ task }) => task)).toMatchObject([
-			{ kind: "copy", length: 5, durability: "synced" },
+			{ kind: "copy", length: 5, durability: core.overlay.work?.durability },
 		]);
 		expect(core.upperNames()).toEqual([]);
 		jobs.finish();
