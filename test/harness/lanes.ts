@@ -80,34 +80,27 @@ const longFiles: Readonly<Record<string, number>> = {
 const usualSeconds = 2;
 
 /**
- * Runs one run after the other, the files of each side by side. Returns the totals of each; a file that could not be
- * started, did not end, or did not tell of any test, counts as a failed test.
+ * Runs the files of all runs, those of one run before those of the next, side by side. Returns the totals of each run; a
+ * file that could not be started, did not end, or did not tell of any test, counts as a failed test.
  */
 export async function runAll(runs: readonly Run[], fileLimitMs = usualFileLimitMs): Promise<Totals[]> {
 	const lanes = Math.min(availableParallelism(), mostLanes);
 	const tasks = runs.flatMap(tasksOf);
+	const results = new Map<Run, Totals[]>(runs.map((run) => [run, []]));
 	using progress = new Progress(runs, tasks);
-	const all: Totals[] = [];
-	for (const run of runs) {
-		progress.beginRun(run);
-		const results: Totals[] = [];
-		const work = async (waiting: Task[], lane: number) => {
-			for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
-				progress.begin(task);
-				const outcome = await runFile(task, lane, fileLimitMs);
-				progress.end(task, outcome);
-				results.push(outcome.totals);
-			}
-		};
-		const own = tasks.filter((task) => task.run === run);
-		const together = own.filter(({ file }) => !alone.includes(file));
-		await Promise.all(Array.from({ length: lanes }, (_, lane) => work(together, lane)));
-		const apart = own.filter(({ file }) => alone.includes(file));
-		await work(apart, 0);
-		all.push(sum(results));
-		progress.endRun(run, sum(results));
-	}
-	return all;
+	const work = async (waiting: Task[], lane: number) => {
+		for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
+			progress.begin(task);
+			const outcome = await runFile(task, lane, fileLimitMs);
+			progress.end(task, outcome);
+			results.get(task.run)?.push(outcome.totals);
+		}
+	};
+	const together = tasks.filter(({ file }) => !alone.includes(file));
+	await Promise.all(Array.from({ length: lanes }, (_, lane) => work(together, lane)));
+	const apart = tasks.filter(({ file }) => alone.includes(file));
+	await work(apart, 0);
+	return [...results.values()].map(sum);
 }
 
 function tasksOf(run: Run): Task[] {

@@ -11,37 +11,35 @@ export class Progress implements Disposable {
 	readonly #begun = new Map<Task, number>();
 	readonly #ended = new Set<Task>();
 	readonly #timer = setInterval(() => console.log(this.#line()), intervalMs);
-	#run = 0;
-	#totals: Totals = noTests;
+	/** Of each run of which a file has begun. */
+	readonly #totals = new Map<Run, Totals>();
 
 	constructor(runs: readonly Run[], tasks: readonly Task[]) {
 		this.#runs = runs;
 		this.#tasks = tasks;
 	}
 
-	beginRun(run: Run): void {
-		this.#run = this.#runs.indexOf(run) + 1;
-		console.log(`\n== ${this.#where()}: ${run.title}`);
-	}
-
-	endRun({ title, remarks = [] }: Run, totals: Totals): void {
-		console.log(`${title}: ${summary(totals)}`);
-		for (const remark of remarks) console.log(`  ${remark}`);
-	}
-
 	begin(task: Task): void {
 		this.#begun.set(task, Date.now());
+		if (this.#totals.has(task.run)) return;
+		this.#totals.set(task.run, noTests);
+		console.log(`\n== ${this.#where()}: ${task.run.title}`);
 	}
 
-	/** Shows what failed. */
+	/** Shows what failed, and at the end of a run what came of it. */
 	end(task: Task, { totals, complaint, output }: Outcome): void {
 		const took = clock(Date.now() - (this.#begun.get(task) ?? 0));
+		const { run } = task;
 		this.#begun.delete(task);
 		this.#ended.add(task);
-		this.#totals = sum([this.#totals, totals]);
-		if (complaint === undefined) return;
-		console.log(`\n-- ${task.run.title}: ${task.file} ${complaint} (${took})\n${output.trimEnd()}`);
-		console.log(`-- end of ${task.file}: ${summary(totals)}\n`);
+		this.#totals.set(run, sum([this.#totals.get(run) ?? noTests, totals]));
+		if (complaint !== undefined) {
+			console.log(`\n-- ${run.title}: ${task.file} ${complaint} (${took})\n${output.trimEnd()}`);
+			console.log(`-- end of ${task.file}: ${summary(totals)}\n`);
+		}
+		if (this.#tasks.some((other) => other.run === run && !this.#ended.has(other))) return;
+		console.log(`${run.title}: ${summary(this.#totals.get(run) ?? noTests)}`);
+		for (const remark of run.remarks ?? []) console.log(`  ${remark}`);
 	}
 
 	[Symbol.dispose](): void {
@@ -49,14 +47,14 @@ export class Progress implements Disposable {
 	}
 
 	#where(): string {
-		return `run ${this.#run} of ${this.#runs.length}`;
+		return `run ${this.#totals.size} of ${this.#runs.length}`;
 	}
 
 	#line(): string {
 		const spent = Date.now() - this.#start;
 		const running = [...this.#begun].map(([{ file }, since]) => `${file} (${clock(Date.now() - since)})`);
 		return [
-			`${clock(spent)} ${this.#where()}, ${this.#ended.size} of ${this.#tasks.length} files, ${summary(this.#totals)}`,
+			`${clock(spent)} ${this.#where()}, ${this.#ended.size} of ${this.#tasks.length} files, ${summary(sum([...this.#totals.values()]))}`,
 			this.#timeLeft(spent),
 			`at work: ${running.join(", ")}`,
 		].join("; ");

@@ -1,8 +1,8 @@
 /**
- * `npm test`: all tests, as root and, those that mount, as an ordinary user. Every one of these is tried with the program run
- * from source or compiled, which differ in how they start, and the mount tests in all combinations with passthrough or
- * without that a user can have. `npm test -- PATH...` runs some files or directories of them, in every run that has them, and
- * `npm run test:quick` gives an impression. The last line sums up all runs: `N passed, N failed, N skipped`.
+ * `npm test`: all tests as root, and those that mount as an ordinary user. The program run from source and compiled differ in
+ * how they start: most is tried compiled, which starts three times as fast. `npm test -- PATH...` runs some files or
+ * directories of them, in every run that has them, and `npm run test:quick` gives an impression. The last line sums up all
+ * runs: `N passed, N failed, N skipped`.
  */
 
 import { readdirSync } from "node:fs";
@@ -14,8 +14,43 @@ import { reachableProject } from "./reachable.ts";
 import { conclude, oneFailure } from "./report.ts";
 import { rootRun } from "./root-run.ts";
 
-/** What is tried compiled: it starts three times as fast, and this starts it often or long. */
-const binaryTests = ["test/hostile", "test/faults", "test/conformance", "test/clients", "test/real-input"];
+/** Where tests run the program as a whole: tried compiled. */
+const programTests = [
+	"test/mount",
+	"test/hostile",
+	"test/faults",
+	"test/conformance",
+	"test/clients",
+	"test/real-input",
+];
+/** Mount tests of how the program starts, and of what passthrough, or opening without a message, has a say in. */
+const sourceTests = [
+	"test/clients/mount-helper.test.ts",
+	...[
+		...[
+			"attributes",
+			"changed-modes",
+			"command-line",
+			"confinement",
+			"copy-up",
+			"create",
+			"file-io",
+			"idle-writers",
+		],
+		...[
+			"link",
+			"live-layers",
+			"memory",
+			"new-files",
+			"offsets",
+			"options",
+			"passthrough",
+			"read-only",
+			"rename",
+		],
+		...["requests", "space", "system-calls", "unlinked"],
+	].map((subject) => `test/mount/${subject}.test.ts`),
+];
 /** What needs no mount and takes no time, and two files that use much of the program. */
 const quickTests = [
 	"test/architecture.test.ts",
@@ -29,12 +64,11 @@ const quickTests = [
 	"test/mount/rename.test.ts",
 ];
 
-/** All that is in test/, but what is tried compiled. */
-function sourceTests(): string[] {
+/** All that is in test/, but what runs the program as a whole. */
+function otherTests(): string[] {
 	return readdirSync(join(projectDirectory, "test"))
 		.map((name) => `test/${name}`)
-		.filter((path) => !binaryTests.includes(path))
-		.filter((path) => path.endsWith(".test.ts") || !/\.\w+$/.test(path));
+		.filter((path) => !programTests.includes(path));
 }
 
 function build(): boolean {
@@ -64,15 +98,18 @@ async function main(args: readonly string[]): Promise<void> {
 	using project = reachableProject();
 	const source = join(project.path, "src/fuse-overlayfs");
 	const binary = join(project.path, "dist/fuse-overlayfs");
-	const further = [
-		rootRun("as root: the compiled binary", binaryTests, binary),
+	const compiled = [
+		rootRun("as root: the compiled binary", programTests, binary),
+		...rootlessRuns(project.path, { "one id": binary, "id ranges": binary, fusermount: binary }),
+	];
+	const all = [
+		rootRun("as root: the parts", otherTests(), source),
 		// Where passthrough is the default, opening without a message and the write cache need a run of their own.
-		rootRun("as root: the compiled binary, without passthrough", ["test/mount"], binary, {
+		rootRun("as root: from source, without passthrough", sourceTests, source, {
 			FUSE_OVERLAYFS_NO_PASSTHROUGH: "1",
 		}),
-		...rootlessRuns(project.path, { "one id": binary, "id ranges": binary, fusermount: source }),
+		...(isBuilt ? compiled : []),
 	];
-	const all = [rootRun("as root: from source", sourceTests(), source), ...(isBuilt ? further : [])];
 	const chosen = args.filter((arg) => !arg.startsWith("-")).map((path) => normalize(path).replace(/\/$/, ""));
 	const quick = [rootRun("as root: from source, in short", quickTests, source)];
 	const totals = await runAll(isQuick ? quick : chosen.length > 0 ? narrowed(all, chosen) : all);

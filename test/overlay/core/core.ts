@@ -205,9 +205,9 @@ export class Core extends Client implements Disposable {
 	}
 }
 
-/** Descriptors this process has open, with what they lead to. */
+/** Descriptors this process has open, with what they lead to; those left out that the runtime comes and goes with. */
 function descriptors(): string[] {
-	return readdirSync("/proc/self/fd").flatMap((fd) => {
+	const all = readdirSync("/proc/self/fd").flatMap((fd) => {
 		try {
 			return [`${fd} -> ${readlinkSync(`/proc/self/fd/${fd}`)}`];
 		} catch {
@@ -215,6 +215,7 @@ function descriptors(): string[] {
 			return [];
 		}
 	});
+	return all.filter((line) => !/ -> (anon_inode|socket):/.test(line));
 }
 
 export function countDescriptors(): number {
