@@ -78,11 +78,20 @@ export const explanations: readonly Explanation[] = [
 		reason:
 			"in a user namespace kernel overlayfs notes no origins, so a file may be another after its copy-up; to us it is the same",
 		holds({ step, ours, kernels, plain }) {
-			if (!isKernelUsers || !Bun.deepEquals(ours, plain)) return false;
-			if (step.operation === "rename") return "error" in kernels && kernels.error === "ESTALE";
 			const isQuestion = step.operation === "isSame" || step.operation === "isOpenAt";
-			return isQuestion && "answer" in kernels && kernels.answer === false;
+			const isDenied = "answer" in kernels && kernels.answer === false;
+			return isKernelUsers && isQuestion && isDenied && Bun.deepEquals(ours, plain);
 		},
+	},
+	{
+		reason:
+			"kernel overlayfs may not know two names of a copied-up object for one, and refuses to rename it to the other; that does nothing",
+		holds: ({ step, ours, kernels, plain }) =>
+			step.operation === "rename" &&
+			"error" in kernels &&
+			kernels.error === "ESTALE" &&
+			"answer" in ours &&
+			Bun.deepEquals(ours, plain),
 	},
 	{
 		reason: "the FUSE client does not know how large a file can be on the upper layer's file system",
