@@ -178,12 +178,20 @@ export class World implements AsyncDisposable {
 		return setting === "fusermount" ? this.#actors.look(path) : snapshot(path);
 	}
 
-	/** Where what we show differs from what the kernel shows. */
+	/**
+	 * Where what we show differs from what the kernel shows. Of FIFOs, devices and sockets the plain directory may have the
+	 * last word: kernel overlayfs may take two names of a copied-up one for two.
+	 */
 	compare(): string[] {
-		return differences(
-			untimed(this.#look(this.#ours.mountpoint)),
-			untimed(this.#look(this.#kernels.mountpoint)),
-		);
+		const [ours, kernels, plain] = this.roots;
+		const shown = untimed(this.#look(ours!));
+		const expected: Record<string, string> = { ...untimed(this.#look(kernels!)) };
+		if (differences(shown, expected).length === 0) return [];
+		const known = untimed(this.#look(plain!));
+		const isOther = (line: string) => !/^(file|dir|symlink),/.test(line);
+		for (const [name, line] of Object.entries(shown))
+			if (name in expected && isOther(line) && line === known[name]) expected[name] = line;
+		return differences(shown, expected);
 	}
 
 	/** Our layers as the kernel shows them; it would leave a workdir that the user may not clear. */
