@@ -132,12 +132,16 @@ function describe(path: Buffer, options: SnapshotOptions): string {
 /** Everything below `root`, and `root` itself as ".". */
 export function snapshot(root: string, options: SnapshotOptions = {}): Snapshot {
 	const result: Record<string, string> = { ".": describe(Buffer.from(root), options) };
+	let lastSign = 0;
 	const walk = (directory: Buffer, shown: string) => {
 		const names = whereOpen(() => readdirSync(directory, { encoding: "buffer" }), options) ?? [];
 		for (const name of names.sort(Buffer.compare)) {
 			const path = Buffer.concat([directory, Buffer.from("/"), name]);
 			// Whoever walks a large tree is not hung.
-			if (shown === "") watchdog.tell("alive");
+			if (Date.now() - lastSign > 1000) {
+				watchdog.tell("alive");
+				lastSign = Date.now();
+			}
 			const label = `${shown}${printable(name)}`;
 			if (options.leaveOut?.includes(label)) continue;
 			const description = whereOpen(() => describe(path, options), options) ?? "closed";
