@@ -139,8 +139,10 @@ export class World implements AsyncDisposable {
 	async start(): Promise<void> {
 		this.#kernel = mountKernelOverlay(this.#kernels);
 		this.#mount = await this.#mountOurs(this.#ours);
-		const copied = Bun.spawnSync(["cp", "-a", this.#kernels.mountpoint, this.#tree.join("plain")]);
-		if (copied.exitCode !== 0) throw new Error(`cp: ${copied.stderr}`);
+		// Of hundreds of thousands of names it takes long, and the sign of life goes out meanwhile.
+		const copy = ["cp", "-a", this.#kernels.mountpoint, this.#tree.join("plain")];
+		const copied = await Bun.spawn(copy, { stdout: "ignore", stderr: "inherit" }).exited;
+		if (copied !== 0) throw new Error(`cp ended with exit code ${copied}`);
 	}
 
 	#mountOurs(layers: Layers): Promise<OverlayMount> {
