@@ -266,8 +266,7 @@ export function dataOperations({
 			notifications.invalidateAttributes(kernelId(overlay, node));
 	}
 
-	/** Answers once the data is on the disk; others are served meanwhile. */
-	/** Takes over `fd`. */
+	/** Answers once the data is on the disk; others are served meanwhile. Takes over `fd`. */
 	function syncLater(name: string, node: NodeId, fd: Fd, dataOnly: boolean): void {
 		const request = replies.takeRequest();
 		overlay.jobs.run({ kind: dataOnly ? "dataSync" : "sync", fd }, (result) => {

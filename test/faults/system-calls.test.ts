@@ -10,6 +10,7 @@ import {
 	lchownSync,
 	linkSync,
 	mkdirSync,
+	readdirSync,
 	renameSync,
 	rmdirSync,
 	symlinkSync,
@@ -157,5 +158,20 @@ test.skipIf(lacks("the machine's root") || isKernel).each(Object.entries(operati
 		await overlay.remount();
 		await expectNothingLeft(overlay);
 		await overlay.expectLasting({ ignoreTimes: true, kernel: false, debian: false });
+	},
+);
+
+test.skipIf(lacks("the machine's root") || isKernel)(
+	"what a directory hides does not show where its mark cannot be read",
+	async () => {
+		await using overlay = await mountLayers([{ "d/secret": "secret" }], {
+			upper: { d: directory({ opaque: "user" }) },
+		});
+		let code: string | undefined;
+		await traced(overlay, ["trace=fgetxattr", "inject=fgetxattr:error=EIO"], () => {
+			code = codeOf(() => readdirSync(overlay.at("d")));
+		});
+		expect(code).toBe("EIO");
+		expect(readdirSync(overlay.at("d"))).toEqual([]);
 	},
 );

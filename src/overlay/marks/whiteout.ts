@@ -157,7 +157,7 @@ function readOpaque(directory: Fd, names: string | undefined): number {
 		if (names?.includes(`${readString(attribute)}\0`) === false) continue;
 		const length = getAttributeOf(directory, attribute, VALUE, 16);
 		// Its owner has closed the directory to this process, too. What was removed must not come back.
-		if (length === -EACCES && names !== undefined) return OPAQUE;
+		if (!succeeds(length) && length === -EACCES && names !== undefined) return OPAQUE;
 		if (length !== 1) continue;
 		const value = bytes[VALUE];
 		if (value === 0x79) return OPAQUE;
