@@ -63,7 +63,7 @@ import {
 	smaller,
 	view,
 } from "../native/memory.ts";
-import { killPrivileges } from "../overlay/changes/attributes.ts";
+import { asFarAsOwned, killPrivileges } from "../overlay/changes/attributes.ts";
 import { copyUp } from "../overlay/changes/copy-up.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -140,9 +140,13 @@ export function dataOperations({
 			const times = timeToKeep(fd);
 			const isLate = (flags & FUSE_WRITE_CACHE) !== 0;
 			const mode = isLate ? modeWithSetIds(fd) : undefined;
-			const written = writeAll(fd, data, size, position, !isLate);
-			if (mode !== undefined) check(changeModeOf(fd, mode));
-			if (times !== undefined) check(changeTimesOfOpen(fd, times));
+			let written: number;
+			try {
+				written = writeAll(fd, data, size, position, !isLate);
+			} finally {
+				if (mode !== undefined) asFarAsOwned(changeModeOf(fd, mode));
+			}
+			if (times !== undefined) asFarAsOwned(changeTimesOfOpen(fd, times));
 			// What was written to a mapping moves the times without the kernel's knowing.
 			else if (isLate) notifications.invalidateAttributes(requestId());
 			replies.written(written);
@@ -211,7 +215,7 @@ export function dataOperations({
 			const fd = overlay.files.writable(node);
 			const times = timeToKeep(fd);
 			check(allocateRange(fd, mode, offset, length));
-			if (times !== undefined) check(changeTimesOfOpen(fd, times));
+			if (times !== undefined) asFarAsOwned(changeTimesOfOpen(fd, times));
 			replies.success();
 		},
 
@@ -227,7 +231,7 @@ export function dataOperations({
 			const from = overlay.files.readable(source);
 			const times = timeToKeep(to);
 			const copied = check(copyRange(from, argument64(offIn), to, argument64(offOut), length));
-			if (times !== undefined) check(changeTimesOfOpen(to, times));
+			if (times !== undefined) asFarAsOwned(changeTimesOfOpen(to, times));
 			replies.written(copied);
 		},
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { chownSync, lstatSync, readdirSync, readFileSync } from "node:fs";
-import { directory, file, symlink, temporaryTree } from "../harness/layers.ts";
+import { join } from "node:path";
+import { type Description, directory, file, fillLayer, symlink, temporaryTree } from "../harness/layers.ts";
 import { daemonsOf, layerOptions, runProgram, until } from "../harness/mount.ts";
 import { getxattr } from "../harness/native.ts";
 import { program } from "../harness/program.ts";
@@ -13,7 +14,12 @@ const mine = { uid: user, gid: user };
 const asUser = `setpriv --reuid=${user} --regid=${user} --clear-groups -- sh -e`;
 
 /** Mounts as the user, runs `script` as the user in the mount, then `asRoot`, and unmounts as the user. */
-async function inMountOfUser(script: string, asRoot = "true", mountpointInLower?: string) {
+async function inMountOfUser(
+	script: string,
+	asRoot = "true",
+	mountpointInLower?: string,
+	upper: Description = {},
+) {
 	const tree = temporaryTree();
 	const described = tree.layers([
 		{
@@ -25,6 +31,7 @@ async function inMountOfUser(script: string, asRoot = "true", mountpointInLower?
 		},
 		{ closed: directory({ mode: 0o700 }), "closed/secret": "root's" },
 	]);
+	fillLayer(described.upper, upper);
 	const mountpoint =
 		mountpointInLower === undefined ? described.mountpoint : `${described.lower[0]}/${mountpointInLower}`;
 	const layers = { ...described, mountpoint };
@@ -45,6 +52,17 @@ async function inMountOfUser(script: string, asRoot = "true", mountpointInLower?
 }
 
 describe.skipIf(lacks("the machine's root"))("a user who is not root", () => {
+	test("writes through memory to another's file with set-id bits in the upper layer", async () => {
+		const native = join(import.meta.dir, "../harness/native.ts");
+		const store = `require("${native}").mapMemory(7, require("fs").openSync("shared", "r+")).bytes.write("C")`;
+		const words = `"${process.execPath}" -e "${store.replaceAll('"', '\\"')}"`;
+		const shared = file("content", { mode: 0o2775, uid: 0, gid: user });
+		const script = `${words}; sync shared; cat shared`;
+		const { tree, ...result } = await inMountOfUser(script, "true", undefined, { shared });
+		using _ = tree;
+		expect([result.stderr, result.stdout, result.exitCode]).toEqual(["", "Content", 0]);
+	});
+
 	test("mounts own layers through fusermount3, and changes them", async () => {
 		const { tree, layers, ...result } = await inMountOfUser(
 			"cat a; echo changed >a; rm gone; rm -r d; mkdir d; echo new >d/new; ln a link; mv l l2; ls",

@@ -24,7 +24,8 @@ const allSettings = Object.keys(commands) as Rootless[];
 
 /**
  * The mount tests lack less with ranges of ids than with one. Callers of the program are tried as the user who calls them:
- * podman and buildah make namespaces of their own. The conformance table looks into files of any mode, also of mode 0, which an ordinary user cannot.
+ * podman and buildah make namespaces of their own. The conformance table looks into files of any mode, also of mode 0, which
+ * an ordinary user cannot.
  */
 const defaultTests: Record<Rootless, readonly string[]> = {
 	"one id": ["test/hostile", "test/faults", "test/conformance", "test/fuzz"],
@@ -38,9 +39,9 @@ const home = "/mnt";
 const temporary = `${home}/tmp`;
 
 /**
- * Becomes the user $3 in a mount namespace where the user, their home $2 with a disk in it, their subordinate ids, a /dev/null, and a
- * /dev/fuse that is open to them, are bound over what the machine has; $1 is a directory to keep these in. The shell
- * stays to reap what daemons leave.
+ * Becomes the user $3 in a mount namespace where the user, their home $2 with a disk in it, their subordinate ids, a
+ * /dev/null, and a /dev/fuse that is open to them, are bound over what the machine has; $1 is a directory to keep these
+ * in. The shell stays to reap what daemons leave.
  */
 const become = `set -e
 place=$1 home=$2 user=$3; shift 3

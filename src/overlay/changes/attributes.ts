@@ -5,6 +5,7 @@ import {
 	DT_REG,
 	EINVAL,
 	EISDIR,
+	EPERM,
 	S_IFMT,
 	S_ISGID,
 	S_ISUID,
@@ -114,7 +115,10 @@ function apply(overlay: Overlay, node: NodeId, changes: Changes): void {
 	if (changes.size !== undefined) resize(overlay, node, changes.size, changes.kernelKeepsTimes);
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
 	if (changes.killPrivileges !== undefined) dropPrivileges(overlay, node, changes.killPrivileges);
-	if (changes.times !== undefined) changeTimesAt(overlay.locate(node), changes.times);
+	if (changes.times === undefined) return;
+	const changed = changeTimesAt(overlay.locate(node), changes.times);
+	if (changes.timesAreKernels) asFarAsOwned(changed);
+	else check(changed);
 }
 
 /**
@@ -181,13 +185,19 @@ function changeModeAt(place: Place, mode: number): number {
 		: changeModeOfPath(place.directory, mode);
 }
 
-/** utimensat at a place. Throws what it may. */
-function changeTimesAt(place: Place, times: Offset): void {
-	check(
-		place.flags === 0
-			? changeTimes(place.directory, place.name, times)
-			: changeTimesOf(place.directory, times),
-	);
+/** utimensat at a place. Returns 0 or -errno. */
+function changeTimesAt(place: Place, times: Offset): number {
+	return place.flags === 0
+		? changeTimes(place.directory, place.name, times)
+		: changeTimesOf(place.directory, times);
+}
+
+/**
+ * Checks what makes good, after a write, what the kernel knows better: only a file's owner can. Who may write to another's
+ * file has written all the same.
+ */
+export function asFarAsOwned(result: number): void {
+	if (result !== -EPERM) check(result);
 }
 
 /** The override attribute of an upper object, or what its inode says where it has none. */
