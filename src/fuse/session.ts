@@ -30,6 +30,7 @@ import { reserve, store, view } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import { CallerProcessor } from "./caller-processor.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
 import { MOUNT_TABLE } from "./mount-table.ts";
@@ -66,6 +67,7 @@ export class Session {
 	private mountTable = NO_FD;
 	private ended = false;
 	private turns = 0;
+	private readonly callerProcessor = new CallerProcessor();
 	/** The kernel has given the mount up: nothing is left to unmount. */
 	private gone = false;
 
@@ -133,6 +135,7 @@ export class Session {
 			const ready = this.dispatcher.takeReady();
 			const size = ready !== 0 ? ready : this.receive();
 			if (size === 0) return;
+			this.callerProcessor.note();
 			this.libfuse.process(this.session, REQUEST, size);
 			this.overlay.trim();
 		}
@@ -145,6 +148,7 @@ export class Session {
 			this.jobs.collect();
 		}
 		this.jobs.close();
+		this.callerProcessor.close();
 		// The device number of a file system that is gone may be another's by now.
 		const isThere = !this.gone && !this.hasHungUp(0);
 		close(this.fd);
@@ -183,7 +187,7 @@ export class Session {
 			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
-			if (!advanced && now - idleSince < PATIENCE) {
+			if (!advanced && !this.callerProcessor.isShared && now - idleSince < PATIENCE) {
 				// Whoever wants the processor may be the one to send the next request.
 				yieldProcessor();
 				if (this.collectReady()) return this.dispatcher.takeReady();

@@ -34,6 +34,8 @@ export interface RunOptions {
 	readonly user?: number;
 	/** Its hard limit on open files. Default: that of the tests. */
 	readonly openFiles?: number;
+	/** The processors it may use, as taskset(1) lists them. Default: those of the tests. */
+	readonly processors?: string;
 	/** Descriptors it finds open as 3, 4 and so on. */
 	readonly inherit?: readonly number[];
 }
@@ -46,7 +48,8 @@ export function startProgram(args: readonly string[], options: RunOptions = {}) 
 	const asUser =
 		options.user === undefined ? [] : ["setpriv", `--reuid=${id}`, `--regid=${id}`, "--clear-groups", "--"];
 	const limit = options.openFiles === undefined ? [] : ["prlimit", `--nofile=${options.openFiles}`, "--"];
-	const child = Bun.spawn([...asUser, ...limit, ...command], {
+	const placed = options.processors === undefined ? [] : ["taskset", "--cpu-list", options.processors];
+	const child = Bun.spawn([...asUser, ...limit, ...placed, ...command], {
 		cwd: options.cwd ?? "/",
 		env: { ...process.env, ...options.environment, [markerVariable]: run },
 		stdio: ["ignore", "pipe", "pipe", ...(options.inherit ?? [])],

@@ -1,0 +1,92 @@
+/** The thread that serves shares the processor with a caller that waits for its answers; no other thread of the daemon does. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { until } from "../harness/mount.ts";
+import { mountLayers, type Overlay } from "../harness/overlay.ts";
+
+/** The processors that a thread of a process may use, as the kernel lists them. */
+function allowed(pid: number | "self", thread: number | "self" = pid): string {
+	const path = thread === "self" ? "/proc/self/status" : `/proc/${pid}/task/${thread}/status`;
+	const [, list = ""] = /^Cpus_allowed_list:\t(.*)$/m.exec(readFileSync(path, "latin1")) ?? [];
+	return list;
+}
+
+/** The numbers in such a list. */
+function processors(list: string): number[] {
+	return list.split(",").flatMap((range) => {
+		const [first = 0, last = first] = range.split("-").map(Number);
+		return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+	});
+}
+
+const own = allowed("self");
+const [one = 0, another = 0] = processors(own);
+/** Looks up new names for as long as it lives, held on a processor. */
+const caller = (overlay: Overlay, processor: number) =>
+	Bun.spawn(
+		[
+			"taskset",
+			"--cpu-list",
+			String(processor),
+			"sh",
+			"-c",
+			'i=0; while :; do i=$((i+1)); [ -e "$0/no-$i" ]; done',
+			overlay.path,
+		],
+		{ stdio: ["ignore", "ignore", "ignore"] },
+	);
+
+const hasOne = availableParallelism() < 2;
+
+test.skipIf(hasOne)("the daemon goes where its caller is held, with the one thread that serves", async () => {
+	await using overlay = await mountLayers([{ a: "a" }]);
+	const [daemon = 0] = overlay.mount.daemons;
+	for (const processor of [one, another]) {
+		const asking = caller(overlay, processor);
+		try {
+			await until(() => allowed(daemon) === String(processor), `it never comes to processor ${processor}`);
+		} finally {
+			asking.kill("SIGKILL");
+			await asking.exited;
+		}
+	}
+	const others = readdirSync(`/proc/${daemon}/task`).map(Number);
+	for (const thread of others) if (thread !== daemon) expect(allowed(daemon, thread)).toBe(own);
+});
+
+test.skipIf(hasOne)("it gives the processors back when there are several callers", async () => {
+	await using overlay = await mountLayers([{ a: "a" }]);
+	const [daemon = 0] = overlay.mount.daemons;
+	const first = caller(overlay, one);
+	let second: ReturnType<typeof caller> | undefined;
+	try {
+		await until(() => allowed(daemon) === String(one), "it never comes to its caller");
+		second = caller(overlay, another);
+		await until(() => allowed(daemon) === own, "it stays with one of its callers");
+	} finally {
+		for (const process of [first, second]) {
+			process?.kill("SIGKILL");
+			await process?.exited;
+		}
+	}
+});
+
+test.skipIf(hasOne)("a daemon that was started on one processor stays there", async () => {
+	await using overlay = await mountLayers([{ a: "a" }], { processors: String(one) });
+	const [daemon = 0] = overlay.mount.daemons;
+	const asking = caller(overlay, another);
+	try {
+		await until(() => requests(overlay) > 1000, "it does not answer");
+	} finally {
+		asking.kill("SIGKILL");
+		await asking.exited;
+	}
+	expect(allowed(daemon)).toBe(String(one));
+});
+
+/** How many the daemon has served, as it says itself. */
+function requests(overlay: Overlay): number {
+	for (const pid of overlay.mount.daemons) process.kill(pid, "SIGUSR1");
+	return Number([...overlay.mount.log.matchAll(/# REQUESTS: (\d+)/g)].at(-1)?.[1] ?? 0);
+}
