@@ -10,6 +10,7 @@ import { Caches } from "./caches.ts";
 import { Client, runStep } from "./client.ts";
 import { describeMachine } from "./machine.ts";
 import { describePeer, type Peer } from "./peers.ts";
+import type { Placement } from "./placement.ts";
 import type { Result, Sample, WorkloadResult } from "./result.ts";
 import type { Scratch } from "./scratch.ts";
 import { Stand } from "./stand.ts";
@@ -24,6 +25,7 @@ export interface Settings {
 	readonly peers: readonly Peer[];
 	readonly rounds: number;
 	readonly scale: number;
+	readonly placement: Placement;
 }
 
 /** What is told while it runs. */
@@ -37,7 +39,9 @@ export interface Progress {
 /** What a run keeps from its begin to its end. */
 interface Run {
 	readonly scratch: Scratch;
+	/** Does what is measured. */
 	readonly client: Client;
+	readonly placement: Placement;
 	readonly scale: Scale;
 	readonly trees: TreeStore;
 	readonly caches: Caches;
@@ -56,7 +60,8 @@ export async function runBenchmark(
 	const scale = new Scale(settings.scale);
 	const caches = await Caches.open(client, signal);
 	const trees = new TreeStore(scratch, client, scale, signal);
-	const run: Run = { scratch, client, scale, trees, caches };
+	const { placement } = settings;
+	const run: Run = { scratch, client: client.placed(placement), placement, scale, trees, caches };
 	const skipped = missing(settings.workloads);
 	const workloads = settings.workloads.filter(({ name }) => skipped[name] === undefined);
 	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped);
@@ -69,6 +74,7 @@ export async function runBenchmark(
 		dropsByOthers: caches.droppedByOthers,
 		rounds: settings.rounds,
 		scale: settings.scale,
+		placement,
 		peers: settings.peers.map(describePeer),
 		workloads: results,
 		skipped,
@@ -142,6 +148,7 @@ async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sam
 		const memory = stand.memory();
 		const seen = {
 			milliseconds: timing.elapsed,
+			placement: run.placement,
 			...(timing.latency === undefined ? {} : { latency: timing.latency }),
 		};
 		if (memory === undefined) return seen;

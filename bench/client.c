@@ -1,8 +1,9 @@
 /*
  * What the clients of the benchmark do, as plain system calls: the time of a script would blur what a file system takes.
  *
- *     client [-p PID]... COMMAND ARGUMENT...
+ *     client [-c PLACEMENT] [-p PID]... COMMAND ARGUMENT...
  *
+ * PLACEMENT says on which processors it runs, see processes.c.
  * Prints three numbers in nanoseconds: how long the command took, how much processor time the processes PID took
  * meanwhile, and how much they have taken since they were started; after a command that timed single answers, three more:
  * what half of them took at most, what 99 in 100 took at most, and the longest. Any failure ends it with a message and
@@ -11,18 +12,17 @@
  * Trees of many files are all alike: DIR holds directories d0000, d0001 ..., each of which holds files PREFIX00000 ...
  */
 #define _GNU_SOURCE
+#include "processes.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,12 +30,11 @@
 
 #define BLOCK (128 * 1024)
 #define PAGE 4096
-#define MAX_PIDS 64
 #define MAX_ARGUMENTS 32
 
 static char block[BLOCK];
 
-static void die(const char *format, ...)
+void die(const char *format, ...)
 {
 	int error = errno;
 	va_list arguments;
@@ -190,14 +189,13 @@ static void idle(char **args)
 
 /* What is measured. */
 
-static void start_and_wait(char **command)
+static void start_and_wait(char **command, void (*prepare)(void))
 {
 	int status;
-	pid_t child = fork();
-	if (child < 0)
-		die("fork");
+	pid_t child = forked();
 	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (prepare)
+			prepare();
 		execvp(command[0], command);
 		die("exec %s", command[0]);
 	}
@@ -215,7 +213,7 @@ static void run(char **args)
 	int out = dup(1), nowhere = opened("/dev/null", O_WRONLY);
 	change_directory(args[0]);
 	dup2(nowhere, 1);
-	start_and_wait(args + 1);
+	start_and_wait(args + 1, NULL);
 	dup2(out, 1);
 	close(out);
 	close(nowhere);
@@ -225,7 +223,7 @@ static void run(char **args)
 static void ready(char **args)
 {
 	struct stat status;
-	start_and_wait(args + 1);
+	start_and_wait(args + 1, place_daemon);
 	if (stat(args[0], &status))
 		die("stat %s", args[0]);
 }
@@ -500,11 +498,10 @@ static void probe(const char *path)
 static void append_and_probe(char **args)
 {
 	answers = calloc(atoi(args[2]) * atoi(args[3]), 2 * sizeof *answers);
-	working = fork();
-	if (!answers || working < 0)
+	if (!answers)
 		die("append_and_probe");
+	working = forked();
 	if (working == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		append_to(args[0]);
 		_exit(0);
 	}
@@ -523,11 +520,10 @@ static void list_and_probe(char **args)
 	const int most = 100000;
 	char own[300];
 	answers = calloc(most, 2 * sizeof *answers);
-	working = fork();
-	if (!answers || working < 0)
+	if (!answers)
 		die("list_and_probe");
+	working = forked();
 	if (working == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		list(args);
 		_exit(0);
 	}
@@ -599,19 +595,17 @@ static void turns(char **args)
 /* COUNT COMMAND...: in so many processes at the same time. */
 static void clients(char **args)
 {
-	int status, failed = 0;
-	for (int client = 0; client < atoi(args[0]); client++) {
-		pid_t child = fork();
-		if (child < 0)
-			die("fork");
-		if (child == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			perform_turn(args + 1, client);
+	int status, failed = 0, count = atoi(args[0]);
+	pid_t children[MAX_PIDS];
+	for (int i = 0; i < count && i < MAX_PIDS; i++) {
+		children[i] = forked();
+		if (children[i] == 0) {
+			perform_turn(args + 1, i);
 			_exit(0);
 		}
 	}
-	while (wait(&status) > 0)
-		failed |= status;
+	for (int i = 0; i < count && i < MAX_PIDS; i++)
+		failed |= waitpid(children[i], &status, 0) < 0 || status;
 	if (failed)
 		exit(1);
 }
@@ -621,21 +615,11 @@ static void beside(char **args)
 {
 	int count = atoi(args[0]);
 	pid_t children[MAX_PIDS];
-	for (int i = 0; i < count && i < MAX_PIDS; i++) {
-		children[i] = fork();
-		if (children[i] < 0)
-			die("fork");
-		if (children[i] == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			for (volatile unsigned turn = 0;; turn++)
-				;
-		}
-	}
+	for (int i = 0; i < count && i < MAX_PIDS; i++)
+		children[i] = busy_process();
 	perform_turn(args + 1, 0);
-	for (int i = 0; i < count && i < MAX_PIDS; i++) {
-		kill(children[i], SIGKILL);
-		waitpid(children[i], NULL, 0);
-	}
+	for (int i = 0; i < count && i < MAX_PIDS; i++)
+		end_process(children[i]);
 }
 
 static uint64_t nanoseconds(clockid_t clock)
@@ -669,15 +653,22 @@ static unsigned long long percentile(int percent)
 int main(int argc, char **argv)
 {
 	clockid_t clocks[MAX_PIDS];
-	int count = 0, at = 1;
-	for (; at + 1 < argc && !strcmp(argv[at], "-p"); at += 2)
-		if (count < MAX_PIDS && !clock_getcpuclockid(atoi(argv[at + 1]), &clocks[count]))
+	const char *placement = NULL;
+	int count = 0;
+	/* `+`: what follows the command is the command's. */
+	for (int option; (option = getopt(argc, argv, "+c:p:")) >= 0;)
+		if (option == 'c')
+			placement = optarg;
+		else if (option != 'p')
+			return 1;
+		else if (count < MAX_PIDS && !clock_getcpuclockid(atoi(optarg), &clocks[count]))
 			count++;
 	memset(block, 'x', sizeof block);
 	umask(0);
+	place(placement);
 
 	uint64_t used = processor_time(clocks, count), begin = nanoseconds(CLOCK_MONOTONIC);
-	perform(argc - at, argv + at);
+	perform(argc - optind, argv + optind);
 	uint64_t end = nanoseconds(CLOCK_MONOTONIC), used_later = processor_time(clocks, count);
 	printf("%llu %llu %llu", (unsigned long long)(end - begin), (unsigned long long)(used_later - used),
 	       (unsigned long long)used_later);

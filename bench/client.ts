@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Placement } from "./placement.ts";
 
 /** A command of client.c with its arguments. */
 export type ClientCommand = readonly string[];
@@ -66,19 +67,27 @@ export class Client {
 	readonly program: string;
 	private readonly log: string;
 	private readonly signal: AbortSignal;
+	private readonly placement: Placement;
 
-	private constructor(program: string, log: string, signal: AbortSignal) {
+	private constructor(program: string, log: string, signal: AbortSignal, placement: Placement) {
 		this.program = program;
 		this.log = log;
 		this.signal = signal;
+		this.placement = placement;
 	}
 
 	/** Compiles it into `directory`. The signal ends its running commands. */
 	static async compile(directory: string, signal: AbortSignal): Promise<Client> {
 		const program = join(directory, "client");
 		const log = join(directory, "client.log");
-		await runStep(["cc", "-O2", "-o", program, join(import.meta.dir, "client.c")], log, signal);
-		return new Client(program, log, signal);
+		const sources = ["client.c", "processes.c"].map((name) => join(import.meta.dir, name));
+		await runStep(["cc", "-O2", "-o", program, ...sources], log, signal);
+		return new Client(program, log, signal, "free");
+	}
+
+	/** The same, all of whose commands run where the placement says. */
+	placed(placement: Placement): Client {
+		return new Client(this.program, this.log, this.signal, placement);
 	}
 
 	/** Runs one command, and says what it took; `watched` are process ids. Throws StepFailed. */
@@ -91,7 +100,8 @@ export class Client {
 		} = {},
 	): Promise<Timing> {
 		const watch = (options.watched ?? []).flatMap((pid) => ["-p", String(pid)]);
-		const output = await runStep([this.program, ...watch, ...command], this.log, this.signal, options);
+		const program = [this.program, "-c", this.placement, ...watch];
+		const output = await runStep([...program, ...command], this.log, this.signal, options);
 		const [elapsed = 0, processor = 0, processorTotal = 0, p50, p99 = 0, max = 0] = output
 			.trim()
 			.split(" ")

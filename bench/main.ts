@@ -6,9 +6,10 @@
 import { writeFileSync } from "node:fs";
 import { defineCommand, runMain } from "citty";
 import { debianProgram, isExecutable, projectDirectory } from "../test/harness/program.ts";
-import { type Progress, runBenchmark } from "./bench.ts";
+import { type Progress, runBenchmark, type Settings } from "./bench.ts";
 import { renderChart } from "./chart.ts";
 import { debianPeer, kernelPeer, ownPeer, type Peer, parsePeer, variantOf } from "./peers.ts";
+import { parsePlacement, placements } from "./placement.ts";
 import { record, serialize } from "./record.ts";
 import { renderNumber, renderReport } from "./report.ts";
 import type { Result } from "./result.ts";
@@ -33,6 +34,13 @@ const args = {
 		type: "string",
 		valueHint: "OPTION[,OPTION...]",
 		description: "Measure ours with these mount options too, such as passthrough=off; may be repeated",
+	},
+	placement: {
+		type: "string",
+		valueHint: Object.keys(placements).join("|"),
+		default: "free",
+		description:
+			"Which processors caller and daemon run on: together: one, each other one being busy; apart: two, to begin with",
 	},
 	without: { type: "string", valueHint: "NAMES", description: "Leave out these of kernel, C and ours" },
 	base: {
@@ -60,10 +68,12 @@ const command = defineCommand({
 			const chosen = given.record ? workloads : chooseWorkloads(names(given.workload));
 			const rounds = positive("rounds", given.rounds);
 			const scale = positive("scale", given.scale);
+			const placement = parsePlacement(given.placement);
 			const more = repeated(rawArgs, "peer").map(parsePeer);
 			if (process.getuid?.() !== 0) throw new Error("needs root: it mounts and empties the kernel's caches");
 			const variants = repeated(rawArgs, "variant");
-			const result = await bench(chosen, names(given.without), more, variants, rounds, scale, given.base);
+			const what = { workloads: chosen, rounds: Math.ceil(rounds), scale, placement };
+			const result = await bench(what, names(given.without), more, variants, given.base);
 			if (given.json !== undefined) writeFileSync(given.json, serialize(result));
 			console.log(renderReport(result, highlight));
 			if (given.chart !== undefined) writeFileSync(given.chart, renderChart(result));
@@ -82,12 +92,10 @@ const command = defineCommand({
 });
 
 async function bench(
-	chosen: ReturnType<typeof chooseWorkloads>,
+	what: Omit<Settings, "peers">,
 	without: readonly string[],
 	more: readonly Peer[],
 	variants: readonly string[],
-	rounds: number,
-	scale: number,
 	base: string | undefined,
 ): Promise<Result> {
 	const interruption = new AbortController();
@@ -99,8 +107,7 @@ async function bench(
 	}
 	await using scratch = new Scratch(base);
 	const peers = await choosePeers(without, more, variants, scratch, interruption.signal);
-	const settings = { workloads: chosen, peers, rounds: Math.ceil(rounds), scale };
-	return await runBenchmark(settings, scratch, interruption.signal, createProgress());
+	return await runBenchmark({ ...what, peers }, scratch, interruption.signal, createProgress());
 }
 
 async function choosePeers(

@@ -1,5 +1,6 @@
 /** A result in Markdown: its chart and a summary for README.md, all of its tables for docs/performance.md. */
 
+import { placements } from "./placement.ts";
 import { comparisons, NOTHING, renderNumber } from "./report.ts";
 import { meanRatio, medianOf, type Result, ratio, type Sample, type WorkloadResult } from "./result.ts";
 import type { Group } from "./workloads/workload.ts";
@@ -83,11 +84,16 @@ function renderOrigin({ machine, ...result }: Result): string {
 	const source = `fuse-overlayfs ${result.version}${result.commit === undefined ? "" : ` (${result.commit})`}`;
 	const scale = result.scale === 1 ? "" : ` at scale ${result.scale}`;
 	const memory = `${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB`;
+	const placement =
+		result.placement === undefined
+			? []
+			: [`Placement "${result.placement}": ${placements[result.placement]}.`];
 	const peers = result.peers.map((peer) => `- ${peer.name}: ${peer.version}`);
 	return [
 		`Measured on ${result.date.slice(0, 10)} with ${source}, all in turn in one run: medians of ${result.rounds} rounds${scale}.`,
 		`The machine: ${machine.processors} × ${machine.processor}, ${memory}, Linux ${machine.kernel}, ${machine.distribution};`,
 		`layers on ${machine.fileSystem}.`,
+		...placement,
 		"",
 		...peers,
 	].join("\n");

@@ -1,6 +1,7 @@
 /** A result as a table for people. */
 
 import type { PeerDescription } from "./peers.ts";
+import { placements } from "./placement.ts";
 import {
 	meanRatio,
 	medianOf,
@@ -164,6 +165,7 @@ function renderMachine({ machine, ...result }: Result): string {
 		`${result.date}, fuse-overlayfs ${result.version} ${result.commit ?? ""}, ${result.rounds} rounds at scale ${result.scale}: medians, and half the range`,
 		`Linux ${machine.kernel}, ${machine.distribution}, ${machine.architecture}; ${machine.processors} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load ${machine.load.toFixed(1)}`,
 		[`Layers: ${machine.fileSystem}`, ...remarks].join("; "),
+		`Placement ${result.placement ?? "free"}: ${placements[result.placement ?? "free"]}`,
 		...result.peers.map((peer) => `${peer.name}: ${peer.version}`),
 	].join("\n");
 }

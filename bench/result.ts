@@ -3,12 +3,15 @@
 import type { Latency } from "./client.ts";
 import type { Machine } from "./machine.ts";
 import type { PeerDescription } from "./peers.ts";
+import type { Placement } from "./placement.ts";
 import { geometricMean, median } from "./statistics.ts";
 import type { Group } from "./workloads/workload.ts";
 
 /** One workload run once by one peer. */
 export interface Sample {
 	readonly milliseconds: number;
+	/** Where it ran. Missing: `free`. */
+	readonly placement?: Placement;
 	/** Of single answers meanwhile, in workloads that look at them. */
 	readonly latency?: Latency;
 	/** Of the daemon; kernel overlayfs has none. */
@@ -45,6 +48,8 @@ export interface Result {
 	readonly dropsByOthers: number;
 	readonly rounds: number;
 	readonly scale: number;
+	/** Where all samples ran. Missing: `free`. */
+	readonly placement?: Placement;
 	readonly peers: readonly PeerDescription[];
 	readonly workloads: readonly WorkloadResult[];
 	/** Left out, and why. */

@@ -1,11 +1,14 @@
 /** The benchmark works: every workload once, at a small scale, by the program under test. Its figures are no matter. */
 
 import { beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { type Progress, runBenchmark } from "../../bench/bench.ts";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Progress, runBenchmark, type Settings } from "../../bench/bench.ts";
+import { Client } from "../../bench/client.ts";
 import { daemonsOf } from "../../bench/daemon.ts";
 import { type Peer, parsePeer } from "../../bench/peers.ts";
+import { type Placement, parsePlacement } from "../../bench/placement.ts";
 import { renderReport } from "../../bench/report.ts";
 import { meanRatio, type Result, ratio, type Sample, type WorkloadResult } from "../../bench/result.ts";
 import { Scratch } from "../../bench/scratch.ts";
@@ -19,9 +22,10 @@ const ours: Peer = { name: "ours", command: [program] };
 const silent: Progress = { begin() {}, end() {} };
 const never = new AbortController().signal;
 const scale = 0.002;
+const placement: Placement = "free";
 
 function run(names: readonly string[], scratch: Scratch, peers = [ours], signal = never): Promise<Result> {
-	const settings = { workloads: chooseWorkloads(names), peers, rounds: 1, scale };
+	const settings = { workloads: chooseWorkloads(names), peers, rounds: 1, scale, placement };
 	return runBenchmark(settings, scratch, signal, silent);
 }
 
@@ -90,7 +94,7 @@ describe("what goes wrong", () => {
 		const [possible] = chooseWorkloads(["stat_missing"]);
 		const build = () => Promise.reject(new Unavailable("there is no mirror"));
 		const impossible = { ...possible!, name: "impossible", tree: { name: "impossible", layers: 1, build } };
-		const settings = { workloads: [impossible, possible!], peers: [ours], rounds: 2, scale };
+		const settings = { workloads: [impossible, possible!], peers: [ours], rounds: 2, scale, placement };
 		const result = await runBenchmark(settings, scratch, never, silent);
 		expect(result.workloads.map(({ name, failures }) => [name, failures])).toEqual([["stat_missing", {}]]);
 		expect(result.skipped).toEqual({ impossible: "there is no mirror" });
@@ -106,11 +110,12 @@ describe("what goes wrong", () => {
 				if (workload === "readdir_big") setTimeout(() => interruption.abort(), 50);
 			},
 		};
-		const settings = {
+		const settings: Settings = {
 			workloads: chooseWorkloads(["baseline"]),
 			peers: [ours],
 			rounds: 100,
 			scale,
+			placement: "together",
 		};
 		const running = runBenchmark(settings, scratch, interruption.signal, progress);
 		expect(running).rejects.toThrow("abort");
@@ -118,7 +123,79 @@ describe("what goes wrong", () => {
 		await scratch[Symbol.asyncDispose]();
 		expect(mountTable().filter(({ path }) => path.startsWith(scratch.path))).toEqual([]);
 		expect(daemonsOf(scratch.path)).toEqual([]);
+		expect(programsBelow(scratch.path)).toEqual([]);
 		expect(existsSync(scratch.path)).toBe(false);
+	});
+});
+
+/** Living processes whose program lies below a directory. */
+function programsBelow(directory: string): string[] {
+	return readdirSync("/proc").filter((pid) => {
+		try {
+			return readlinkSync(`/proc/${pid}/exe`).startsWith(directory);
+		} catch {
+			return false; // No process, or it has left.
+		}
+	});
+}
+
+describe("--placement", () => {
+	const severalProcessors = availableParallelism() > 1;
+	/** Writes to the file $0 where it may run, and what its starter has started. */
+	const look = `grep Cpus_allowed_list /proc/self/status >"$0"; cat /proc/$PPID/task/$PPID/children >>"$0"`;
+
+	/** What is written by `look`, as the caller or as a program that mounts: processors, number of processes. */
+	async function seen(placement: Placement, as: "caller" | "daemon"): Promise<[string, number]> {
+		await using scratch = new Scratch(tmpdir());
+		const client = (await Client.compile(scratch.path, never)).placed(placement);
+		const file = join(scratch.path, "seen");
+		await client.run([as === "caller" ? "run" : "ready", scratch.path, "sh", "-c", look, file]);
+		const [processors = "", children = ""] = readFileSync(file, "utf8").trim().split("\n");
+		return [processors.split(/\s+/)[1]!, children.trim().split(" ").length];
+	}
+
+	test("free: caller and daemon run anywhere, with nobody beside them", async () => {
+		const [caller, daemon] = [await seen("free", "caller"), await seen("free", "daemon")];
+		expect(caller).toEqual(daemon);
+		expect(caller[1]).toBe(1);
+		if (severalProcessors) expect(caller[0]).not.toMatch(/^\d+$/);
+	});
+
+	test("together: on one processor, with a process for each of the others", async () => {
+		const [caller, daemon] = [await seen("together", "caller"), await seen("together", "daemon")];
+		expect(caller).toEqual(daemon);
+		expect(caller[0]).toMatch(/^\d+$/);
+		expect(caller[1]).toBe(availableParallelism());
+	});
+
+	test.if(severalProcessors)("apart: on two processors, with nobody beside them", async () => {
+		const [caller, daemon] = [await seen("apart", "caller"), await seen("apart", "daemon")];
+		expect(caller[0]).toMatch(/^\d+$/);
+		expect(daemon[0]).toMatch(/^\d+$/);
+		expect(caller[0]).not.toBe(daemon[0]);
+		expect([caller[1], daemon[1]]).toEqual([1, 1]);
+	});
+
+	test("is said of each sample and of the run", async () => {
+		await using scratch = new Scratch(tmpdir());
+		const settings: Settings = {
+			workloads: chooseWorkloads(["mount_ready", "find_4"]),
+			peers: [ours],
+			rounds: 1,
+			scale,
+			placement: "together",
+		};
+		const result = await runBenchmark(settings, scratch, never, silent);
+		expect(result.placement).toBe("together");
+		for (const { samples, failures } of result.workloads) {
+			expect(failures).toEqual({});
+			expect(samples.ours!.map(({ placement }) => placement)).toEqual(["together"]);
+		}
+		expect(renderReport(result, (text) => text)).toContain("Placement together: caller and daemon on one");
+	});
+
+	test("others are refused", () => {
+		expect(() => parsePlacement("beside")).toThrow("free, together, apart");
 	});
 });
 

@@ -1,0 +1,105 @@
+/*
+ * The client's processes: on which processors they run, and that none outlives it.
+ *
+ * Placements: `free` leaves all to the scheduler. `together` holds the caller and all that it starts, daemons too, on one
+ * processor, while a process computes on each of the others. `apart` holds the caller on one, and has the program that
+ * mounts begin on another; a daemon may move itself from there.
+ */
+#define _GNU_SOURCE
+#include "processes.h"
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Those that this process may use, as it was started; `second` is there only if `apart`. */
+static cpu_set_t allowed;
+static int second = -1;
+
+static void hold(int processor)
+{
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET(processor, &one);
+	if (sched_setaffinity(0, sizeof one, &one))
+		die("sched_setaffinity");
+}
+
+/* The least one above `processor`; -1: there is none. */
+static int next_allowed(int processor)
+{
+	while (++processor < CPU_SETSIZE)
+		if (CPU_ISSET(processor, &allowed))
+			return processor;
+	return -1;
+}
+
+/* A process that ends with this one, however that ends. Never -1. */
+pid_t forked(void)
+{
+	pid_t parent = getpid(), child = fork();
+	if (child < 0)
+		die("fork");
+	if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent))
+		_exit(1);
+	return child;
+}
+
+/* Wants a processor all the time: `processor`, or -1 for any. */
+static pid_t busy_on(int processor)
+{
+	pid_t child = forked();
+	if (child)
+		return child;
+	if (processor >= 0)
+		hold(processor);
+	else if (sched_setaffinity(0, sizeof allowed, &allowed))
+		die("sched_setaffinity");
+	for (volatile unsigned turn = 0;; turn++)
+		;
+}
+
+/* Wants any processor all the time, wherever the caller is held. */
+pid_t busy_process(void)
+{
+	return busy_on(-1);
+}
+
+void end_process(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Holds this process where the placement says, and begins the busy ones. NULL: free. */
+void place(const char *placement)
+{
+	int is_together = placement && !strcmp(placement, "together");
+	int is_apart = placement && !strcmp(placement, "apart");
+	if (sched_getaffinity(0, sizeof allowed, &allowed))
+		die("sched_getaffinity");
+	int first = next_allowed(-1), next = next_allowed(first);
+	if (!placement || !strcmp(placement, "free"))
+		return;
+	if (!is_together && (!is_apart || next < 0)) {
+		errno = EINVAL;
+		die("placement %s", placement);
+	}
+	if (is_apart)
+		second = next;
+	else
+		for (; next >= 0; next = next_allowed(next))
+			busy_on(next);
+	hold(first);
+}
+
+/* In a process that is about to become the program that mounts. */
+void place_daemon(void)
+{
+	if (second >= 0)
+		hold(second);
+}
