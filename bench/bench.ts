@@ -146,17 +146,17 @@ async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sam
 		for (const command of workload.prepare?.(stage) ?? []) await client.run(command);
 		const timing = workload.run === "mount" ? stand.ready : await stand.measure(workload.run(stage));
 		const memory = stand.memory();
-		const seen = {
+		const seen: Sample = {
 			milliseconds: timing.elapsed,
 			placement: run.placement,
 			...(timing.latency === undefined ? {} : { latency: timing.latency }),
+			...(workload.run === "mount" || memory !== undefined
+				? { processorMilliseconds: timing.processor }
+				: {}),
 		};
 		if (memory === undefined) return seen;
 		const sample: Sample = {
 			...seen,
-			// Of a start: all that the daemon has used by now.
-			daemonMilliseconds:
-				workload.run === "mount" ? (await stand.measure(["idle"])).processorTotal : timing.processor,
 			ownBytes: memory.own,
 			sharedBytes: memory.shared,
 		};

@@ -1,9 +1,10 @@
 /*
  * What the clients of the benchmark do, as plain system calls: the time of a script would blur what a file system takes.
  *
- *     client [-c PLACEMENT] [-p PID]... COMMAND ARGUMENT...
+ *     client [-c PLACEMENT] [-p PID]... [-a] COMMAND ARGUMENT...
  *
- * PLACEMENT says on which processors it runs, see processes.c.
+ * PLACEMENT says on which processors it runs, see processes.c. With -a the processor time is that of all that the command
+ * starts, instead of that of processes PID.
  * Prints three numbers in nanoseconds: how long the command took, how much processor time the processes PID took
  * meanwhile, and how much they have taken since they were started; after a command that timed single answers, three more:
  * what half of them took at most, what 99 in 100 took at most, and the longest. Any failure ends it with a message and
@@ -219,10 +220,14 @@ static void run(char **args)
 	close(nowhere);
 }
 
+/* Whether what the command has started is still to run when it has ended. */
+static int leaves_daemon;
+
 /* PATH COMMAND...: runs a program that mounts, until stat of PATH is answered. */
 static void ready(char **args)
 {
 	struct stat status;
+	leaves_daemon = 1;
 	start_and_wait(args + 1, place_daemon);
 	if (stat(args[0], &status))
 		die("stat %s", args[0]);
@@ -460,8 +465,6 @@ static void mix(char **args)
 	each(args, mix_file);
 }
 
-static uint64_t nanoseconds(clockid_t clock);
-
 /* FILE DIR DIRECTORIES FILES PREFIX: appends a byte to FILE and meanwhile, each millisecond, stats and reads the next file of a tree. */
 static uint64_t *answers;
 static size_t answer_count;
@@ -622,22 +625,6 @@ static void beside(char **args)
 		end_process(children[i]);
 }
 
-static uint64_t nanoseconds(clockid_t clock)
-{
-	struct timespec now;
-	if (clock_gettime(clock, &now))
-		return 0; /* The process has left. */
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
-
-static uint64_t processor_time(const clockid_t *clocks, int count)
-{
-	uint64_t total = 0;
-	for (int i = 0; i < count; i++)
-		total += nanoseconds(clocks[i]);
-	return total;
-}
-
 static int compare(const void *left, const void *right)
 {
 	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
@@ -652,25 +639,31 @@ static unsigned long long percentile(int percent)
 
 int main(int argc, char **argv)
 {
-	clockid_t clocks[MAX_PIDS];
 	const char *placement = NULL;
-	int count = 0;
+	pid_t watched[MAX_PIDS];
+	int count = 0, watches_all = 0;
 	/* `+`: what follows the command is the command's. */
-	for (int option; (option = getopt(argc, argv, "+c:p:")) >= 0;)
+	for (int option; (option = getopt(argc, argv, "+c:p:a")) >= 0;)
 		if (option == 'c')
 			placement = optarg;
+		else if (option == 'a')
+			watches_all = 1;
 		else if (option != 'p')
 			return 1;
-		else if (count < MAX_PIDS && !clock_getcpuclockid(atoi(optarg), &clocks[count]))
-			count++;
+		else if (count < MAX_PIDS)
+			watched[count++] = atoi(optarg);
 	memset(block, 'x', sizeof block);
 	umask(0);
 	place(placement);
+	if (watches_all)
+		take_in_orphans();
 
-	uint64_t used = processor_time(clocks, count), begin = nanoseconds(CLOCK_MONOTONIC);
+	uint64_t used = processor_time(watched, count), begin = nanoseconds(CLOCK_MONOTONIC);
 	perform(argc - optind, argv + optind);
-	uint64_t end = nanoseconds(CLOCK_MONOTONIC), used_later = processor_time(clocks, count);
-	printf("%llu %llu %llu", (unsigned long long)(end - begin), (unsigned long long)(used_later - used),
+	uint64_t end = nanoseconds(CLOCK_MONOTONIC);
+	uint64_t used_later =
+		watches_all ? processor_time_of_started(!leaves_daemon) : processor_time(watched, count);
+	printf("%llu %llu %llu", (unsigned long long)(end - begin), (unsigned long long)(used_later > used ? used_later - used : 0),
 	       (unsigned long long)used_later);
 	if (answer_count > 0) {
 		qsort(answers, answer_count, sizeof *answers, compare);

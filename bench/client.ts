@@ -10,9 +10,9 @@ export type ClientCommand = readonly string[];
 export interface Timing {
 	/** Wall-clock time, in milliseconds. */
 	readonly elapsed: number;
-	/** Processor time of the watched processes during the command, in milliseconds. */
+	/** Processor time of the watched processes during the command, user and system together, in milliseconds. */
 	readonly processor: number;
-	/** The same since they were started. */
+	/** The same since the processes were started. */
 	readonly processorTotal: number;
 	/** Of the single answers that the command timed, if it did. */
 	readonly latency?: Latency;
@@ -80,7 +80,9 @@ export class Client {
 	static async compile(directory: string, signal: AbortSignal): Promise<Client> {
 		const program = join(directory, "client");
 		const log = join(directory, "client.log");
-		const sources = ["client.c", "processes.c"].map((name) => join(import.meta.dir, name));
+		const sources = ["client.c", "processes.c", "processor-time.c"].map((name) =>
+			join(import.meta.dir, name),
+		);
 		await runStep(["cc", "-O2", "-o", program, ...sources], log, signal);
 		return new Client(program, log, signal, "free");
 	}
@@ -90,16 +92,21 @@ export class Client {
 		return new Client(this.program, this.log, this.signal, placement);
 	}
 
-	/** Runs one command, and says what it took; `watched` are process ids. Throws StepFailed. */
+	/**
+	 * Runs one command, and says what it took; `watched` are process ids, or all that the command starts, until it ends. Of a
+	 * program that mounts these are all its processes until the mount answers, also those that have ended by then. Throws
+	 * StepFailed.
+	 */
 	async run(
 		command: ClientCommand,
 		options: {
-			readonly watched?: readonly number[];
+			readonly watched?: readonly number[] | "all";
 			readonly cwd?: string;
 			readonly environment?: Readonly<Record<string, string>>;
 		} = {},
 	): Promise<Timing> {
-		const watch = (options.watched ?? []).flatMap((pid) => ["-p", String(pid)]);
+		const { watched = [] } = options;
+		const watch = watched === "all" ? ["-a"] : watched.flatMap((pid) => ["-p", String(pid)]);
 		const program = [this.program, "-c", this.placement, ...watch];
 		const output = await runStep([...program, ...command], this.log, this.signal, options);
 		const [elapsed = 0, processor = 0, processorTotal = 0, p50, p99 = 0, max = 0] = output

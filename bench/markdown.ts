@@ -1,7 +1,7 @@
 /** A result in Markdown: its chart and a summary for README.md, all of its tables for docs/performance.md. */
 
 import { placements } from "./placement.ts";
-import { comparisons, NOTHING, renderNumber } from "./report.ts";
+import { comparisons, NOTHING, processorTime, renderNumber } from "./report.ts";
 import { meanRatio, medianOf, type Result, ratio, type Sample, type WorkloadResult } from "./result.ts";
 import type { Group } from "./workloads/workload.ts";
 
@@ -105,11 +105,18 @@ function renderGroup(result: Result, group: Group): string {
 	if (workloads.length === 0) return "";
 	const names = result.peers.map((peer) => peer.name);
 	const pairs = comparisons(result);
+	// Of the kernel there are no figures but of starting, by mount(8).
+	const daemons = names.filter(
+		(name) =>
+			workloads.filter((workload) => medianOf(workload, name, processorTime) !== undefined).length * 2 >
+			workloads.length,
+	);
 	const ratioText = (value: number | undefined) => value?.toFixed(2) ?? NOTHING;
 	const rows = workloads.map((workload) => [
 		workload.name,
 		workload.what,
 		...names.map((name) => figure(workload, name, ({ milliseconds }) => milliseconds)),
+		...daemons.map((name) => figure(workload, name, processorTime)),
 		...pairs.map(([name, reference]) => ratioText(ratio(workload, name, reference))),
 	]);
 	const means = pairs.map(([name, reference]) => `**${ratioText(meanRatio(workloads, name, reference))}**`);
@@ -119,10 +126,11 @@ function renderGroup(result: Result, group: Group): string {
 				"workload",
 				"what it does",
 				...names.map((name) => `${name} ms`),
+				...daemons.map((name) => `${name} daemon's processor ms`),
 				...pairs.map((pair) => pair.join("/")),
 			],
 			...rows,
-			["**geometric mean**", "", ...names.map(() => ""), ...means],
+			["**geometric mean**", "", ...names.map(() => ""), ...daemons.map(() => ""), ...means],
 		],
 		2,
 	);

@@ -19,6 +19,9 @@
 /* Those that this process may use, as it was started; `second` is there only if `apart`. */
 static cpu_set_t allowed;
 static int second = -1;
+/* Those that only keep a processor busy, since the client was started. */
+static pid_t busy[CPU_SETSIZE];
+static int busy_count;
 
 static void hold(int processor)
 {
@@ -53,8 +56,11 @@ pid_t forked(void)
 static pid_t busy_on(int processor)
 {
 	pid_t child = forked();
-	if (child)
+	if (child) {
+		if (busy_count < CPU_SETSIZE)
+			busy[busy_count++] = child;
 		return child;
+	}
 	if (processor >= 0)
 		hold(processor);
 	else if (sched_setaffinity(0, sizeof allowed, &allowed))
@@ -67,6 +73,14 @@ static pid_t busy_on(int processor)
 pid_t busy_process(void)
 {
 	return busy_on(-1);
+}
+
+int is_busy_process(pid_t pid)
+{
+	for (int i = 0; i < busy_count; i++)
+		if (busy[i] == pid)
+			return 1;
+	return 0;
 }
 
 void end_process(pid_t pid)

@@ -1,5 +1,7 @@
-/* The client's processes: see processes.c. */
+/* The client's processes: see processes.c, and processor-time.c for the second half. */
+#include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define MAX_PIDS 64
 
@@ -10,3 +12,9 @@ void place_daemon(void);
 pid_t forked(void);
 pid_t busy_process(void);
 void end_process(pid_t pid);
+int is_busy_process(pid_t pid);
+
+uint64_t nanoseconds(clockid_t clock);
+uint64_t processor_time(const pid_t *pids, int count);
+void take_in_orphans(void);
+uint64_t processor_time_of_started(int until_ended);

@@ -105,9 +105,12 @@ function renderDaemons(result: Result): string {
 	const names = result.peers
 		.map((peer) => peer.name)
 		.filter((name) =>
-			result.workloads.some((workload) => medianOf(workload, name, daemonTime) !== undefined),
+			result.workloads.some((workload) => medianOf(workload, name, processorTime) !== undefined),
 		);
 	if (names.length === 0) return "";
+	const daemons = names.filter((name) =>
+		result.workloads.some((workload) => medianOf(workload, name, ({ ownBytes }) => ownBytes) !== undefined),
+	);
 	const column = (title: string, name: string, pick: (sample: Sample) => number | undefined): Column => ({
 		title: `${name} ${title}`,
 		cell: (workload) => {
@@ -118,18 +121,18 @@ function renderDaemons(result: Result): string {
 	const perOperation = (name: string): Column => ({
 		title: `${name} us/op`,
 		cell: (workload) => {
-			const value = medianOf(workload, name, daemonTime);
+			const value = medianOf(workload, name, processorTime);
 			return value === undefined ? NOTHING : renderNumber((value * 1000) / workload.operations);
 		},
 	});
 	return [
-		"The daemons: processor time, also per operation, and memory at the end; later: after the kernel's caches were dropped",
+		"The daemons: processor time, of a start that of all stages, also per operation; memory at the end; later: after the kernel's caches were dropped",
 		renderTable(result.workloads, [
-			...names.map((name) => column("CPU ms", name, daemonTime)),
+			...names.map((name) => column("CPU ms", name, processorTime)),
 			...names.map(perOperation),
-			...names.map((name) => column("own MiB", name, ({ ownBytes }) => mebibytes(ownBytes))),
-			...names.map((name) => column("shared", name, ({ sharedBytes }) => mebibytes(sharedBytes))),
-			...(result.workloads.some(hasLater) ? names.map((name) => column("own later", name, later)) : []),
+			...daemons.map((name) => column("own MiB", name, ({ ownBytes }) => mebibytes(ownBytes))),
+			...daemons.map((name) => column("shared", name, ({ sharedBytes }) => mebibytes(sharedBytes))),
+			...(result.workloads.some(hasLater) ? daemons.map((name) => column("own later", name, later)) : []),
 		]),
 	].join("\n");
 }
@@ -210,8 +213,8 @@ export function renderNumber(value: number): string {
 	return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-function daemonTime(sample: Sample): number | undefined {
-	return sample.daemonMilliseconds;
+export function processorTime(sample: Sample): number | undefined {
+	return sample.processorMilliseconds;
 }
 
 function later(sample: Sample): number | undefined {

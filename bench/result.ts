@@ -14,8 +14,11 @@ export interface Sample {
 	readonly placement?: Placement;
 	/** Of single answers meanwhile, in workloads that look at them. */
 	readonly latency?: Latency;
-	/** Of the daemon; kernel overlayfs has none. */
-	readonly daemonMilliseconds?: number;
+	/**
+	 * Processor time of the daemon, user and system, all threads; kernel overlayfs has none. Of a start: of all that the program
+	 * that mounts has started, stages and children that have ended included, until the first answer.
+	 */
+	readonly processorMilliseconds?: number;
 	/** Of the daemon at the end of the workload, see Memory in daemon.ts. */
 	readonly ownBytes?: number;
 	readonly sharedBytes?: number;

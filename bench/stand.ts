@@ -14,7 +14,7 @@ const QUIET_MS = 1000;
 
 export class Stand implements AsyncDisposable {
 	readonly merged: string;
-	/** What mounting took, until the first stat was answered. */
+	/** What mounting took, until the first stat was answered, with the processor time of all stages of the program. */
 	readonly ready: Timing;
 	private readonly client: Client;
 	private readonly daemons: readonly number[];
@@ -53,6 +53,7 @@ export class Stand implements AsyncDisposable {
 			const command = mountCommand(peer, options, merged);
 			const ready = await client.run(["ready", join(merged, "."), ...command], {
 				cwd: tree,
+				watched: "all",
 				environment: { [MARKER_VARIABLE]: scratch.path },
 			});
 			if (findMount(merged) === undefined) throw new Error(`${peer.name} did not mount`);

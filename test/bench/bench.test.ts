@@ -48,7 +48,7 @@ describe("workloads", () => {
 			expect(result.failures).toEqual({});
 			const [sample] = result.samples.ours!;
 			expect(sample!.milliseconds).toBeGreaterThan(0);
-			expect(sample!.daemonMilliseconds).toBeGreaterThanOrEqual(0);
+			expect(sample!.processorMilliseconds).toBeGreaterThanOrEqual(0);
 			expect(sample!.ownBytes).toBeGreaterThan(0);
 			if (sample!.latency !== undefined) {
 				const { p50, p99, max } = sample!.latency;
@@ -138,6 +138,28 @@ function programsBelow(directory: string): string[] {
 		}
 	});
 }
+
+describe("processor time", () => {
+	/** A process that computes, and appends to the file `told` what it has then taken itself. */
+	const computing = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; times >>told'";
+
+	test.each([
+		["run", "children", computing],
+		["run", "orphans", `setsid ${computing} & exit 0`],
+		["ready", "stages that have ended", `${computing}; ${computing}`],
+		// The mount of a program that has gone to the background answers.
+		["ready", "what goes on in the background", `${computing}; setsid sleep 1 >&2 &`],
+	] as const)("%s: of all that it starts: %s", async (as, _, script) => {
+		await using scratch = new Scratch(tmpdir());
+		const client = await Client.compile(scratch.path, never);
+		const command = [as, scratch.path, "sh", "-c", `cd ${scratch.path} && ${script}`];
+		const { processor } = await client.run(command, { watched: "all" });
+		const told = readFileSync(join(scratch.path, "told"), "utf8").matchAll(/(\d+)m([\d.]+)s/g);
+		const seconds = [...told].map(([, minutes, rest]) => Number(minutes) * 60 + Number(rest));
+		expect(seconds.length).toBeGreaterThan(0);
+		expect(processor / 1000).toBeGreaterThanOrEqual(seconds.reduce((sum, value) => sum + value));
+	});
+});
 
 describe("--placement", () => {
 	const severalProcessors = availableParallelism() > 1;
