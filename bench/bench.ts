@@ -3,22 +3,19 @@
  * order, so that whatever else happens on the machine meets all of them.
  */
 
-import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { projectDirectory } from "../test/harness/program.ts";
 import { Caches } from "./caches.ts";
-import { Client, runStep } from "./client.ts";
+import { Client } from "./client.ts";
 import { describeMachine } from "./machine.ts";
 import { describePeer, type Peer } from "./peers.ts";
 import type { Placement } from "./placement.ts";
 import type { Result, Sample, WorkloadResult } from "./result.ts";
+import { type Run, takeSample } from "./sample.ts";
 import type { Scratch } from "./scratch.ts";
-import { Stand } from "./stand.ts";
+import { TreeStore } from "./tree-store.ts";
 import { missingPrograms } from "./workloads/index.ts";
-import { Scale, type Stage, type Tree, Unavailable, type Workload } from "./workloads/workload.ts";
-
-/** No workload takes this long unless a file system hangs; its daemon is then killed. */
-const PATIENCE_MS = 15 * 60_000;
+import { Scale, Unavailable, type Workload } from "./workloads/workload.ts";
 
 export interface Settings {
 	readonly workloads: readonly Workload[];
@@ -36,17 +33,6 @@ export interface Progress {
 	end(workload: string, peer: string, outcome: Sample | string): void;
 }
 
-/** What a run keeps from its begin to its end. */
-interface Run {
-	readonly scratch: Scratch;
-	/** Does what is measured. */
-	readonly client: Client;
-	readonly placement: Placement;
-	readonly scale: Scale;
-	readonly trees: TreeStore;
-	readonly caches: Caches;
-}
-
 /** Runs it within `scratch`. What fails is recorded and the rest goes on; throws only when `signal` ends it. */
 export async function runBenchmark(
 	settings: Settings,
@@ -61,7 +47,8 @@ export async function runBenchmark(
 	const caches = await Caches.open(client, signal);
 	const trees = new TreeStore(scratch, client, scale, signal);
 	const { placement } = settings;
-	const run: Run = { scratch, client: client.placed(placement), placement, scale, trees, caches };
+	const placed = client.placed(placement);
+	const run: Run = { scratch, client: placed, placement, scale, trees, caches, signal, kept: new Map() };
 	const skipped = missing(settings.workloads);
 	const workloads = settings.workloads.filter(({ name }) => skipped[name] === undefined);
 	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped);
@@ -108,12 +95,14 @@ async function takeSamples(
 		samples: Object.fromEntries(peers.map((peer) => [peer.name, [] as Sample[]])),
 		failures: {} as Record<string, string>,
 	}));
-	const total = rounds * workloads.length * peers.length;
+	const suit = (workload: Workload, peer: Peer) => !("suits" in workload) || workload.suits?.(peer) !== false;
+	const perRound = workloads.flatMap((workload) => peers.filter((peer) => suit(workload, peer)));
+	const total = rounds * perRound.length;
 	let done = 0;
 	for (let round = 0; round < rounds; round++) {
 		for (const [index, workload] of workloads.entries()) {
 			const result = results[index]!;
-			for (const peer of rotated(peers, round + index)) {
+			for (const peer of rotated(peers, round + index).filter((peer) => suit(workload, peer))) {
 				done++;
 				// What failed once would only take time again.
 				if (result.failures[peer.name] !== undefined || skipped[workload.name] !== undefined) continue;
@@ -133,83 +122,6 @@ async function takeSamples(
 		}
 	}
 	return results.filter(({ name }) => skipped[name] === undefined);
-}
-
-async function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sample> {
-	const { client, scratch, scale } = run;
-	const tree = await run.trees.get(workload.tree);
-	await run.caches.prepare(workload.cache, tree, scratch.path);
-	await using stand = await Stand.open(scratch, client, peer, tree, workload.tree.layers);
-	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
-	try {
-		const stage: Stage = { merged: stand.merged, tree, scale };
-		for (const command of workload.prepare?.(stage) ?? []) await client.run(command);
-		const timing = workload.run === "mount" ? stand.ready : await stand.measure(workload.run(stage));
-		const memory = stand.memory();
-		const seen: Sample = {
-			milliseconds: timing.elapsed,
-			placement: run.placement,
-			...(timing.latency === undefined ? {} : { latency: timing.latency }),
-			...(workload.run === "mount" || memory !== undefined
-				? { processorMilliseconds: timing.processor }
-				: {}),
-		};
-		if (memory === undefined) return seen;
-		const sample: Sample = {
-			...seen,
-			ownBytes: memory.own,
-			sharedBytes: memory.shared,
-		};
-		if (workload.dropsAfterwards !== true || !run.caches.canDrop) return sample;
-		await run.caches.drop();
-		await stand.quiet();
-		return { ...sample, ownBytesAfterDrop: stand.memory()!.own };
-	} finally {
-		clearTimeout(impatience);
-	}
-}
-
-/** The lower layers on disk, each tree built when it is first asked for. */
-class TreeStore {
-	private readonly scratch: Scratch;
-	private readonly client: Client;
-	private readonly scale: Scale;
-	private readonly signal: AbortSignal;
-	/** A tree that could not be built fails each time it is asked for. */
-	private readonly built = new Map<Tree, Promise<string>>();
-
-	constructor(scratch: Scratch, client: Client, scale: Scale, signal: AbortSignal) {
-		this.scratch = scratch;
-		this.client = client;
-		this.scale = scale;
-		this.signal = signal;
-	}
-
-	/** The tree's directory, the layers in it being 0 (the topmost), 1, ... */
-	get(tree: Tree): Promise<string> {
-		const found = this.built.get(tree);
-		if (found !== undefined) return found;
-		const building = this.build(tree);
-		this.built.set(tree, building);
-		return building;
-	}
-
-	private async build(tree: Tree): Promise<string> {
-		const directory = this.scratch.directory("trees", tree.name);
-		const log = join(this.scratch.path, "build-tree.log");
-		for (let layer = 0; layer < tree.layers; layer++)
-			this.scratch.directory("trees", tree.name, String(layer));
-		await tree.build({
-			directory,
-			layer: (index) => join(directory, String(index)),
-			scale: this.scale,
-			client: this.client,
-			execute: async (...command) => {
-				await runStep(command, log, this.signal, { cwd: directory });
-			},
-		});
-		return directory;
-	}
 }
 
 function rotated<Item>(items: readonly Item[], by: number): Item[] {

@@ -49,7 +49,11 @@ export function renderChart(result: Result): string {
 		}))
 		.filter(({ points }) => points.length > 0);
 	if (series.length === 0) throw new Error("the result has no ratios to kernel overlayfs");
-	const lines = [...workloads.map(({ name }) => name), MEAN];
+	// What only one of them can run is compared with nothing.
+	const compared = workloads.filter(({ name }) =>
+		series.some(({ points }) => points.some(([, line]) => line === name)),
+	);
+	const lines = [...compared.map(({ name }) => name), MEAN];
 	const height = TOP + lines.length * LINE_HEIGHT + BOTTOM;
 	const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
 	try {

@@ -2,10 +2,18 @@
 
 import { placements } from "./placement.ts";
 import { comparisons, NOTHING, processorTime, renderNumber } from "./report.ts";
-import { meanRatio, medianOf, type Result, ratio, type Sample, type WorkloadResult } from "./result.ts";
+import {
+	meanRatio,
+	medianOf,
+	type Result,
+	ratio,
+	type Sample,
+	START,
+	startRatios,
+	type WorkloadResult,
+} from "./result.ts";
 import type { Group } from "./workloads/workload.ts";
 
-const START = "mount_ready";
 const folded: readonly (readonly [Group, string])[] = [
 	["daily", "What people do: find, grep, tar, git, make, python, npm, apt, SQLite"],
 	["scale", "Many layers, files and clients"],
@@ -75,7 +83,7 @@ export function renderTables(result: Result, picture: string): string {
 			.map(([group, title]) => [renderGroup(result, group), title] as const)
 			.filter(([table]) => table !== "")
 			.map(([table, title]) => `<details><summary>${title}</summary>\n\n${table}\n\n</details>`),
-		[...renderLatencies(result), ...renderMemory(result)].join("\n"),
+		[...renderStart(result), ...renderLatencies(result), ...renderMemory(result)].join("\n"),
 	];
 	return parts.filter((part) => part !== "").join("\n\n");
 }
@@ -150,6 +158,15 @@ function renderTable(rows: readonly (readonly string[])[], words: number): strin
 		index < words ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
 	);
 	return [lines[0], `| ${rule.join(" | ")} |`, ...lines.slice(1)].join("\n");
+}
+
+function renderStart(result: Result): string[] {
+	const ratios = startRatios(result);
+	if (ratios === undefined) return [];
+	const [time, processor] = [ratios.time.toFixed(2), ratios.processor.toFixed(2)];
+	return [
+		`- Our start beside that of two empty programs of Bun: ${time} times the time, ${processor} times the processor time.`,
+	];
 }
 
 function renderLatencies({ workloads, peers }: Result): string[] {

@@ -8,6 +8,7 @@ import {
 	type Result,
 	ratio,
 	type Sample,
+	startRatios,
 	times,
 	type WorkloadResult,
 } from "./result.ts";
@@ -30,6 +31,7 @@ export function renderReport(result: Result, highlight: (text: string) => string
 		renderLatencies(result),
 		renderDaemons(result),
 		renderMeans(result),
+		renderStart(result),
 		renderFailures(result, highlight),
 	];
 	return [...tables.filter((table) => table !== ""), renderMachine(result)].join("\n\n");
@@ -146,6 +148,14 @@ function renderMeans({ workloads, ...result }: Result): string {
 		return `  ${`${name}/${reference}`.padEnd(16)} all ${mean(workloads)}   ${parts.join("   ")}`;
 	});
 	return lines.length === 0 ? "" : ["Geometric means", ...lines].join("\n");
+}
+
+/** Our start beside what it takes at least; "" if one of them was not run. */
+function renderStart(result: Result): string {
+	const ratios = startRatios(result);
+	if (ratios === undefined) return "";
+	const [time, processor] = [ratios.time.toFixed(2), ratios.processor.toFixed(2)];
+	return `Start: ours/two empty programs of Bun: time ${time}, processor time ${processor}`;
 }
 
 function renderFailures({ workloads, skipped }: Result, highlight: (text: string) => string): string {

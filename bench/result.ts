@@ -7,6 +7,10 @@ import type { Placement } from "./placement.ts";
 import { geometricMean, median } from "./statistics.ts";
 import type { Group } from "./workloads/workload.ts";
 
+/** The workload of starting, and what it takes at least. */
+export const START = "mount_ready";
+export const START_FLOOR = "start_floor";
+
 /** One workload run once by one peer. */
 export interface Sample {
 	readonly milliseconds: number;
@@ -67,6 +71,23 @@ export function times(workload: WorkloadResult, peer: string): number[] {
 export function ratio(workload: WorkloadResult, peer: string, reference: string): number | undefined {
 	const [own, other] = [times(workload, peer), times(workload, reference)];
 	return own.length === 0 || other.length === 0 ? undefined : median(own) / median(other);
+}
+
+/**
+ * How many times as long as two empty programs our start takes, and how many times the processor time; undefined where one
+ * of them has no figures.
+ */
+export function startRatios({ workloads }: Result): { time: number; processor: number } | undefined {
+	const over = (pick: (sample: Sample) => number | undefined) => {
+		const [start, floor] = [START, START_FLOOR].map((wanted) => {
+			const workload = workloads.find(({ name }) => name === wanted);
+			return workload === undefined ? undefined : medianOf(workload, "ours", pick);
+		});
+		return start === undefined || floor === undefined ? undefined : start / floor;
+	};
+	const time = over(({ milliseconds }) => milliseconds);
+	const processor = over(({ processorMilliseconds }) => processorMilliseconds);
+	return time === undefined || processor === undefined ? undefined : { time, processor };
 }
 
 /** The geometric mean of the ratios of those workloads that both have figures for. */

@@ -1,11 +1,13 @@
 /** Start and first look. */
 
+import { START } from "../result.ts";
+import { startFloor } from "./start-floor.ts";
 import { emptyTree, fortyLayers } from "./trees.ts";
 import type { Workload } from "./workload.ts";
 
 export const mountWorkloads: readonly Workload[] = [
 	{
-		name: "mount_ready",
+		name: START,
 		group: "baseline",
 		what: "start of the program to the first answered stat",
 		tree: emptyTree,
@@ -13,6 +15,7 @@ export const mountWorkloads: readonly Workload[] = [
 		operations: () => 1,
 		run: "mount",
 	},
+	startFloor,
 	{
 		name: "mount_ready_40",
 		group: "scale",

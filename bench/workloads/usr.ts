@@ -2,9 +2,9 @@
 
 import type { ClientCommand } from "../client.ts";
 import { usrTree } from "./trees.ts";
-import type { Stage, Workload } from "./workload.ts";
+import type { MountedWorkload, Stage } from "./workload.ts";
 
-function walk(name: string, what: string, command: readonly string[]): Workload {
+function walk(name: string, what: string, command: readonly string[]): MountedWorkload {
 	return {
 		name,
 		group: "daily",
@@ -17,7 +17,7 @@ function walk(name: string, what: string, command: readonly string[]): Workload 
 	};
 }
 
-export const usrWorkloads: readonly Workload[] = [
+export const usrWorkloads: readonly MountedWorkload[] = [
 	walk("find_usr", "find -type f", ["find", ".", "-type", "f"]),
 	walk("du_usr", "du -s", ["du", "-s", "."]),
 	walk("ls_usr", "ls -lR", ["ls", "-lR", "."]),

@@ -1,6 +1,7 @@
 /** What a workload is: a declaration, which bench.ts carries out the same way for every peer. */
 
-import type { Client, ClientCommand } from "../client.ts";
+import type { Client, ClientCommand, Timing } from "../client.ts";
+import type { Peer } from "../peers.ts";
 
 /** Sizes at scale 1 turned into those of this run. */
 export class Scale {
@@ -58,29 +59,57 @@ export interface Stage {
 /** `baseline`: single operations. `daily`: programs that people run. `scale`: many layers, files, clients. */
 export type Group = "baseline" | "daily" | "scale";
 
-export interface Workload {
+interface AnyWorkload {
 	readonly name: string;
 	readonly group: Group;
 	/** What it does, for people. */
 	readonly what: string;
+	/** How many operations it makes: what time per operation is reckoned by. */
+	operations(scale: Scale): number;
+	/** Bytes of contents that it moves: what throughput is reckoned by, in place of operations. */
+	bytes?(scale: Scale): number;
+	/** Programs without which it is left out. */
+	readonly needs?: readonly string[];
+	/** Takes so long that it runs only when named. */
+	readonly onRequest?: boolean;
+}
+
+/** Runs in a mount that the benchmark makes for it. */
+export interface MountedWorkload extends AnyWorkload {
 	readonly tree: Tree;
 	/**
 	 * State of the layers' own file system when it begins; the mount is always a fresh one. `warm`: all of the layers is in
 	 * memory. `cold`: names and inodes were dropped from memory, the disk's blocks were not.
 	 */
 	readonly cache: "warm" | "cold";
-	/** How many operations `run` makes: what time per operation is reckoned by. */
-	operations(scale: Scale): number;
-	/** Bytes of contents that it moves: what throughput is reckoned by, in place of operations. */
-	bytes?(scale: Scale): number;
 	/** Goes before, untimed, through the mount. */
 	prepare?(stage: Stage): readonly ClientCommand[];
 	/** The timed command; `mount`: mounting itself. */
 	readonly run: "mount" | ((stage: Stage) => ClientCommand);
-	/** Programs without which it is left out. */
-	readonly needs?: readonly string[];
 	/** Look at the daemon's memory once more after the kernel has dropped its caches. */
 	readonly dropsAfterwards?: boolean;
-	/** Takes so long that it runs only when named. */
-	readonly onRequest?: boolean;
 }
+
+/** What a workload finds that does without such a mount. */
+export interface Place {
+	readonly peer: Peer;
+	/** For what is kept until the benchmark ends. */
+	readonly directory: string;
+	readonly scale: Scale;
+	/** Does what is measured. */
+	readonly client: Client;
+	/** Runs a program within the directory, its output dropped; throws StepFailed. */
+	execute(...command: string[]): Promise<void>;
+	/** What is made once in a benchmark, when it is first asked for; what failed fails each time. */
+	keep<Kept>(name: string, make: () => Promise<Kept>): Promise<Kept>;
+}
+
+/** Does by itself what is to be measured. */
+export interface DirectWorkload extends AnyWorkload {
+	/** Whether a peer runs it; missing: all do. */
+	suits?(peer: Peer): boolean;
+	/** One sample, with the processor time of all that was started. Throws StepFailed, or Unavailable. */
+	measure(place: Place): Promise<Timing>;
+}
+
+export type Workload = MountedWorkload | DirectWorkload;

@@ -1,0 +1,89 @@
+/** One sample: a workload run once by a peer. */
+
+import { join } from "node:path";
+import type { Caches } from "./caches.ts";
+import { type Client, runStep, type Timing } from "./client.ts";
+import type { Peer } from "./peers.ts";
+import type { Placement } from "./placement.ts";
+import type { Sample } from "./result.ts";
+import type { Scratch } from "./scratch.ts";
+import { Stand } from "./stand.ts";
+import type { TreeStore } from "./tree-store.ts";
+import type { DirectWorkload, MountedWorkload, Scale, Stage, Workload } from "./workloads/workload.ts";
+
+/** No workload takes this long unless a file system hangs; its daemon is then killed. */
+const PATIENCE_MS = 15 * 60_000;
+
+/** What a benchmark keeps from its begin to its end. */
+export interface Run {
+	readonly scratch: Scratch;
+	/** Does what is measured. */
+	readonly client: Client;
+	readonly placement: Placement;
+	readonly scale: Scale;
+	readonly trees: TreeStore;
+	readonly caches: Caches;
+	readonly signal: AbortSignal;
+	/** What workloads keep, by its name; see Place. */
+	readonly kept: Map<string, Promise<unknown>>;
+}
+
+/** Throws StepFailed, or Unavailable. */
+export function takeSample(workload: Workload, peer: Peer, run: Run): Promise<Sample> {
+	return "tree" in workload ? takeMounted(workload, peer, run) : takeDirect(workload, peer, run);
+}
+
+async function takeDirect(workload: DirectWorkload, peer: Peer, run: Run): Promise<Sample> {
+	const directory = run.scratch.directory("kept");
+	const timing = await workload.measure({
+		peer,
+		directory,
+		scale: run.scale,
+		client: run.client,
+		async execute(...command) {
+			await runStep(command, join(run.scratch.path, "direct.log"), run.signal, { cwd: directory });
+		},
+		keep<Kept>(name: string, make: () => Promise<Kept>) {
+			const found = run.kept.get(name) ?? make();
+			run.kept.set(name, found);
+			return found as Promise<Kept>;
+		},
+	});
+	return { ...sampleOf(timing, run), processorMilliseconds: timing.processor };
+}
+
+function sampleOf({ elapsed, latency }: Timing, { placement }: Run): Sample {
+	return { milliseconds: elapsed, placement, ...(latency === undefined ? {} : { latency }) };
+}
+
+async function takeMounted(workload: MountedWorkload, peer: Peer, run: Run): Promise<Sample> {
+	const { client, scratch, scale } = run;
+	const tree = await run.trees.get(workload.tree);
+	await run.caches.prepare(workload.cache, tree, scratch.path);
+	await using stand = await Stand.open(scratch, client, peer, tree, workload.tree.layers);
+	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
+	try {
+		const stage: Stage = { merged: stand.merged, tree, scale };
+		for (const command of workload.prepare?.(stage) ?? []) await client.run(command);
+		const timing = workload.run === "mount" ? stand.ready : await stand.measure(workload.run(stage));
+		const memory = stand.memory();
+		const seen: Sample = {
+			...sampleOf(timing, run),
+			...(workload.run === "mount" || memory !== undefined
+				? { processorMilliseconds: timing.processor }
+				: {}),
+		};
+		if (memory === undefined) return seen;
+		const sample: Sample = {
+			...seen,
+			ownBytes: memory.own,
+			sharedBytes: memory.shared,
+		};
+		if (workload.dropsAfterwards !== true || !run.caches.canDrop) return sample;
+		await run.caches.drop();
+		await stand.quiet();
+		return { ...sample, ownBytesAfterDrop: stand.memory()!.own };
+	} finally {
+		clearTimeout(impatience);
+	}
+}
