@@ -46,6 +46,8 @@ const testPackages = [
 	{ names: ["crun", "runc"], proof: "crun" },
 	{ names: ["debootstrap"], proof: "debootstrap" },
 	{ names: ["go-md2man"], proof: "go-md2man" },
+	{ names: ["zsh"], proof: "zsh" },
+	{ names: ["fish"], proof: "fish" },
 ];
 const purposes = { demo: demoPackages, test: testPackages };
 
