@@ -1,0 +1,28 @@
+/** Bun for each processor, from the npm registry or npm's cache, as package-lock.json pins it. */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Processor } from "../executable.ts";
+import { pinned } from "../inventory/parts.ts";
+import { run } from "./run.ts";
+
+const packages: Readonly<Record<Processor, string>> = {
+	x64: "@oven/bun-linux-x64",
+	arm64: "@oven/bun-linux-aarch64",
+};
+
+/** Unpacks Bun below `directory`; returns its path. Throws if it is not what the lock file pins. */
+export function fetchRuntime(processor: Processor, directory: string): string {
+	const name = packages[processor];
+	const { version, integrity } = pinned(name);
+	const place = join(directory, processor);
+	mkdirSync(place, { recursive: true });
+	const packed = JSON.parse(
+		run(["npm", "pack", "--json", "--prefer-offline", "--pack-destination", place, `${name}@${version}`]),
+	) as [{ filename: string }];
+	const archive = join(place, packed[0].filename);
+	const hash = `sha512-${createHash("sha512").update(readFileSync(archive)).digest("base64")}`;
+	if (hash !== integrity) throw new Error(`${name}@${version} is not what package-lock.json pins: ${hash}`);
+	run(["tar", "-C", place, "-xzf", archive]);
+	return join(place, "package/bin/bun");
+}
