@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { bashPlace, fishPlace, zshPlace } from "../completions/files.ts";
 import type { Processor } from "../executable.ts";
+import { licenceText } from "../inventory/licences.ts";
 import { manifest } from "../inventory/parts.ts";
 import { run } from "../release/run.ts";
 import {
@@ -21,7 +22,6 @@ import {
 } from "../release/tree.ts";
 
 export const packageName = "fuse-overlayfs-bun";
-const maintainer = "fuse-overlayfs maintainers <fuse-overlayfs@localhost.localdomain>";
 /** The C program whose command line and layers this one takes, for those who depend on a version of it. */
 const replacedVersion = "1.13";
 export const architectures: Readonly<Record<Processor, string>> = { x64: "amd64", arm64: "arm64" };
@@ -58,8 +58,8 @@ function debianFiles(binary: string, made: number): Files {
 	for (const [place, source] of commonFiles()) {
 		if (place === manualPage) files.set(`usr/${place}.gz`, { text: compress(read("docs/fuse-overlayfs.1")) });
 		else if (place.endsWith("/CHANGELOG.md")) continue;
-		else if (place.endsWith("/LICENCES") && "text" in source)
-			files.set(`${ownDocumentation}/copyright`, { text: copyright(String(source.text)) });
+		else if (place.endsWith("/LICENCES"))
+			files.set(`${ownDocumentation}/copyright`, { text: licenceText(commonLicences) });
 		else if (place.startsWith(documentation))
 			files.set(place.replace(documentation, ownDocumentation), source);
 		else files.set(places.get(place) ?? `usr/${place}`, source);
@@ -79,7 +79,7 @@ function control(processor: Processor, size: number): string {
 	return `Package: ${packageName}
 Version: ${manifest.version}
 Architecture: ${architectures[processor]}
-Maintainer: ${maintainer}
+Maintainer: ${maintainer()}
 Installed-Size: ${size}
 Depends: libc6 (>= 2.31), libfuse3-3 (>= 3.10) | libfuse3-4
 Recommends: fuse3
@@ -99,6 +99,13 @@ Description: overlay file system in user space, for Bun
 `;
 }
 
+/** Who releases: DEBFULLNAME and DEBEMAIL, as for other Debian tools, else who made the commit. */
+function maintainer(): string {
+	const { DEBFULLNAME, DEBEMAIL } = process.env;
+	if (DEBFULLNAME && DEBEMAIL) return `${DEBFULLNAME} <${DEBEMAIL}>`;
+	return run(["git", "log", "-1", "--format=%cn <%ce>"]).trim();
+}
+
 function md5sums(directory: string, files: Files): string {
 	return run(["md5sum", ...[...files.keys()].sort()], { cwd: directory });
 }
@@ -109,13 +116,19 @@ function changelog(made: number): string {
 
   * Release ${manifest.version}; what is new stands in NEWS.gz.
 
- -- ${maintainer}  ${date}
+ -- ${maintainer()}  ${date}
 `;
 }
 
-function copyright(text: string): string {
-	return `${text}\nOn Debian systems the text of the GNU General Public License version 2 is also in\n/usr/share/common-licenses/GPL-2.\n`;
-}
+/** Licences of which every Debian system has the text, which packages do not repeat. */
+const commonLicences: ReadonlyMap<string, string> = new Map(
+	[
+		["Apache-2.0", "Apache-2.0"],
+		["GPL-2.0-or-later", "GPL-2"],
+		["LGPL-2.0-or-later", "LGPL-2"],
+		["LGPL-2.1-or-later", "LGPL-2.1"],
+	].map(([name, file]) => [name!, `/usr/share/common-licenses/${file}`]),
+);
 
 /** What of Debian's rules a program that brings its run time along cannot keep. */
 const overrides = `# Bun is linked to its libraries; none of them is taken from Debian's packages.

@@ -7,26 +7,28 @@ import { type Part, whole } from "./parts.ts";
 const project = join(import.meta.dir, "../..");
 const line = "-".repeat(78);
 
-/** All notices, then each licence once. */
-export function licenceText(): string {
+/**
+ * All notices, then each licence once; of those in `elsewhere`, by their SPDX names, the path where the system that is
+ * installed to has the text.
+ */
+export function licenceText(elsewhere: ReadonlyMap<string, string> = new Map()): string {
 	const program = whole();
 	const parts = [program, ...contained(program)];
 	const names = new Set(parts.flatMap(({ licence }) => licenceNames(licence)));
-	names.delete(program.licence);
-	const texts = [...names]
-		.sort()
-		.map((name) => `${line}\n${licences[name]?.name} (${name})\n${line}\n\n${textOf(name)}`);
-	return `${introduction}
-${parts.map(describe).join("\n")}
+	const text = (name: string): string => {
+		const path = elsewhere.get(name);
+		if (path !== undefined) return `The text is in ${path}.\n`;
+		return name === program.licence ? readFileSync(join(project, "LICENSE"), "utf8") : textOf(name);
+	};
+	const notices = parts.flatMap(({ name, notice }) =>
+		notice === undefined ? [] : [titled(`Notice of ${name}`, notice)],
+	);
+	const texts = [...names].sort().map((name) => titled(`${licences[name]?.name} (${name})`, text(name)));
+	return [introduction, ...parts.map(describe), "", ...notices, ...texts].join("\n");
+}
 
-${parts.flatMap(({ name, notice }) => (notice === undefined ? [] : [`${line}\nNotice of ${name}\n${line}\n\n${notice}\n`])).join("\n")}
-${line}
-${program.licence}
-${line}
-
-${readFileSync(join(project, "LICENSE"), "utf8").trim()}
-
-${texts.join("\n")}`;
+function titled(title: string, text: string): string {
+	return `${line}\n${title}\n${line}\n\n${text.trim()}\n`;
 }
 
 const introduction = `fuse-overlayfs is one file that holds the program, the packages citty and consola, and Bun with what is linked
@@ -43,10 +45,11 @@ export function licenceNames(expression: string): string[] {
 	return expression.replace(/ WITH \S+/g, "").split(/ (?:AND|OR) /);
 }
 
+/** The text that SPDX has. Throws where it has none. */
 function textOf(name: string): string {
 	const text = licences[name]?.licenseText;
 	if (text === undefined) throw new Error(`${name}: no such licence`);
-	return `${text.trim()}\n`;
+	return text;
 }
 
 function contained({ parts = [] }: Part): Part[] {
