@@ -52,3 +52,41 @@ test("stripped, it is smaller, mounts, and copies large files up on its threads"
 	expect(readFileSync(overlay.at("large")).equals(Buffer.concat([large, Buffer.from("more")]))).toBe(true);
 	await overlay.unmount();
 });
+
+describe.skipIf(process.arch !== "x64")(
+	"a processor without SSE4.2 is named in one line, not by SIGILL",
+	() => {
+		const emulator = Bun.which("qemu-x86_64-static") ?? Bun.which("qemu-x86_64");
+
+		test("the loader is told what the binary needs", () => {
+			const { stdout } = Bun.spawnSync(["readelf", "-nW", binary]);
+			expect(stdout.toString()).toContain("x86 ISA needed: x86-64-v2");
+		});
+
+		test.skipIf(emulator === null).each(["Conroe", "Nehalem"])("the binary on %s", (model) => {
+			const { stdout, stderr } = Bun.spawnSync([emulator!, "-cpu", model, binary, "--version"]);
+			if (model === "Nehalem") expect(stdout.toString()).toContain("fuse-overlayfs: version");
+			else expect(stderr.toString()).toMatch(/^\S+: CPU ISA level is lower than required\n$/);
+		});
+
+		test("the package's launcher", () => {
+			const described = tree.join("cpuinfo");
+			writeFileSync(described, readFileSync("/proc/cpuinfo", "utf8").replaceAll("sse4_2", ""));
+			const launcher = join(projectDirectory, "src/fuse-overlayfs");
+			const script = `mount --bind ${described} /proc/cpuinfo && exec ${launcher} --version`;
+			const { exitCode, stderr } = Bun.spawnSync(["unshare", "--mount", "sh", "-c", script]);
+			expect(stderr.toString()).toMatch(/^fuse-overlayfs: this processor has no SSE4\.2.*\n$/);
+			expect(exitCode).toBe(1);
+		});
+	},
+);
+
+test("what is built twice is the same, whatever it is called, and is not taken for Bun", () => {
+	const again = tree.join("under-another-name");
+	Bun.spawnSync([process.execPath, join(projectDirectory, "packaging/build.ts"), again]);
+	expect(readFileSync(again).equals(readFileSync(binary))).toBe(true);
+	const buildId = (path: string) =>
+		/Build ID: (\w+)/.exec(String(Bun.spawnSync(["readelf", "-nW", path]).stdout))?.[1];
+	expect(buildId(binary)).toMatch(/^[0-9a-f]{32,40}$/);
+	expect(buildId(binary)).not.toBe(buildId(process.execPath));
+});
