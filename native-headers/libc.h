@@ -157,6 +157,9 @@ int syncfs(int fd);
 int flock(int fd, int operation);
 int ioctl(int fd, unsigned long request, ...);
 int sched_yield(void);
+int sched_getcpu(void);
+int sched_getaffinity(pid_t pid, size_t cpusetsize, cpu_set_t *mask);
+int sched_setaffinity(pid_t pid, size_t cpusetsize, const cpu_set_t *mask);
 int poll(struct pollfd *fds, unsigned long count, int timeout);
 
 /* Names */
