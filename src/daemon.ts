@@ -57,6 +57,11 @@ const STDERR = 2;
 const NAME = "fuse-overlayfs" as ByteString;
 /** Bounds the memory that Bun keeps for later use. */
 const RAM_SIZE = 256 << 20;
+/**
+ * How often code has run before the last, costly stage of compilation. By default that comes within the first seconds, and
+ * takes from whoever waits for the daemon more processor time than it spares in a hundred thousand requests.
+ */
+const RUNS_BEFORE_LAST_STAGE = "3000000";
 /** Variables that would have Bun run or load something else. */
 const UNWANTED = /^(BUN_|NODE_|JSC_|LD_)/;
 
@@ -136,6 +141,8 @@ function environmentFor(stage: string): ByteString[] {
 		BUN_JSC_forceRAMSize: String(RAM_SIZE),
 		// The heap is small, as what grows lies outside of it: more threads only cost their start.
 		BUN_JSC_numberOfGCMarkers: "1",
+		BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: RUNS_BEFORE_LAST_STAGE,
+		BUN_JSC_thresholdForFTLOptimizeSoon: RUNS_BEFORE_LAST_STAGE,
 		// Off: it lies in $HOME, which may be somebody else's than the user's who runs this.
 		BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
 	};
