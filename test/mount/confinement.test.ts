@@ -154,6 +154,8 @@ describe("of the caller's surroundings", () => {
 		expect(names.filter((name) => /^(BUN|NODE|JSC|LD)_/.test(name)).sort()).toEqual([
 			"BUN_JSC_forceRAMSize",
 			"BUN_JSC_numberOfGCMarkers",
+			"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
+			"BUN_JSC_thresholdForFTLOptimizeSoon",
 			"BUN_RUNTIME_TRANSPILER_CACHE_PATH",
 		]);
 	});
