@@ -18,7 +18,7 @@ import {
 	threadCount,
 	UNKNOWN,
 } from "../native/libc/processor.ts";
-import { view } from "../native/memory.ts";
+import { words } from "../native/memory.ts";
 import { REQUEST } from "./request.ts";
 
 /** So many requests, less one (a power of two), are served between two looks at where the caller is. */
@@ -58,7 +58,7 @@ export class CallerProcessor {
 
 	/** Notes whose request has come. */
 	note(): void {
-		const caller = view.getUint32(REQUEST + fuseInHeader.pid, true);
+		const caller = words[(REQUEST + fuseInHeader.pid) >>> 2]!;
 		// What the kernel sends by itself, as FORGET, is nobody's.
 		if (caller !== this.caller && caller !== 0) {
 			this.caller = caller;

@@ -55,6 +55,7 @@ import {
 	advance,
 	bytes,
 	copy,
+	copy64,
 	type Int64,
 	type Offset,
 	reserve,
@@ -316,7 +317,7 @@ function modeWithSetIds(fd: Fd): number | undefined {
 function modificationTime(fd: Fd): Offset {
 	check(statDescriptor(fd, STAT));
 	setNumber(TIMES + timespec.tvNsec, UTIME_OMIT);
-	copy(TIMES + timespec.sizeof, STAT + statx.stxMtime, 8);
+	copy64(TIMES + timespec.sizeof, STAT + statx.stxMtime);
 	setNumber(TIMES + timespec.sizeof + timespec.tvNsec, view.getUint32(STAT + statx.stxMtime + 8, true));
 	return TIMES;
 }

@@ -3,7 +3,7 @@
 import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
 import { Errno } from "../native/libc/errno.ts";
 import { kindOf } from "../native/libc/stat.ts";
-import { bytes, copy, type Name, store, view, words } from "../native/memory.ts";
+import { bytes, copy, type Name, store, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { Directory } from "../overlay/nodes/directory.ts";
 import { type Listing, NO_SLOT, type Slot } from "../overlay/nodes/listing.ts";
@@ -168,7 +168,7 @@ export class DirectoryReply {
 		for (let at = REPLY; at < this.end; ) {
 			const node = nodeOfId(at + fuseEntryOut.nodeid);
 			if (node !== 0) this.overlay.nodes.forget(node, 1);
-			const length = view.getUint32(at + fuseDirentplus.dirent + fuseDirent.namelen, true);
+			const length = words[(at + fuseDirentplus.dirent + fuseDirent.namelen) >>> 2]!;
 			at += fuseDirentplus.dirent + ((fuseDirent.name + length + 7) & ~7);
 		}
 	}

@@ -39,7 +39,7 @@ import {
 import { check } from "../native/libc/errno.ts";
 import { type Fd, write } from "../native/libc/file.ts";
 import { pageSize } from "../native/libc/process.ts";
-import { bytes, copy, reserve, view } from "../native/memory.ts";
+import { bytes, copy64, reserve, view } from "../native/memory.ts";
 import { argument32, argumentAt, LARGEST_WRITE, opcode, REQUEST } from "./request.ts";
 
 export interface Features {
@@ -233,7 +233,7 @@ function send(fd: Fd, error: number, size: number): boolean {
 	const length = fuseOutHeader.sizeof + size;
 	view.setUint32(ANSWER + fuseOutHeader.len, length, true);
 	view.setInt32(ANSWER + fuseOutHeader.error, error, true);
-	copy(ANSWER + fuseOutHeader.unique, REQUEST + fuseInHeader.unique, 8);
+	copy64(ANSWER + fuseOutHeader.unique, REQUEST + fuseInHeader.unique);
 	const written = write(fd, ANSWER, length);
 	if (written === -ENOENT || written === -ENODEV) return false;
 	if (check(written) !== length) throw new HandshakeFailed("short answer to INIT");

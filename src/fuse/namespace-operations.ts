@@ -41,7 +41,7 @@ import { readLink } from "../native/libc/directory.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import {
 	bytes,
-	copy,
+	copy64,
 	EMPTY_NAME,
 	getNumber,
 	type Offset,
@@ -263,18 +263,18 @@ function requestedChanges(): Changes {
 }
 
 function writeTime(at: Offset, given: number, now: number, seconds: number, nanoseconds: number): void {
-	copy(at + timespec.tvSec, argumentAt(seconds, 8), 8);
+	copy64(at + timespec.tvSec, argumentAt(seconds, 8));
 	setNumber(at + timespec.tvNsec, given === 0 ? UTIME_OMIT : now !== 0 ? UTIME_NOW : argument32(nanoseconds));
 }
 
 /** FILE_SYSTEM as a `struct fuse_kstatfs`. */
 function writeFileSystem(at: Offset): void {
 	bytes.fill(0, at, at + fuseKstatfs.sizeof);
-	copy(at + fuseKstatfs.blocks, FILE_SYSTEM + statfs.fBlocks, 8);
-	copy(at + fuseKstatfs.bfree, FILE_SYSTEM + statfs.fBfree, 8);
-	copy(at + fuseKstatfs.bavail, FILE_SYSTEM + statfs.fBavail, 8);
-	copy(at + fuseKstatfs.files, FILE_SYSTEM + statfs.fFiles, 8);
-	copy(at + fuseKstatfs.ffree, FILE_SYSTEM + statfs.fFfree, 8);
+	copy64(at + fuseKstatfs.blocks, FILE_SYSTEM + statfs.fBlocks);
+	copy64(at + fuseKstatfs.bfree, FILE_SYSTEM + statfs.fBfree);
+	copy64(at + fuseKstatfs.bavail, FILE_SYSTEM + statfs.fBavail);
+	copy64(at + fuseKstatfs.files, FILE_SYSTEM + statfs.fFiles);
+	copy64(at + fuseKstatfs.ffree, FILE_SYSTEM + statfs.fFfree);
 	view.setUint32(at + fuseKstatfs.bsize, getNumber(FILE_SYSTEM + statfs.fBsize), true);
 	view.setUint32(at + fuseKstatfs.namelen, getNumber(FILE_SYSTEM + statfs.fNamelen), true);
 	view.setUint32(at + fuseKstatfs.frsize, getNumber(FILE_SYSTEM + statfs.fFrsize), true);

@@ -22,6 +22,7 @@ import {
 	setInt64,
 	setNumber,
 	view,
+	words,
 } from "../native/memory.ts";
 import type { Jobs } from "../overlay/jobs/job.ts";
 
@@ -104,17 +105,17 @@ export class Notifications {
 function writeStore(message: Offset, id: number, offset: number, size: number): void {
 	const out = message + fuseOutHeader.sizeof;
 	bytes.fill(0, message, message + STORE_HEADER);
-	view.setUint32(message + fuseOutHeader.len, STORE_HEADER + size, true);
-	view.setInt32(message + fuseOutHeader.error, FUSE_NOTIFY_STORE, true);
+	words[(message + fuseOutHeader.len) >>> 2] = STORE_HEADER + size;
+	words[(message + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_STORE;
 	setNumber(out + fuseNotifyStoreOut.nodeid, id);
 	setNumber(out + fuseNotifyStoreOut.offset, offset);
-	view.setUint32(out + fuseNotifyStoreOut.size, size, true);
+	words[(out + fuseNotifyStoreOut.size) >>> 2] = size;
 }
 
 /** A FUSE_NOTIFY_INVAL_INODE for all of what the kernel calls by `id`. */
 function writeInvalidation(message: Offset, id: number): void {
 	bytes.fill(0, message, message + MESSAGE_SIZE);
-	view.setUint32(message + fuseOutHeader.len, MESSAGE_SIZE, true);
-	view.setInt32(message + fuseOutHeader.error, FUSE_NOTIFY_INVAL_INODE, true);
+	words[(message + fuseOutHeader.len) >>> 2] = MESSAGE_SIZE;
+	words[(message + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_INVAL_INODE;
 	setNumber(message + fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.ino, id);
 }

@@ -25,7 +25,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import { control } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { sizeOf } from "../native/libc/stat.ts";
-import { bytes, type Offset, reserve, view } from "../native/memory.ts";
+import { bytes, type Offset, reserve, words } from "../native/memory.ts";
 import { GIVEN, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { STAT } from "../overlay/reading/attributes.ts";
@@ -130,7 +130,7 @@ export class Passthrough {
 		if (--file.openings > 0) return;
 		this.files.delete(id);
 		if (file.backing === 0) return;
-		view.setUint32(BACKING, file.backing, true);
+		words[BACKING >>> 2] = file.backing;
 		check(control(this.notifications.fd, FUSE_DEV_IOC_BACKING_CLOSE, BACKING));
 	}
 
@@ -159,7 +159,7 @@ export class Passthrough {
 		if (mayBeCopied && (!this.parts || sizeOf(stat) < SMALLEST_LOWER)) return 0;
 		const fd = overlay.files.readOnly(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
-		view.setInt32(MAP + fuseBackingMap.fd, fd, true);
+		words[(MAP + fuseBackingMap.fd) >>> 2] = fd;
 		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP);
 		if (backing > 0) {
 			this.succeeded = true;

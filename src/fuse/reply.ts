@@ -4,7 +4,7 @@
  */
 import { fuseAttr, fuseAttrOut, fuseEntryOut, fuseOpenOut, fuseWriteOut, statx } from "../native/layout.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
-import { bytes, copy, type Offset, reserve, setNumber, view } from "../native/memory.ts";
+import { bytes, copy64, type Offset, reserve, setNumber, shorts, words } from "../native/memory.ts";
 import { NO_NODE, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { STAT } from "../overlay/reading/attributes.ts";
@@ -78,8 +78,7 @@ export class Replies {
 	created(node: NodeId, flags: number, backing: number): boolean {
 		this.writeEntry(REPLY, node);
 		// Even where they must not be kept they last until the kernel has checked them, in the same call.
-		if (this.overlay.nodes.flag(node, WRITTEN))
-			view.setUint32(REPLY + fuseEntryOut.attrValidNsec, ONE_CALL, true);
+		if (this.overlay.nodes.flag(node, WRITTEN)) words[(REPLY + fuseEntryOut.attrValidNsec) >>> 2] = ONE_CALL;
 		writeOpening(REPLY + fuseEntryOut.sizeof, flags, backing);
 		return this.referring(node, fuseEntryOut.sizeof + fuseOpenOut.sizeof);
 	}
@@ -114,15 +113,15 @@ export class Replies {
 			REPLY + fuseAttrOut.attrValid,
 			REPLY + fuseAttrOut.attrValidNsec,
 		);
-		view.setUint32(REPLY + fuseAttrOut.attrValidNsec + 4, 0, true);
+		words[(REPLY + fuseAttrOut.attrValidNsec + 4) >>> 2] = 0;
 		writeAttributes(REPLY + fuseAttrOut.attr);
 		this.bytes(REPLY, fuseAttrOut.sizeof);
 	}
 
 	/** How many bytes were written. */
 	written(size: number): void {
-		view.setUint32(REPLY + fuseWriteOut.size, size, true);
-		view.setUint32(REPLY + fuseWriteOut.size + 4, 0, true);
+		words[(REPLY + fuseWriteOut.size) >>> 2] = size;
+		words[(REPLY + fuseWriteOut.size + 4) >>> 2] = 0;
 		this.bytes(REPLY, fuseWriteOut.sizeof);
 	}
 
@@ -142,40 +141,40 @@ export class Replies {
 			return;
 		}
 		setNumber(seconds, 0);
-		view.setUint32(nanoseconds, 0, true);
+		words[nanoseconds >>> 2] = 0;
 	}
 
 	private writeValidity(seconds: Offset, nanoseconds: Offset): void {
 		setNumber(seconds, this.validSeconds);
-		view.setUint32(nanoseconds, this.validNanoseconds, true);
+		words[nanoseconds >>> 2] = this.validNanoseconds;
 	}
 }
 
 /** A `struct fuse_open_out`. The handle stands for nothing: files are known by their node. */
 function writeOpening(at: Offset, flags: number, backing: number): void {
 	setNumber(at + fuseOpenOut.fh, 0);
-	view.setUint32(at + fuseOpenOut.openFlags, flags, true);
-	view.setInt32(at + fuseOpenOut.backingId, backing, true);
+	words[(at + fuseOpenOut.openFlags) >>> 2] = flags;
+	words[(at + fuseOpenOut.backingId) >>> 2] = backing;
 }
 
 /** STAT as a `struct fuse_attr`. */
 function writeAttributes(at: Offset): void {
-	copy(at + fuseAttr.ino, STAT + statx.stxIno, 8);
-	copy(at + fuseAttr.size, STAT + statx.stxSize, 8);
-	copy(at + fuseAttr.blocks, STAT + statx.stxBlocks, 8);
-	copy(at + fuseAttr.atime, STAT + statx.stxAtime, 8);
-	copy(at + fuseAttr.mtime, STAT + statx.stxMtime, 8);
-	copy(at + fuseAttr.ctime, STAT + statx.stxCtime, 8);
-	view.setUint32(at + fuseAttr.atimensec, view.getUint32(STAT + statx.stxAtime + 8, true), true);
-	view.setUint32(at + fuseAttr.mtimensec, view.getUint32(STAT + statx.stxMtime + 8, true), true);
-	view.setUint32(at + fuseAttr.ctimensec, view.getUint32(STAT + statx.stxCtime + 8, true), true);
-	view.setUint32(at + fuseAttr.mode, view.getUint16(STAT + statx.stxMode, true), true);
-	view.setUint32(at + fuseAttr.nlink, view.getUint32(STAT + statx.stxNlink, true), true);
-	view.setUint32(at + fuseAttr.uid, view.getUint32(STAT + statx.stxUid, true), true);
-	view.setUint32(at + fuseAttr.gid, view.getUint32(STAT + statx.stxGid, true), true);
-	const major = view.getUint32(STAT + statx.stxRdevMajor, true);
-	const minor = view.getUint32(STAT + statx.stxRdevMinor, true);
-	view.setUint32(at + fuseAttr.rdev, (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12), true);
-	view.setUint32(at + fuseAttr.blksize, view.getUint32(STAT + statx.stxBlksize, true), true);
-	view.setUint32(at + fuseAttr.flags, 0, true);
+	copy64(at + fuseAttr.ino, STAT + statx.stxIno);
+	copy64(at + fuseAttr.size, STAT + statx.stxSize);
+	copy64(at + fuseAttr.blocks, STAT + statx.stxBlocks);
+	copy64(at + fuseAttr.atime, STAT + statx.stxAtime);
+	copy64(at + fuseAttr.mtime, STAT + statx.stxMtime);
+	copy64(at + fuseAttr.ctime, STAT + statx.stxCtime);
+	words[(at + fuseAttr.atimensec) >>> 2] = words[(STAT + statx.stxAtime + 8) >>> 2]!;
+	words[(at + fuseAttr.mtimensec) >>> 2] = words[(STAT + statx.stxMtime + 8) >>> 2]!;
+	words[(at + fuseAttr.ctimensec) >>> 2] = words[(STAT + statx.stxCtime + 8) >>> 2]!;
+	words[(at + fuseAttr.mode) >>> 2] = shorts[(STAT + statx.stxMode) >>> 1]!;
+	words[(at + fuseAttr.nlink) >>> 2] = words[(STAT + statx.stxNlink) >>> 2]!;
+	words[(at + fuseAttr.uid) >>> 2] = words[(STAT + statx.stxUid) >>> 2]!;
+	words[(at + fuseAttr.gid) >>> 2] = words[(STAT + statx.stxGid) >>> 2]!;
+	const major = words[(STAT + statx.stxRdevMajor) >>> 2]!;
+	const minor = words[(STAT + statx.stxRdevMinor) >>> 2]!;
+	words[(at + fuseAttr.rdev) >>> 2] = (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
+	words[(at + fuseAttr.blksize) >>> 2] = words[(STAT + statx.stxBlksize) >>> 2]!;
+	words[(at + fuseAttr.flags) >>> 2] = 0;
 }

@@ -16,7 +16,7 @@ import {
 	type Name,
 	type Offset,
 	reserve,
-	view,
+	words,
 } from "../native/memory.ts";
 import type { Writer } from "../overlay/changes/attributes.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
@@ -56,7 +56,7 @@ export function copyMessage(): Uint8Array {
 }
 
 export function opcode(): number {
-	return view.getUint32(REQUEST + fuseInHeader.opcode, true);
+	return words[(REQUEST + fuseInHeader.opcode) >>> 2]!;
 }
 
 /**
@@ -74,7 +74,7 @@ export function requestId(): number {
 
 /** The node of the id at `offset` of a message. */
 export function nodeOfId(offset: Offset): NodeId {
-	return view.getUint32(offset, true) as NodeId;
+	return words[offset >>> 2]! as NodeId;
 }
 
 /** The node the request is about. Throws ESTALE for one the kernel cannot hold. */
@@ -89,11 +89,11 @@ export function knownNode(overlay: Overlay, offset: Offset): NodeId {
 }
 
 export function callerUid(): number {
-	return view.getUint32(REQUEST + fuseInHeader.uid, true);
+	return words[(REQUEST + fuseInHeader.uid) >>> 2]!;
 }
 
 export function callerGid(): number {
-	return view.getUint32(REQUEST + fuseInHeader.gid, true);
+	return words[(REQUEST + fuseInHeader.gid) >>> 2]!;
 }
 
 /** The process that asks, by whose groups set-group-id is kept or lost. Root keeps it: chown says nothing of CAP_FSETID. */
@@ -104,7 +104,7 @@ export const CALLER: Writer = {
 /** Whether the caller has this supplementary group. One that cannot be looked at, of another pid namespace, may have. */
 function hasGroup(gid: number): boolean {
 	try {
-		const status = readFileSync(`/proc/${view.getUint32(REQUEST + fuseInHeader.pid, true)}/status`, "latin1");
+		const status = readFileSync(`/proc/${words[(REQUEST + fuseInHeader.pid) >>> 2]!}/status`, "latin1");
 		return /^Groups:.*$/m.exec(status)?.[0].split(/\s+/).includes(String(gid)) ?? true;
 	} catch {
 		return true;
@@ -120,7 +120,7 @@ export function argumentAt(offset: number, size: number): Offset {
 
 /** A 32-bit argument at `offset` of the operation's arguments. Throws MessageBroken. */
 export function argument32(offset: number): number {
-	return view.getUint32(argumentAt(offset, 4), true);
+	return words[argumentAt(offset, 4) >>> 2]!;
 }
 
 /** A 64-bit argument at `offset` of the operation's arguments. Throws MessageBroken. */

@@ -26,7 +26,7 @@ import { descriptorControl, poll, yieldProcessor } from "../native/libc/process.
 import { mindedSignals, openSignals } from "../native/libc/signals.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
-import { reserve, store, view } from "../native/memory.ts";
+import { reserve, shorts, store, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import type { WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -224,14 +224,14 @@ export class Session {
 
 	private setPolled(index: number, fd: Fd, events: number): void {
 		const at = POLLED + index * pollfd.sizeof;
-		view.setInt32(at + pollfd.fd, fd, true);
-		view.setInt16(at + pollfd.events, events, true);
-		view.setInt16(at + pollfd.revents, 0, true);
+		words[(at + pollfd.fd) >>> 2] = fd;
+		shorts[(at + pollfd.events) >>> 1] = events;
+		shorts[(at + pollfd.revents) >>> 1] = 0;
 	}
 
 	/** What the last poll saw. */
 	private polled(index: number): number {
-		return view.getInt16(POLLED + index * pollfd.sizeof + pollfd.revents, true);
+		return shorts[(POLLED + index * pollfd.sizeof + pollfd.revents) >>> 1]!;
 	}
 
 	/** Ends the mount as soon as its path leads to it: what is mounted over it is not ours to take away. */
@@ -255,7 +255,7 @@ export class Session {
 			if (size !== -EAGAIN) this.log.error(`reading a signal: ${errnoName(-size)}`);
 			return;
 		}
-		const signal = view.getUint32(SIGNAL + signalfdSiginfo.ssiSigno, true);
+		const signal = words[(SIGNAL + signalfdSiginfo.ssiSigno) >>> 2]!;
 		if (signal === SIGUSR1) {
 			for (const line of this.statistics()) this.log.error(line);
 			return;

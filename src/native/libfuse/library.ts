@@ -3,7 +3,7 @@ import { dlopen, JSCallback, type Pointer } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
 import { fuseArgs, fuseBuf, fuseLowlevelOps, O_DIRECTORY, O_PATH } from "../layout.ts";
 import { close, type Fd, openAt, WORKING_DIRECTORY } from "../libc/file.ts";
-import { base, type Offset, readString, reserve, setNumber, store, view, writeString } from "../memory.ts";
+import { base, type Offset, readString, reserve, store, view, words, writeString } from "../memory.ts";
 
 /** A `struct fuse_session`, by its address. */
 export type FuseSession = number & { readonly __brand: "FuseSession" };
@@ -116,7 +116,7 @@ export class Libfuse {
 			view.setBigUint64(vector + index * 8, BigInt(base + at), true);
 		});
 		const list = reserve(fuseArgs.sizeof);
-		view.setInt32(list + fuseArgs.argc, args.length, true);
+		words[(list + fuseArgs.argc) >>> 2] = args.length;
 		view.setBigUint64(list + fuseArgs.argv, BigInt(base + vector), true);
 		const session = this.symbols.fuse_session_new(base + list, base + operations, size, 0);
 		return session === null ? undefined : (Number(session) as FuseSession);
@@ -137,9 +137,10 @@ export class Libfuse {
 
 	/** Has libfuse take the `size` bytes at `message` apart and call the operation, before it returns. */
 	process(session: FuseSession, message: Offset, size: number): void {
-		setNumber(this.buffer + fuseBuf.size, size);
-		view.setUint32(this.buffer + fuseBuf.flags, 0, true);
-		setNumber(this.buffer + fuseBuf.mem, base + message);
+		const { buffer } = this;
+		words[(buffer + fuseBuf.size) >>> 2] = size;
+		words[(buffer + fuseBuf.mem) >>> 2] = base + message;
+		words[(buffer + fuseBuf.mem + 4) >>> 2] = (base + message) / 2 ** 32;
 		this.symbols.fuse_session_process_buf(session as unknown as Pointer, base + this.buffer);
 	}
 

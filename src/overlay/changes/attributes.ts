@@ -25,7 +25,7 @@ import {
 	statFlagged,
 } from "../../native/libc/metadata.ts";
 import { modeOf, sameTime, sizeOf } from "../../native/libc/stat.ts";
-import { type Int64, type Offset, view } from "../../native/memory.ts";
+import { type Int64, type Offset, words } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
 import { NO_ID } from "../marks/id-map.ts";
 import { overrideOf } from "../marks/identity.ts";
@@ -227,7 +227,7 @@ function dropPrivileges(overlay: Overlay, node: NodeId, writer: Writer): boolean
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
 	const mode = modeOf(STAT);
 	let remaining = withoutPrivileges(mode);
-	if ((remaining & S_ISGID) !== 0 && !writer.isInGroup(view.getUint32(STAT + statx.stxGid, true)))
+	if ((remaining & S_ISGID) !== 0 && !writer.isInGroup(words[(STAT + statx.stxGid) >>> 2]!))
 		remaining &= ~S_ISGID;
 	if (remaining === mode) return false;
 	changePermissions(overlay, node, remaining & MODE_BITS);

@@ -60,7 +60,7 @@ import {
 	setNumber,
 	smaller,
 	store,
-	view,
+	words,
 } from "../../native/memory.ts";
 import { copyContent } from "../layers/copy-content.ts";
 import type { Layer, Place } from "../layers/layer.ts";
@@ -312,8 +312,8 @@ function copyMetadata(overlay: Overlay, node: NodeId, original: Original, direct
 	if (isOverridden) {
 		identity.writeNew(directory, name, SOURCE);
 	} else {
-		const uid = view.getUint32(SOURCE + statx.stxUid, true);
-		const gid = view.getUint32(SOURCE + statx.stxGid, true);
+		const uid = words[(SOURCE + statx.stxUid) >>> 2]!;
+		const gid = words[(SOURCE + statx.stxGid) >>> 2]!;
 		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
 	}
 	const { place, kind, inodeMode } = original;

@@ -27,7 +27,7 @@ import { close, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
 import { changeMode, changeModeOf, changeOwner, stat, statDescriptor } from "../../native/libc/metadata.ts";
 import { actAs, setUmask } from "../../native/libc/process.ts";
 import { inodeHigh, inodeLow, kindOf, modeOf } from "../../native/libc/stat.ts";
-import { EMPTY_NAME, type Name, type Offset, reserve, store, view } from "../../native/memory.ts";
+import { EMPTY_NAME, type Name, type Offset, reserve, shorts, store, words } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { NO_ID } from "../marks/id-map.ts";
@@ -276,16 +276,13 @@ function describeNew(
 	const handsDown = parent !== undefined && (parent.mode & S_ISGID) !== 0;
 	const setgid = handsDown && kind === S_IFDIR ? S_ISGID : 0;
 	const mode = modeOf(PROBE) & MODE_BITS;
-	view.setUint16(PROBE + statx.stxMode, kind | mode | setgid, true);
-	view.setUint32(PROBE + statx.stxUid, uid, true);
-	if (handsDown) view.setUint32(PROBE + statx.stxGid, parent.gid, true);
-	else if (!inheritsGroup) view.setUint32(PROBE + statx.stxGid, gid, true);
-	view.setUint32(PROBE + statx.stxRdevMajor, (blueprint.device >>> 8) & 0xfff, true);
-	view.setUint32(
-		PROBE + statx.stxRdevMinor,
-		(blueprint.device & 0xff) | ((blueprint.device >>> 12) & 0xfff00),
-		true,
-	);
+	shorts[(PROBE + statx.stxMode) >>> 1] = kind | mode | setgid;
+	words[(PROBE + statx.stxUid) >>> 2] = uid;
+	if (handsDown) words[(PROBE + statx.stxGid) >>> 2] = parent.gid;
+	else if (!inheritsGroup) words[(PROBE + statx.stxGid) >>> 2] = gid;
+	words[(PROBE + statx.stxRdevMajor) >>> 2] = (blueprint.device >>> 8) & 0xfff;
+	words[(PROBE + statx.stxRdevMinor) >>> 2] =
+		(blueprint.device & 0xff) | ((blueprint.device >>> 12) & 0xfff00);
 }
 
 function isRegular(blueprint: Blueprint): boolean {

@@ -32,8 +32,9 @@ import {
 	readBytes,
 	readString,
 	reserve,
+	shorts,
 	store,
-	view,
+	words,
 	writeString,
 } from "../../native/memory.ts";
 import type { ByteString, MountOptions } from "../../options.ts";
@@ -128,8 +129,8 @@ export class Identity {
 	/** Turns the owner and mode of a `struct statx`, read from a name of layer `layer`, into those shown. */
 	show(layer: number, directory: Fd, name: Offset, stat: Offset): void {
 		this.applyOverride(layer, directory, name, stat);
-		view.setUint32(stat + statx.stxUid, this.shownUid(view.getUint32(stat + statx.stxUid, true)), true);
-		view.setUint32(stat + statx.stxGid, this.shownGid(view.getUint32(stat + statx.stxGid, true)), true);
+		words[(stat + statx.stxUid) >>> 2] = this.shownUid(words[(stat + statx.stxUid) >>> 2]!);
+		words[(stat + statx.stxGid) >>> 2] = this.shownGid(words[(stat + statx.stxGid) >>> 2]!);
 	}
 
 	/** The user in the mount for one on disk. */
@@ -145,8 +146,8 @@ export class Identity {
 	/** As {@link show}, but with the ids as they are on disk, or would be in the upper layer. */
 	applyOverride(layer: number, directory: Fd, name: Offset, stat: Offset): void {
 		if (this.premapped[layer]) {
-			view.setUint32(stat + statx.stxUid, this.uids.ofNew(view.getUint32(stat + statx.stxUid, true)), true);
-			view.setUint32(stat + statx.stxGid, this.gids.ofNew(view.getUint32(stat + statx.stxGid, true)), true);
+			words[(stat + statx.stxUid) >>> 2] = this.uids.ofNew(words[(stat + statx.stxUid) >>> 2]!);
+			words[(stat + statx.stxGid) >>> 2] = this.gids.ofNew(words[(stat + statx.stxGid) >>> 2]!);
 		}
 		const attribute = this.attributes[layer];
 		if (attribute === undefined) return;
@@ -253,11 +254,11 @@ export function ownAccess(kind: number): number {
 /** What a `struct statx` says, as an override. */
 export function overrideOf(stat: Offset): OverrideStat {
 	return {
-		uid: view.getUint32(stat + statx.stxUid, true),
-		gid: view.getUint32(stat + statx.stxGid, true),
+		uid: words[(stat + statx.stxUid) >>> 2]!,
+		gid: words[(stat + statx.stxGid) >>> 2]!,
 		mode: modeOf(stat),
-		major: view.getUint32(stat + statx.stxRdevMajor, true),
-		minor: view.getUint32(stat + statx.stxRdevMinor, true),
+		major: words[(stat + statx.stxRdevMajor) >>> 2]!,
+		minor: words[(stat + statx.stxRdevMinor) >>> 2]!,
 	};
 }
 
@@ -272,11 +273,11 @@ function apply(override: OverrideStat, stat: Offset): void {
 	const own = modeOf(stat) & S_IFMT;
 	const kind = override.mode & S_IFMT;
 	const shown = own === S_IFREG && STANDS_FOR.includes(kind) ? kind : own;
-	view.setUint16(stat + statx.stxMode, shown | (override.mode & ~S_IFMT), true);
-	view.setUint32(stat + statx.stxUid, override.uid, true);
-	view.setUint32(stat + statx.stxGid, override.gid, true);
+	shorts[(stat + statx.stxMode) >>> 1] = shown | (override.mode & ~S_IFMT);
+	words[(stat + statx.stxUid) >>> 2] = override.uid;
+	words[(stat + statx.stxGid) >>> 2] = override.gid;
 	if (kind === shown && (kind === S_IFBLK || kind === S_IFCHR)) {
-		view.setUint32(stat + statx.stxRdevMajor, override.major, true);
-		view.setUint32(stat + statx.stxRdevMinor, override.minor, true);
+		words[(stat + statx.stxRdevMajor) >>> 2] = override.major;
+		words[(stat + statx.stxRdevMinor) >>> 2] = override.minor;
 	}
 }

@@ -43,7 +43,7 @@ import {
 	reserve,
 	startsWith,
 	store,
-	view,
+	words,
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { asOwner } from "../layers/owner-access.ts";
@@ -107,8 +107,8 @@ export function hiddenName(name: Name): Name {
 export function isWhiteoutDevice(stat: Offset): boolean {
 	return (
 		(modeOf(stat) & S_IFMT) === S_IFCHR &&
-		view.getUint32(stat + statx.stxRdevMajor, true) === 0 &&
-		view.getUint32(stat + statx.stxRdevMinor, true) === 0
+		words[(stat + statx.stxRdevMajor) >>> 2]! === 0 &&
+		words[(stat + statx.stxRdevMinor) >>> 2]! === 0
 	);
 }
 

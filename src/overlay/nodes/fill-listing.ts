@@ -22,7 +22,8 @@ import {
 	readString,
 	release,
 	reserve,
-	view,
+	shorts,
+	words,
 	writeString,
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
@@ -117,7 +118,7 @@ export class Reading {
 	}
 
 	private take(layer: Layer, marks: number, length: number): void {
-		for (let at = ENTRIES; at < ENTRIES + length; at += view.getUint16(at + linuxDirent64.dReclen, true)) {
+		for (let at = ENTRIES; at < ENTRIES + length; at += shorts[(at + linuxDirent64.dReclen) >>> 1]!) {
 			const name = (at + linuxDirent64.dName) as Name;
 			if (bytes[name] === 0x2e) {
 				if (isDot(name)) continue;
@@ -158,14 +159,14 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 		}
 		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
 		if (succeeds(found)) {
-			type = (view.getUint16(STAT + statx.stxMode, true) & S_IFMT) >> 12;
+			type = (shorts[(STAT + statx.stxMode) >>> 1]! & S_IFMT) >> 12;
 			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
 				listing.addWhiteout(layer.index, name, measure(name), false);
 				return;
 			}
 		}
 	}
-	const low = view.getUint32(at + linuxDirent64.dIno, true);
-	const high = view.getUint32(at + linuxDirent64.dIno + 4, true);
+	const low = words[(at + linuxDirent64.dIno) >>> 2]!;
+	const high = words[(at + linuxDirent64.dIno + 4) >>> 2]!;
 	listing.add(layer.index, name, measure(name), type, low, high);
 }

@@ -5,7 +5,7 @@ import { check, fail } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../../native/libc/metadata.ts";
 import { kindOf, linkCount } from "../../native/libc/stat.ts";
-import { EMPTY_NAME, type Name, type Offset, reserve, view } from "../../native/memory.ts";
+import { EMPTY_NAME, type Name, type Offset, reserve, words } from "../../native/memory.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import { type NodeId, PURE } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -41,15 +41,15 @@ export function show(overlay: Overlay, node: NodeId, directory: Fd, name: Name):
 /** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number and link count. */
 export function finishAttributes(overlay: Overlay, node: NodeId): void {
 	const { nodes } = overlay;
-	view.setUint32(STAT + statx.stxIno, nodes.inodeLow(node), true);
-	view.setUint32(STAT + statx.stxIno + 4, nodes.inodeHigh(node), true);
+	words[(STAT + statx.stxIno) >>> 2] = nodes.inodeLow(node);
+	words[(STAT + statx.stxIno + 4) >>> 2] = nodes.inodeHigh(node);
 	if (nodes.kind(node) === DT_DIR) {
 		const links = directoryLinks(overlay, node);
-		if (links !== undefined) view.setUint32(STAT + statx.stxNlink, links, true);
+		if (links !== undefined) words[(STAT + statx.stxNlink) >>> 2] = links;
 	} else if (!nodes.isNamed(node) && !overlay.isUpper(node)) {
-		view.setUint32(STAT + statx.stxNlink, 0, true);
+		words[(STAT + statx.stxNlink) >>> 2] = 0;
 	} else if (overlay.parked.has(node)) {
-		view.setUint32(STAT + statx.stxNlink, linkCount(STAT) - 1, true);
+		words[(STAT + statx.stxNlink) >>> 2] = linkCount(STAT) - 1;
 	}
 }
 
