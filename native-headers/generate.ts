@@ -11,7 +11,8 @@
  * - a struct is its C name in camelCase: an object of byte offsets, one per field in camelCase, and `sizeof`;
  *   a field that is a struct has the offset at which that struct begins;
  * - padding, dummy, reserved, spare, unused and names with two leading underscores are left out;
- * - what differs between architectures is chosen once, from process.arch.
+ * - what differs between architectures is chosen once, from process.arch;
+ * - `errnoNames` has the names of the errors by their codes, so that nobody has to look through all constants.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -62,6 +63,9 @@ export function generateLayout(): string {
 		}
 		expectSameNames(ours.structs, theirs.structs, name);
 	}
+	const errors = [...x64.get("linux.h")!.constants.values()].filter(({ name }) => /^E[A-Z0-9]+$/.test(name));
+	out.push("", "export const errnoNames: { readonly [code: number]: string } = {");
+	out.push(...errors.map(({ name, value }) => `\t${value}: "${name}",`), "};");
 	return `${out.join("\n")}\n`;
 }
 

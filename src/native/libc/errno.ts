@@ -3,7 +3,21 @@
  * throws the {@link Errno} of it, which the place where requests enter catches and answers.
  */
 import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
-import * as layout from "../layout.ts";
+import {
+	EBADMSG,
+	ECONNABORTED,
+	EDQUOT,
+	EIO,
+	EMFILE,
+	ENFILE,
+	ENOMEM,
+	ENOSPC,
+	ENOTCONN,
+	EREMOTEIO,
+	ETIMEDOUT,
+	EUCLEAN,
+	errnoNames,
+} from "../layout.ts";
 import type { Int64 } from "../memory.ts";
 
 const { __errno_location, strerror } = dlopen("libc.so.6", {
@@ -59,18 +73,18 @@ export function check<Result extends number | bigint>(result: Result): Result {
 
 /** Codes by which the system says that it could not do its work, nothing about what it was asked for. */
 const FAULTS: ReadonlySet<number> = new Set([
-	layout.EIO,
-	layout.ENOMEM,
-	layout.EMFILE,
-	layout.ENFILE,
-	layout.ENOSPC,
-	layout.EDQUOT,
-	layout.ENOTCONN,
-	layout.ECONNABORTED,
-	layout.ETIMEDOUT,
-	layout.EREMOTEIO,
-	layout.EUCLEAN,
-	layout.EBADMSG,
+	EIO,
+	ENOMEM,
+	EMFILE,
+	ENFILE,
+	ENOSPC,
+	EDQUOT,
+	ENOTCONN,
+	ECONNABORTED,
+	ETIMEDOUT,
+	EREMOTEIO,
+	EUCLEAN,
+	EBADMSG,
 ]);
 
 export function isFault(code: number): boolean {
@@ -85,7 +99,7 @@ export function succeeds(result: number): boolean {
 
 /** Whether a call was refused for no other reason than that the disk is full: the file system checks for it last. */
 export function isForLackOfSpace(result: number): boolean {
-	return result === -layout.ENOSPC || result === -layout.EDQUOT;
+	return result === -ENOSPC || result === -EDQUOT;
 }
 
 /** What a positive errno means, in words. */
@@ -95,8 +109,5 @@ export function describeErrno(code: number): string {
 
 /** The symbolic name of a positive errno, "EACCES"; "errno 4711" for one that Linux does not have. */
 export function errnoName(code: number): string {
-	for (const [name, value] of Object.entries(layout)) {
-		if (value === code && /^E[A-Z0-9]+$/.test(name)) return name;
-	}
-	return `errno ${code}`;
+	return errnoNames[code] ?? `errno ${code}`;
 }
