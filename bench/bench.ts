@@ -8,14 +8,14 @@ import { projectDirectory } from "../test/harness/program.ts";
 import { Caches } from "./caches.ts";
 import { Client } from "./client.ts";
 import { describeMachine } from "./machine.ts";
-import { describePeer, type Peer } from "./peers.ts";
+import { describePeer, type Peer, versionOf } from "./peers.ts";
 import type { Placement } from "./placement.ts";
 import type { Result, Sample, WorkloadResult } from "./result.ts";
 import { type Run, takeSample } from "./sample.ts";
 import type { Scratch } from "./scratch.ts";
 import { TreeStore } from "./tree-store.ts";
 import { missingPrograms } from "./workloads/index.ts";
-import { Scale, Unavailable, type Workload } from "./workloads/workload.ts";
+import { isOfPodman, Scale, Unavailable, type Workload } from "./workloads/workload.ts";
 
 export interface Settings {
 	readonly workloads: readonly Workload[];
@@ -23,6 +23,8 @@ export interface Settings {
 	readonly rounds: number;
 	readonly scale: number;
 	readonly placement: Placement;
+	/** See Place. */
+	readonly podmanRoot?: string | undefined;
 }
 
 /** What is told while it runs. */
@@ -48,10 +50,14 @@ export async function runBenchmark(
 	const trees = new TreeStore(scratch, client, scale, signal);
 	const { placement } = settings;
 	const placed = client.placed(placement);
-	const run: Run = { scratch, client: placed, placement, scale, trees, caches, signal, kept: new Map() };
+	const kept = new Map<string, Promise<unknown>>();
+	const { podmanRoot } = settings;
+	const run: Run = { scratch, client: placed, placement, podmanRoot, scale, trees, caches, signal, kept };
 	const skipped = missing(settings.workloads);
 	const workloads = settings.workloads.filter(({ name }) => skipped[name] === undefined);
-	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped);
+	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped).finally(() =>
+		disposeOf(kept.values()),
+	);
 	return {
 		date,
 		version: manifest.version,
@@ -62,7 +68,8 @@ export async function runBenchmark(
 		rounds: settings.rounds,
 		scale: settings.scale,
 		placement,
-		peers: settings.peers.map(describePeer),
+		peers: settings.peers.map((peer) => describePeer(peer, podmanRoot)),
+		...(results.some(isOfPodman) ? { podman: versionOf(["podman"], podmanRoot) } : {}),
 		workloads: results,
 		skipped,
 	};
@@ -76,6 +83,15 @@ function missing(workloads: readonly Workload[]): Record<string, string> {
 			.filter(([, programs]) => programs.length > 0)
 			.map(([name, programs]) => [name, `needs ${programs.join(" and ")}`]),
 	);
+}
+
+/** Of what can be, the last one first. */
+async function disposeOf(kept: Iterable<Promise<unknown>>): Promise<void> {
+	for (const made of (await Promise.allSettled(kept)).reverse()) {
+		const value = made.status === "fulfilled" ? made.value : undefined;
+		if (value instanceof Object && Symbol.asyncDispose in value)
+			await (value as AsyncDisposable)[Symbol.asyncDispose]();
+	}
 }
 
 /** Adds to `skipped` what turns out to be impossible here. */

@@ -203,7 +203,8 @@ static void start_and_wait(char **command, void (*prepare)(void))
 	if (waitpid(child, &status, 0) < 0)
 		die("wait");
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-		fprintf(stderr, "client: %s ended with status %d\n", command[0], status);
+		int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		fprintf(stderr, "client: %s ended with exit code %d\n", command[0], code);
 		exit(1);
 	}
 }

@@ -103,11 +103,13 @@ export class Client {
 			readonly watched?: readonly number[] | "all";
 			readonly cwd?: string;
 			readonly environment?: Readonly<Record<string, string>>;
+			/** Goes before the client's own program, untimed. */
+			readonly starter?: readonly string[];
 		} = {},
 	): Promise<Timing> {
-		const { watched = [] } = options;
+		const { watched = [], starter = [] } = options;
 		const watch = watched === "all" ? ["-a"] : watched.flatMap((pid) => ["-p", String(pid)]);
-		const program = [this.program, "-c", this.placement, ...watch];
+		const program = [...starter, this.program, "-c", this.placement, ...watch];
 		const output = await runStep([...program, ...command], this.log, this.signal, options);
 		const [elapsed = 0, processor = 0, processorTotal = 0, p50, p99 = 0, max = 0] = output
 			.trim()

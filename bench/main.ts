@@ -15,6 +15,7 @@ import { renderNumber, renderReport } from "./report.ts";
 import type { Result } from "./result.ts";
 import { Scratch } from "./scratch.ts";
 import { chooseWorkloads, workloads } from "./workloads/index.ts";
+import { isOfPodman } from "./workloads/workload.ts";
 
 const INTERRUPTED = 130;
 const isTerminal = process.stderr.isTTY === true;
@@ -48,6 +49,11 @@ const args = {
 		valueHint: "DIR",
 		description: "Where the layers lie, instead of on a new ext4 file system in an image",
 	},
+	podman: {
+		type: "string",
+		valueHint: "DIR",
+		description: "Root of another system, whose podman and C program are measured instead of this one's",
+	},
 	json: { type: "string", valueHint: "FILE", description: "Write the result to this file too" },
 	chart: { type: "string", valueHint: "FILE", description: "And an SVG picture of it to this one" },
 	record: {
@@ -69,10 +75,18 @@ const command = defineCommand({
 			const rounds = positive("rounds", given.rounds);
 			const scale = positive("scale", given.scale);
 			const placement = parsePlacement(given.placement);
+			if (given.podman !== undefined && !chosen.every(isOfPodman))
+				throw new Error("--podman is for the workloads podman and podman_rootless, and only these");
 			const more = repeated(rawArgs, "peer").map(parsePeer);
 			if (process.getuid?.() !== 0) throw new Error("needs root: it mounts and empties the kernel's caches");
 			const variants = repeated(rawArgs, "variant");
-			const what = { workloads: chosen, rounds: Math.ceil(rounds), scale, placement };
+			const what = {
+				workloads: chosen,
+				rounds: Math.ceil(rounds),
+				scale,
+				placement,
+				podmanRoot: given.podman,
+			};
 			const result = await bench(what, names(given.without), more, variants, given.base);
 			if (given.json !== undefined) writeFileSync(given.json, serialize(result));
 			console.log(renderReport(result, highlight));

@@ -17,6 +17,8 @@ import type { Group } from "./workloads/workload.ts";
 const folded: readonly (readonly [Group, string])[] = [
 	["daily", "What people do: find, grep, tar, git, make, python, npm, apt, SQLite"],
 	["scale", "Many layers, files and clients"],
+	["podman", "podman as root"],
+	["podman_rootless", "podman as an ordinary user"],
 ];
 
 /**
@@ -47,6 +49,12 @@ export function renderSummary(result: Result, picture: string): string {
 			["the slowest of these", ...cells((name) => slowest(result, name))],
 			["git, make, npm, apt, SQLite and the like, geometric mean", ...cells(mean("daily"))],
 			["many layers, files and clients, geometric mean", ...cells(mean("scale"))],
+			...(result.workloads.some(({ group }) => group === "podman")
+				? [["podman run, diff, commit and build as root, geometric mean", ...cells(mean("podman"))]]
+				: []),
+			...(result.workloads.some(({ group }) => group === "podman_rootless")
+				? [["the same as an ordinary user, geometric mean", ...cells(mean("podman_rootless"))]]
+				: []),
 		],
 		1,
 	);
@@ -104,6 +112,7 @@ function renderOrigin({ machine, ...result }: Result): string {
 		...placement,
 		"",
 		...peers,
+		...(result.podman === undefined ? [] : [`- ${result.podman}`]),
 	].join("\n");
 }
 

@@ -58,12 +58,23 @@ export function mountCommand(peer: Peer, options: string, target: string): strin
 	return [...(peer.command ?? ["mount", "-t", "overlay", "overlay"]), "-o", options, target];
 }
 
-export function describePeer(peer: Peer): PeerDescription {
-	if (peer.command === undefined) return { name: peer.name, version: `overlayfs of Linux ${release()}` };
-	const { stdout } = Bun.spawnSync([...peer.command, "--version"], { stderr: "ignore" });
-	const lines = stdout.toString().trim().split("\n");
+/** @param root that of another system whose programs run, see Place */
+export function describePeer({ name, command }: Peer, root?: string): PeerDescription {
+	if (command === undefined) return { name, version: `overlayfs of Linux ${release()}` };
+	const isThere = root !== undefined && existsSync(join(root, command[0]!));
+	const lines = versionOf(command, isThere ? root : undefined).split("\n");
 	// The C program tells fusermount's version first.
 	const own = lines.find((line) => line.startsWith("fuse-overlayfs")) ?? lines[0] ?? "";
-	const library = lines.find((line) => line.startsWith("FUSE library"));
-	return { name: peer.name, version: [own, library].filter((line) => line !== undefined).join(", ") };
+	// There this one's programs find another one.
+	const library =
+		isThere || root === undefined ? lines.filter((line) => line.startsWith("FUSE library")) : [];
+	return { name, version: [own, ...library].join(", ") };
+}
+
+/** What a program says of itself, in the system whose root is `root` or in this one. */
+export function versionOf(command: readonly string[], root?: string): string {
+	const enter = `mount --bind /proc "$0/proc" && exec chroot "$0" "$@"`;
+	const starter = root === undefined ? [] : ["unshare", "--mount", "sh", "-c", enter, root];
+	const { stdout } = Bun.spawnSync([...starter, ...command, "--version"], { stderr: "ignore" });
+	return stdout.toString().trim();
 }

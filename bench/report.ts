@@ -180,6 +180,7 @@ function renderMachine({ machine, ...result }: Result): string {
 		[`Layers: ${machine.fileSystem}`, ...remarks].join("; "),
 		`Placement ${result.placement ?? "free"}: ${placements[result.placement ?? "free"]}`,
 		...result.peers.map((peer) => `${peer.name}: ${peer.version}`),
+		...(result.podman === undefined ? [] : [result.podman]),
 	].join("\n");
 }
 

@@ -58,6 +58,8 @@ export interface Result {
 	/** Where all samples ran. Missing: `free`. */
 	readonly placement?: Placement;
 	readonly peers: readonly PeerDescription[];
+	/** Which podman its workloads were measured with. */
+	readonly podman?: string;
 	readonly workloads: readonly WorkloadResult[];
 	/** Left out, and why. */
 	readonly skipped: Readonly<Record<string, string>>;

@@ -20,6 +20,7 @@ export interface Run {
 	/** Does what is measured. */
 	readonly client: Client;
 	readonly placement: Placement;
+	readonly podmanRoot: string | undefined;
 	readonly scale: Scale;
 	readonly trees: TreeStore;
 	readonly caches: Caches;
@@ -38,10 +39,14 @@ async function takeDirect(workload: DirectWorkload, peer: Peer, run: Run): Promi
 	const timing = await workload.measure({
 		peer,
 		directory,
+		scratch: run.scratch.path,
+		placement: run.placement,
+		podmanRoot: run.podmanRoot,
 		scale: run.scale,
 		client: run.client,
-		async execute(...command) {
-			await runStep(command, join(run.scratch.path, "direct.log"), run.signal, { cwd: directory });
+		execute(command, environment = {}) {
+			const log = join(run.scratch.path, "direct.log");
+			return runStep(command, log, run.signal, { cwd: directory, environment });
 		},
 		keep<Kept>(name: string, make: () => Promise<Kept>) {
 			const found = run.kept.get(name) ?? make();

@@ -4,7 +4,7 @@
  * is measured, as when ext4 without a journal looks for inodes that were not in use lately.
  */
 
-import { mkdirSync, mkdtempSync, realpathSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { mountDisk } from "../test/harness/disk.ts";
 import { detachMountsUnder } from "../test/harness/mount-table.ts";
@@ -23,6 +23,8 @@ export class Scratch implements AsyncDisposable {
 	constructor(base: string | undefined) {
 		mkdirSync(base ?? IMAGES, { recursive: true });
 		this.outermost = mkdtempSync(join(realpathSync(base ?? IMAGES), "fuse-overlayfs-bench-"));
+		// Users whose podman is measured go through here to its storage.
+		chmodSync(this.outermost, 0o711);
 		this.path = base === undefined ? join(this.outermost, "disk") : this.outermost;
 		if (base === undefined) mountDisk("ext4", this.path, DISK);
 	}

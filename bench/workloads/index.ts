@@ -8,6 +8,7 @@ import { manyWorkloads } from "./many.ts";
 import { mountWorkloads } from "./mount.ts";
 import { namesWorkloads } from "./names.ts";
 import { packagesWorkloads } from "./packages.ts";
+import { podmanWorkloads } from "./podman.ts";
 import { sqliteWorkloads } from "./sqlite.ts";
 import { usrWorkloads } from "./usr.ts";
 import type { Workload } from "./workload.ts";
@@ -23,6 +24,7 @@ export const workloads: readonly Workload[] = [
 	...developWorkloads,
 	...packagesWorkloads,
 	...sqliteWorkloads,
+	...podmanWorkloads,
 ];
 
 /**

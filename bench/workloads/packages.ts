@@ -83,7 +83,8 @@ const debianTree: Tree = {
 	},
 };
 
-function archive(): string {
+/** A tar archive of it; throws Unavailable. */
+export function archive(): string {
 	try {
 		return debianArchive();
 	} catch (error) {

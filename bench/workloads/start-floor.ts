@@ -12,7 +12,7 @@ async function buildEmptyProgram(place: Place): Promise<string> {
 	];
 	writeFileSync(source, "");
 	const options = ["--compile", "--minify", "--bytecode", "--format=esm"];
-	await place.execute(process.execPath, "build", ...options, `--outfile=${program}`, source);
+	await place.execute([process.execPath, "build", ...options, `--outfile=${program}`, source]);
 	return program;
 }
 

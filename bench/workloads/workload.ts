@@ -2,6 +2,7 @@
 
 import type { Client, ClientCommand, Timing } from "../client.ts";
 import type { Peer } from "../peers.ts";
+import type { Placement } from "../placement.ts";
 
 /** Sizes at scale 1 turned into those of this run. */
 export class Scale {
@@ -56,8 +57,15 @@ export interface Stage {
 	readonly scale: Scale;
 }
 
-/** `baseline`: single operations. `daily`: programs that people run. `scale`: many layers, files, clients. */
-export type Group = "baseline" | "daily" | "scale";
+/**
+ * `baseline`: single operations. `daily`: programs that people run. `scale`: many layers, files, clients. `podman`: what
+ * it does as root, `podman_rootless`: as an ordinary user.
+ */
+export type Group = "baseline" | "daily" | "scale" | "podman" | "podman_rootless";
+
+export function isOfPodman({ group }: { readonly group: Group }): boolean {
+	return group === "podman" || group === "podman_rootless";
+}
 
 interface AnyWorkload {
 	readonly name: string;
@@ -95,12 +103,19 @@ export interface Place {
 	readonly peer: Peer;
 	/** For what is kept until the benchmark ends. */
 	readonly directory: string;
+	/** Holds that directory, and the programs that the benchmark has built. */
+	readonly scratch: string;
+	readonly placement: Placement;
+	/** The root of a system whose podman is measured; missing: this one's. */
+	readonly podmanRoot?: string | undefined;
 	readonly scale: Scale;
 	/** Does what is measured. */
 	readonly client: Client;
-	/** Runs a program within the directory, its output dropped; throws StepFailed. */
-	execute(...command: string[]): Promise<void>;
-	/** What is made once in a benchmark, when it is first asked for; what failed fails each time. */
+	/** Runs a program within the directory and returns what it wrote; throws StepFailed. */
+	execute(command: readonly string[], environment?: Readonly<Record<string, string>>): Promise<string>;
+	/**
+	 * What is made once in a benchmark, when it is first asked for, and disposed of at its end. What failed fails each time.
+	 */
 	keep<Kept>(name: string, make: () => Promise<Kept>): Promise<Kept>;
 }
 

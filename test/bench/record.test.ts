@@ -160,9 +160,9 @@ describe("recording", () => {
 });
 
 /** What a page shows of the result of {@link makeResult}, line by line. */
-function linesOf(page: (typeof pages)[number]): string[] {
+function linesOf(page: (typeof pages)[number], changes: Partial<Result> = {}): string[] {
 	const text = readFileSync(join(projectDirectory, page.path), "utf8");
-	const shown = withSection(page, text, { name: "bench/results/x", result: makeResult() });
+	const shown = withSection(page, text, { name: "bench/results/x", result: makeResult(changes) });
 	return shown.slice(shown.indexOf("<!-- bench: begin")).split("\n");
 }
 
@@ -184,6 +184,15 @@ describe("README.md", () => {
 		expect(cellsOf(lines, "single operations").slice(1)).toEqual(["4.00", "4.00"]);
 		expect(cellsOf(lines, "the slowest of these").slice(1)).toEqual(["·", "8.00 (find_cold)"]);
 		expect(cellsOf(lines, "many layers").slice(1)).toEqual(["1.00", "1.00"]);
+		expect(lines.filter((line) => line.includes("podman"))).toEqual([]);
+	});
+
+	test("has lines for podman where that was measured", () => {
+		const samples = { kernel: [sample(100)], C: [sample(300)], ours: [sample(200)] };
+		const measured = { ...workload, name: "podman_run", group: "podman", samples } as const;
+		const withPodman = { workloads: [measured], podman: "podman version 4.3.1" };
+		expect(cellsOf(linesOf(pages[0], withPodman), "podman run").slice(1)).toEqual(["3.00", "2.00"]);
+		expect(linesOf(pages[1], withPodman)).toContain("- podman version 4.3.1");
 	});
 });
 
