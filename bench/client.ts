@@ -1,6 +1,6 @@
 /** The C program that does the clients' work: compiled when a benchmark starts, then run once per step. */
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Placement } from "./placement.ts";
 
@@ -38,6 +38,7 @@ export async function runStep(
 	options: { readonly cwd?: string; readonly environment?: Readonly<Record<string, string>> } = {},
 ): Promise<string> {
 	signal.throwIfAborted();
+	writeFileSync(log, "");
 	// stderr is a file: a daemon that keeps it open must not be waited for.
 	const child = Bun.spawn([...command], {
 		cwd: options.cwd ?? "/",

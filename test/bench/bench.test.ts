@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Progress, runBenchmark, type Settings } from "../../bench/bench.ts";
-import { Client } from "../../bench/client.ts";
+import { Client, runStep } from "../../bench/client.ts";
 import { daemonsOf } from "../../bench/daemon.ts";
 import { type Peer, parsePeer } from "../../bench/peers.ts";
 import { type Placement, parsePlacement } from "../../bench/placement.ts";
@@ -96,6 +96,14 @@ describe("what goes wrong", () => {
 		expect(result.workloads[0]!.failures.broken).toContain("no such luck");
 		expect(result.workloads[0]!.samples.ours).toHaveLength(1);
 		expect(renderReport(result, (text) => text)).toContain("no such luck");
+	});
+
+	test("is told without what was told of an earlier step", async () => {
+		await using scratch = new Scratch(tmpdir());
+		const fail = (text: string) =>
+			runStep(["sh", "-c", `echo ${text} >&2; exit 1`], join(scratch.path, "log"), never);
+		await fail("a long complaint").catch(() => {});
+		expect(await fail("no").catch((error) => error.message)).toBe("no");
 	});
 
 	test("what cannot be built on a machine is left out, and said to be", async () => {
