@@ -3,6 +3,7 @@
  * order, so that whatever else happens on the machine meets all of them.
  */
 
+import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { projectDirectory } from "../test/harness/program.ts";
 import { Caches } from "./caches.ts";
@@ -14,6 +15,7 @@ import type { Result, Sample, WorkloadResult } from "./result.ts";
 import { type Run, takeSample } from "./sample.ts";
 import type { Scratch } from "./scratch.ts";
 import { TreeStore } from "./tree-store.ts";
+import { Session, type User } from "./user.ts";
 import { missingPrograms } from "./workloads/index.ts";
 import { isOfPodman, Scale, Unavailable, type Workload } from "./workloads/workload.ts";
 
@@ -23,6 +25,8 @@ export interface Settings {
 	readonly rounds: number;
 	readonly scale: number;
 	readonly placement: Placement;
+	/** Who mounts. Missing: root. */
+	readonly as?: User;
 	/** See Place. */
 	readonly podmanRoot?: string | undefined;
 }
@@ -47,13 +51,13 @@ export async function runBenchmark(
 	const client = await Client.compile(scratch.path, signal);
 	const scale = new Scale(settings.scale);
 	const caches = await Caches.open(client, signal);
-	const trees = new TreeStore(scratch, client, scale, signal);
-	const { placement } = settings;
-	const placed = client.placed(placement);
+	const { placement, podmanRoot, as = "root" } = settings;
+	await using session = await Session.open(as, join(scratch.path, "user"));
+	const trees = new TreeStore(scratch, client, scale, session, signal);
 	const kept = new Map<string, Promise<unknown>>();
-	const { podmanRoot } = settings;
-	const run: Run = { scratch, client: placed, placement, podmanRoot, scale, trees, caches, signal, kept };
-	const skipped = missing(settings.workloads);
+	const placed = { client: client.placed(placement, session), session, placement, podmanRoot };
+	const run: Run = { ...placed, scratch, scale, trees, caches, signal, kept };
+	const skipped = impossible(settings.workloads, as);
 	const workloads = settings.workloads.filter(({ name }) => skipped[name] === undefined);
 	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped).finally(() =>
 		disposeOf(kept.values()),
@@ -68,6 +72,7 @@ export async function runBenchmark(
 		rounds: settings.rounds,
 		scale: settings.scale,
 		placement,
+		...(as === "root" ? {} : { as }),
 		peers: settings.peers.map((peer) => describePeer(peer, podmanRoot)),
 		...(results.some(isOfPodman) ? { podman: versionOf(["podman"], podmanRoot) } : {}),
 		workloads: results,
@@ -75,14 +80,22 @@ export async function runBenchmark(
 	};
 }
 
-/** The workloads that this machine lacks programs for, each with which. */
-function missing(workloads: readonly Workload[]): Record<string, string> {
-	const needs = workloads.map((workload) => [workload.name, missingPrograms(workload)] as const);
+/** The workloads that cannot be run here and as this user, each with the reason. */
+function impossible(workloads: readonly Workload[], as: User): Record<string, string> {
 	return Object.fromEntries(
-		needs
-			.filter(([, programs]) => programs.length > 0)
-			.map(([name, programs]) => [name, `needs ${programs.join(" and ")}`]),
+		workloads.flatMap((workload) => {
+			const reason = whyImpossible(workload, as);
+			return reason === undefined ? [] : [[workload.name, reason]];
+		}),
 	);
+}
+
+function whyImpossible(workload: Workload, as: User): string | undefined {
+	const programs = missingPrograms(workload);
+	if (programs.length > 0) return `needs ${programs.join(" and ")}`;
+	if (as !== "root" && !("tree" in workload)) return "--as does not apply to it";
+	if (as === "fusermount" && workload.mounts === true) return "mounts, which an ordinary user may not";
+	return undefined;
 }
 
 /** Of what can be, the last one first. */

@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Placement } from "./placement.ts";
+import type { Session } from "./user.ts";
 
 /** A command of client.c with its arguments. */
 export type ClientCommand = readonly string[];
@@ -69,12 +70,20 @@ export class Client {
 	private readonly log: string;
 	private readonly signal: AbortSignal;
 	private readonly placement: Placement;
+	private readonly session: Session | undefined;
 
-	private constructor(program: string, log: string, signal: AbortSignal, placement: Placement) {
+	private constructor(
+		program: string,
+		log: string,
+		signal: AbortSignal,
+		placement: Placement,
+		session?: Session,
+	) {
 		this.program = program;
 		this.log = log;
 		this.signal = signal;
 		this.placement = placement;
+		this.session = session;
 	}
 
 	/** Compiles it into `directory`. The signal ends its running commands. */
@@ -88,9 +97,9 @@ export class Client {
 		return new Client(program, log, signal, "free");
 	}
 
-	/** The same, all of whose commands run where the placement says. */
-	placed(placement: Placement): Client {
-		return new Client(this.program, this.log, this.signal, placement);
+	/** The same, all of whose commands run where the placement says, and as the session's user. */
+	placed(placement: Placement, session?: Session): Client {
+		return new Client(this.program, this.log, this.signal, placement, session);
 	}
 
 	/**
@@ -104,11 +113,11 @@ export class Client {
 			readonly watched?: readonly number[] | "all";
 			readonly cwd?: string;
 			readonly environment?: Readonly<Record<string, string>>;
-			/** Goes before the client's own program, untimed. */
+			/** Goes before the client's own program, untimed, in place of what the session has. */
 			readonly starter?: readonly string[];
 		} = {},
 	): Promise<Timing> {
-		const { watched = [], starter = [] } = options;
+		const { watched = [], starter = this.session?.starter(options.cwd ?? "/") ?? [] } = options;
 		const watch = watched === "all" ? ["-a"] : watched.flatMap((pid) => ["-p", String(pid)]);
 		const program = [...starter, this.program, "-c", this.placement, ...watch];
 		const output = await runStep([...program, ...command], this.log, this.signal, options);

@@ -6,11 +6,10 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Peer } from "./peers.ts";
+import { USER_ID } from "./user.ts";
 
 export type EngineUser = "root" | "user";
 
-/** Of the user who is made. */
-const USER = 61_000;
 /** Short, because conmon cannot use sockets whose paths are long; in memory, as on a machine that runs containers. */
 const RUNTIME = "/run";
 const READY = "ready";
@@ -84,7 +83,7 @@ export class Engine implements AsyncDisposable {
 	static async open(as: EngineUser, directory: string, seen: string, root = ""): Promise<Engine> {
 		const place = join(directory, "place");
 		mkdirSync(place);
-		const user = as === "root" ? 0 : USER;
+		const user = as === "root" ? 0 : USER_ID;
 		const namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
 		const holder = Bun.spawn(
 			[
@@ -101,7 +100,7 @@ export class Engine implements AsyncDisposable {
 		// unshare waits for the shell, which is the first process in there.
 		const [shell = ""] = readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, "latin1").split(" ");
 		const enter = ["nsenter", `--target=${shell}`, "--mount", "--pid", "--root", "--wd"];
-		const become = ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"];
+		const become = ["setpriv", `--reuid=${USER_ID}`, `--regid=${USER_ID}`, "--clear-groups"];
 		return new Engine(holder, directory, user, as === "root" ? enter : [...enter, ...become]);
 	}
 

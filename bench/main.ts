@@ -14,6 +14,7 @@ import { record, serialize } from "./record.ts";
 import { renderNumber, renderReport } from "./report.ts";
 import type { Result } from "./result.ts";
 import { Scratch } from "./scratch.ts";
+import { parseUser, users } from "./user.ts";
 import { chooseWorkloads, workloads } from "./workloads/index.ts";
 import { isOfPodman } from "./workloads/workload.ts";
 
@@ -42,6 +43,13 @@ const args = {
 		default: "free",
 		description:
 			"Which processors caller and daemon run on: together: one, each other one being busy; apart: two, to begin with",
+	},
+	as: {
+		type: "string",
+		valueHint: Object.keys(users).join("|"),
+		default: "root",
+		description:
+			"Who mounts: an ordinary user in a namespace of their own, or by fusermount3 (without the kernel)",
 	},
 	without: { type: "string", valueHint: "NAMES", description: "Leave out these of kernel, C and ours" },
 	base: {
@@ -77,6 +85,7 @@ const command = defineCommand({
 			const placement = parsePlacement(given.placement);
 			if (given.podman !== undefined && !chosen.every(isOfPodman))
 				throw new Error("--podman is for the workloads podman and podman_rootless, and only these");
+			const as = parseUser(given.as);
 			const more = repeated(rawArgs, "peer").map(parsePeer);
 			if (process.getuid?.() !== 0) throw new Error("needs root: it mounts and empties the kernel's caches");
 			const variants = repeated(rawArgs, "variant");
@@ -85,6 +94,7 @@ const command = defineCommand({
 				rounds: Math.ceil(rounds),
 				scale,
 				placement,
+				as,
 				podmanRoot: given.podman,
 			};
 			const result = await bench(what, names(given.without), more, variants, given.base);
@@ -120,7 +130,9 @@ async function bench(
 		});
 	}
 	await using scratch = new Scratch(base);
-	const peers = await choosePeers(without, more, variants, scratch, interruption.signal);
+	// fusermount3 mounts FUSE only.
+	const left = what.as === "fusermount" ? [...without, kernelPeer.name] : without;
+	const peers = await choosePeers(left, more, variants, scratch, interruption.signal);
 	return await runBenchmark({ ...what, peers }, scratch, interruption.signal, createProgress());
 }
 

@@ -12,6 +12,7 @@ import {
 	startRatios,
 	type WorkloadResult,
 } from "./result.ts";
+import { users } from "./user.ts";
 import type { Group } from "./workloads/workload.ts";
 
 const folded: readonly (readonly [Group, string])[] = [
@@ -110,6 +111,7 @@ function renderOrigin({ machine, ...result }: Result): string {
 		`The machine: ${machine.processors} × ${machine.processor}, ${memory}, Linux ${machine.kernel}, ${machine.distribution};`,
 		`layers on ${machine.fileSystem}.`,
 		...placement,
+		...(result.as === undefined ? [] : [`Who mounts: ${users[result.as]}.`]),
 		"",
 		...peers,
 		...(result.podman === undefined ? [] : [`- ${result.podman}`]),

@@ -6,6 +6,7 @@ import { delimiter, dirname, join, resolve } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { debianProgram, projectDirectory } from "../test/harness/program.ts";
 import { runStep } from "./client.ts";
+import type { User } from "./user.ts";
 
 export interface Peer {
 	readonly name: string;
@@ -53,9 +54,12 @@ export function variantOf(own: Peer, options: string): Peer {
 	return { name: options, command: [...(own.command ?? []), "-o", options] };
 }
 
-/** What it takes to mount `target`. */
-export function mountCommand(peer: Peer, options: string, target: string): string[] {
-	return [...(peer.command ?? ["mount", "-t", "overlay", "overlay"]), "-o", options, target];
+/** What it takes to mount `target` as the user. */
+export function mountCommand({ command }: Peer, options: string, target: string, user: User): string[] {
+	if (command !== undefined) return [...command, "-o", options, target];
+	// Other attributes the kernel does not let a user set.
+	const attributes = user === "root" ? "" : ",userxattr";
+	return ["mount", "-t", "overlay", "overlay", "-o", `${options}${attributes}`, target];
 }
 
 /** @param root that of another system whose programs run, see Place */

@@ -13,6 +13,7 @@ import {
 	type WorkloadResult,
 } from "./result.ts";
 import { median, spread } from "./statistics.ts";
+import { users } from "./user.ts";
 
 /** The peers whose time the others' is compared with. */
 const REFERENCES = ["kernel", "C"];
@@ -179,6 +180,7 @@ function renderMachine({ machine, ...result }: Result): string {
 		`Linux ${machine.kernel}, ${machine.distribution}, ${machine.architecture}; ${machine.processors} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load ${machine.load.toFixed(1)}`,
 		[`Layers: ${machine.fileSystem}`, ...remarks].join("; "),
 		`Placement ${result.placement ?? "free"}: ${placements[result.placement ?? "free"]}`,
+		`As ${result.as ?? "root"}: ${users[result.as ?? "root"]}`,
 		...result.peers.map((peer) => `${peer.name}: ${peer.version}`),
 		...(result.podman === undefined ? [] : [result.podman]),
 	].join("\n");

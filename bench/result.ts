@@ -5,6 +5,7 @@ import type { Machine } from "./machine.ts";
 import type { PeerDescription } from "./peers.ts";
 import type { Placement } from "./placement.ts";
 import { geometricMean, median } from "./statistics.ts";
+import type { User } from "./user.ts";
 import type { Group } from "./workloads/workload.ts";
 
 /** The workload of starting, and what it takes at least. */
@@ -57,6 +58,8 @@ export interface Result {
 	readonly scale: number;
 	/** Where all samples ran. Missing: `free`. */
 	readonly placement?: Placement;
+	/** Who mounted. Missing: root. */
+	readonly as?: User;
 	readonly peers: readonly PeerDescription[];
 	/** Which podman its workloads were measured with. */
 	readonly podman?: string;

@@ -9,6 +9,7 @@ import type { Sample } from "./result.ts";
 import type { Scratch } from "./scratch.ts";
 import { Stand } from "./stand.ts";
 import type { TreeStore } from "./tree-store.ts";
+import type { Session } from "./user.ts";
 import type { DirectWorkload, MountedWorkload, Scale, Stage, Workload } from "./workloads/workload.ts";
 
 /** No workload takes this long unless a file system hangs; its daemon is then killed. */
@@ -19,6 +20,8 @@ export interface Run {
 	readonly scratch: Scratch;
 	/** Does what is measured. */
 	readonly client: Client;
+	/** As whose user the client works. */
+	readonly session: Session;
 	readonly placement: Placement;
 	readonly podmanRoot: string | undefined;
 	readonly scale: Scale;
@@ -62,10 +65,10 @@ function sampleOf({ elapsed, latency }: Timing, { placement }: Run): Sample {
 }
 
 async function takeMounted(workload: MountedWorkload, peer: Peer, run: Run): Promise<Sample> {
-	const { client, scratch, scale } = run;
+	const { client, scratch, scale, session } = run;
 	const tree = await run.trees.get(workload.tree);
 	await run.caches.prepare(workload.cache, tree, scratch.path);
-	await using stand = await Stand.open(scratch, client, peer, tree, workload.tree.layers);
+	await using stand = await Stand.open(scratch, client, session, peer, tree, workload.tree.layers);
 	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
 	try {
 		const stage: Stage = { merged: stand.merged, tree, scale };

@@ -1,11 +1,13 @@
 /** One fresh mount for one workload: upper layer, mount, daemon, and the end of all three. */
 
+import { chownSync } from "node:fs";
 import { join } from "node:path";
-import { detachMountsUnder, findMount } from "../test/harness/mount-table.ts";
+import { detachMountsUnder } from "../test/harness/mount-table.ts";
 import type { Client, ClientCommand, Timing } from "./client.ts";
 import { daemonsOf, endProcesses, haveLeft, MARKER_VARIABLE, type Memory, memoryOf } from "./daemon.ts";
 import { mountCommand, type Peer } from "./peers.ts";
 import { removeTree, type Scratch } from "./scratch.ts";
+import { type Session, USER_ID } from "./user.ts";
 
 /** For an unmount, which writes out what waits to be written. */
 const PATIENCE_MS = 60_000;
@@ -17,27 +19,31 @@ export class Stand implements AsyncDisposable {
 	/** What mounting took, until the first stat was answered, with the processor time of all stages of the program. */
 	readonly ready: Timing;
 	private readonly client: Client;
+	private readonly session: Session;
 	private readonly daemons: readonly number[];
 	private readonly directory: string;
 
 	private constructor(
 		client: Client,
+		session: Session,
 		directory: string,
 		merged: string,
 		ready: Timing,
 		daemons: readonly number[],
 	) {
 		this.client = client;
+		this.session = session;
 		this.directory = directory;
 		this.merged = merged;
 		this.ready = ready;
 		this.daemons = daemons;
 	}
 
-	/** Mounts the `layers` first layers of `tree` by `peer`. Throws StepFailed. */
+	/** Mounts the `layers` first layers of `tree` by `peer`, as the session's user, who is the client's. Throws StepFailed. */
 	static async open(
 		scratch: Scratch,
 		client: Client,
+		session: Session,
 		peer: Peer,
 		tree: string,
 		layers: number,
@@ -46,21 +52,22 @@ export class Stand implements AsyncDisposable {
 		const merged = scratch.directory("stand", "merged");
 		const upper = scratch.directory("stand", "upper");
 		const work = scratch.directory("stand", "work");
+		if (session.user !== "root") for (const path of [merged, upper, work]) chownSync(path, USER_ID, USER_ID);
 		// Relative, as container engines have it: 40 absolute paths may exceed what the kernel takes.
 		const lower = Array.from({ length: layers }, (_, index) => index).join(":");
 		const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
 		try {
-			const command = mountCommand(peer, options, merged);
+			const command = mountCommand(peer, options, merged, session.user);
 			const ready = await client.run(["ready", join(merged, "."), ...command], {
 				cwd: tree,
 				watched: "all",
 				environment: { [MARKER_VARIABLE]: scratch.path },
 			});
-			if (findMount(merged) === undefined) throw new Error(`${peer.name} did not mount`);
-			return new Stand(client, directory, merged, ready, daemonsOf(scratch.path));
+			if (session.findMount(merged) === undefined) throw new Error(`${peer.name} did not mount`);
+			return new Stand(client, session, directory, merged, ready, daemonsOf(scratch.path));
 		} catch (error) {
 			await endProcesses(daemonsOf(scratch.path));
-			detachMountsUnder(directory);
+			await detach(session, directory, merged);
 			await removeTree(directory);
 			throw error;
 		}
@@ -91,12 +98,17 @@ export class Stand implements AsyncDisposable {
 
 	async [Symbol.asyncDispose](): Promise<void> {
 		const impatience = setTimeout(() => this.kill(), PATIENCE_MS);
-		const unmounting = Bun.spawn(["umount", this.merged], { stdio: ["ignore", "ignore", "ignore"] });
-		const exitCode = await unmounting.exited;
+		const isUnmounted = await this.session.unmount(this.merged);
 		clearTimeout(impatience);
 		// A daemon that does not leave would take processor time from those measured after it.
-		if (exitCode !== 0 || !(await haveLeft(this.daemons))) await this.kill();
-		detachMountsUnder(this.directory);
+		if (!isUnmounted || !(await haveLeft(this.daemons))) await this.kill();
+		await detach(this.session, this.directory, this.merged);
 		await removeTree(this.directory);
 	}
+}
+
+/** Lazily, what is left mounted; its daemon has ended. */
+async function detach(session: Session, directory: string, merged: string): Promise<void> {
+	if (session.user === "root") detachMountsUnder(directory);
+	else if (session.findMount(merged) !== undefined) await session.unmount(merged, "--lazy");
 }

@@ -3,21 +3,24 @@
 import { join } from "node:path";
 import { type Client, runStep } from "./client.ts";
 import type { Scratch } from "./scratch.ts";
+import type { Session } from "./user.ts";
 import type { Scale, Tree } from "./workloads/workload.ts";
 
-/** The lower layers on disk, each tree built when it is first asked for. */
+/** The lower layers on disk, the session's user's, each tree built when it is first asked for. */
 export class TreeStore {
 	private readonly scratch: Scratch;
 	private readonly client: Client;
 	private readonly scale: Scale;
+	private readonly session: Session;
 	private readonly signal: AbortSignal;
 	/** A tree that could not be built fails each time it is asked for. */
 	private readonly built = new Map<Tree, Promise<string>>();
 
-	constructor(scratch: Scratch, client: Client, scale: Scale, signal: AbortSignal) {
+	constructor(scratch: Scratch, client: Client, scale: Scale, session: Session, signal: AbortSignal) {
 		this.scratch = scratch;
 		this.client = client;
 		this.scale = scale;
+		this.session = session;
 		this.signal = signal;
 	}
 
@@ -44,6 +47,8 @@ export class TreeStore {
 				await runStep(command, log, this.signal, { cwd: directory });
 			},
 		});
+		const giving = this.session.giving(directory);
+		if (giving !== undefined) await runStep(giving, log, this.signal);
 		return directory;
 	}
 }

@@ -98,7 +98,7 @@ const pythonTree: Tree = {
 		const pack = `tar --create --directory="$1" ${exclude.map((name) => `--exclude='./${name}'`).join(" ")} .`;
 		await site.execute("sh", "-c", `${pack} | tar --extract --directory="$2"`, "copy", library, target);
 		// The program itself, not one that looks for it.
-		await site.execute("ln", "--symbolic", executable, "python3");
+		await site.execute("cp", "--dereference", executable, "python3");
 	},
 };
 

@@ -126,6 +126,7 @@ export const packagesWorkloads: readonly Workload[] = [
 			...["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"],
 			...["apt-get", "-qq", "-y", "--no-install-recommends", "--no-download", "install", packageOf(scale)],
 		],
+		mounts: true,
 		needs: ["unshare", "chroot", "tar"],
 	},
 ];

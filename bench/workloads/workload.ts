@@ -78,6 +78,8 @@ interface AnyWorkload {
 	bytes?(scale: Scale): number;
 	/** Programs without which it is left out. */
 	readonly needs?: readonly string[];
+	/** It mounts something itself, and calls chroot. */
+	readonly mounts?: boolean;
 	/** Takes so long that it runs only when named. */
 	readonly onRequest?: boolean;
 }

@@ -1,6 +1,6 @@
 /** The benchmark works: every workload once, at a small scale, by the program under test. Its figures are no matter. */
 
-import { beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,9 +16,11 @@ import { geometricMean, median, spread } from "../../bench/statistics.ts";
 import { chooseWorkloads, missingPrograms, workloads } from "../../bench/workloads/index.ts";
 import { Unavailable, type Workload } from "../../bench/workloads/workload.ts";
 import { mountTable } from "../harness/mount-table.ts";
-import { program } from "../harness/program.ts";
+import { programIn, reachableProject } from "../harness/reachable.ts";
 
-const ours: Peer = { name: "ours", command: [program] };
+const project = reachableProject();
+afterAll(() => project[Symbol.dispose]());
+const ours: Peer = { name: "ours", command: [programIn(project.path)] };
 const silent: Progress = { begin() {}, end() {} };
 const never = new AbortController().signal;
 const scale = 0.002;

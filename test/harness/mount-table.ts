@@ -14,14 +14,14 @@ export interface MountedPath {
 	readonly minor: number;
 }
 
-/** In the order in which they were mounted: of several on one path the last is seen. */
-export function mountTable(): MountedPath[] {
+/** Of a process, in the order in which they were mounted: of several on one path the last is seen. */
+export function mountTable(pid: number | "self" = "self"): MountedPath[] {
 	const decode = (text: string) =>
 		Buffer.from(
 			text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
 			"latin1",
 		).toString();
-	return readFileSync("/proc/self/mountinfo", "latin1")
+	return readFileSync(`/proc/${pid}/mountinfo`, "latin1")
 		.split("\n")
 		.filter((line) => line !== "")
 		.map((line) => {
@@ -38,8 +38,8 @@ export function mountTable(): MountedPath[] {
 		});
 }
 
-export function findMount(path: string): MountedPath | undefined {
-	return mountTable().findLast((mounted) => mounted.path === path);
+export function findMount(path: string, pid: number | "self" = "self"): MountedPath | undefined {
+	return mountTable(pid).findLast((mounted) => mounted.path === path);
 }
 
 /** As umount(2), which an ordinary user has fusermount3 call. */

@@ -1,8 +1,8 @@
 /** The program where users other than root can start it: a checkout in root's home is closed to them. */
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { projectDirectory } from "./program.ts";
+import { dirname, join, relative } from "node:path";
+import { program, projectDirectory } from "./program.ts";
 
 const searchableByAll = 0o001;
 
@@ -23,6 +23,12 @@ export function reachableProject(): ReachableProject {
 		linkOrCopy(join(projectDirectory, part), path);
 	}
 	return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** The program under test as users other than root reach it in `project`. */
+export function programIn(project: string): string {
+	const inProject = relative(projectDirectory, program);
+	return inProject.startsWith("..") ? program : join(project, inProject);
 }
 
 function isReachable(directory: string): boolean {

@@ -3,13 +3,12 @@
  * `bun test/rootless/run.ts [SETTING...] [TEST-PATH...]`, as root, because the user is made for it.
  */
 import { chownSync, mkdirSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { debianArchive } from "../clients/debian-archive.ts";
 import { type Run, runAll } from "../harness/lanes.ts";
 import { temporaryTree } from "../harness/layers.ts";
 import { ownDisk } from "../harness/own-disk.ts";
-import { program, projectDirectory } from "../harness/program.ts";
-import { linkOrCopy, reachableProject } from "../harness/reachable.ts";
+import { linkOrCopy, programIn, reachableProject } from "../harness/reachable.ts";
 import { conclude } from "../harness/report.ts";
 import { reasonsToSkip, type Setting } from "../harness/setting.ts";
 
@@ -116,12 +115,6 @@ export function rootlessRuns(
 		const setting = name as Rootless;
 		return rootlessRun(setting, program, project, tests ?? defaultTests[setting]);
 	});
-}
-
-/** The program under test as users other than root reach it in `project`. */
-function programIn(project: string): string {
-	const inProject = relative(projectDirectory, program);
-	return inProject.startsWith("..") ? program : join(project, inProject);
 }
 
 /** Runs a file of the project, with its arguments, as the user; whether it exits with 0. */
