@@ -8,16 +8,18 @@ import manifest from "../package.json" with { type: "json" };
 import { projectDirectory } from "../test/harness/program.ts";
 import { Caches } from "./caches.ts";
 import { Client } from "./client.ts";
-import { describeMachine } from "./machine.ts";
+import { describeMachine, fileSystemOf } from "./machine.ts";
 import { describePeer, type Peer, versionOf } from "./peers.ts";
 import type { Placement } from "./placement.ts";
 import type { Result, Sample, WorkloadResult } from "./result.ts";
 import { type Run, takeSample } from "./sample.ts";
-import type { Scratch } from "./scratch.ts";
+import { Scratch } from "./scratch.ts";
 import { TreeStore } from "./tree-store.ts";
 import { Session, type User } from "./user.ts";
 import { missingPrograms } from "./workloads/index.ts";
 import { isOfPodman, Scale, Unavailable, type Workload } from "./workloads/workload.ts";
+
+const OWN_DISK = "/var/tmp";
 
 export interface Settings {
 	readonly workloads: readonly Workload[];
@@ -27,6 +29,8 @@ export interface Settings {
 	readonly placement: Placement;
 	/** Who mounts. Missing: root. */
 	readonly as?: User;
+	/** Where workloads on the machine's own disk have their layers. Missing: /var/tmp. */
+	readonly ownDisk?: string;
 	/** See Place. */
 	readonly podmanRoot?: string | undefined;
 }
@@ -49,14 +53,21 @@ export async function runBenchmark(
 	const date = new Date().toISOString();
 	const machine = describeMachine(scratch.path);
 	const client = await Client.compile(scratch.path, signal);
+	// Pages of the program that are not on disk yet would count as memory of the daemon's own.
+	await client.run(["settle", scratch.path]);
 	const scale = new Scale(settings.scale);
 	const caches = await Caches.open(client, signal);
 	const { placement, podmanRoot, as = "root" } = settings;
 	await using session = await Session.open(as, join(scratch.path, "user"));
 	const trees = new TreeStore(scratch, client, scale, session, signal);
+	const hasOwn = settings.workloads.some((workload) => "disk" in workload && workload.disk === "own");
+	await using own = hasOwn ? new Scratch(settings.ownDisk ?? OWN_DISK) : undefined;
 	const kept = new Map<string, Promise<unknown>>();
 	const placed = { client: client.placed(placement, session), session, placement, podmanRoot };
-	const run: Run = { ...placed, scratch, scale, trees, caches, signal, kept };
+	const run: Run = {
+		...{ ...placed, scratch, scale, trees, caches, signal, kept },
+		...(own && { own: { scratch: own, trees: new TreeStore(own, client, scale, session, signal) } }),
+	};
 	const skipped = impossible(settings.workloads, as);
 	const workloads = settings.workloads.filter(({ name }) => skipped[name] === undefined);
 	const results = await takeSamples({ ...settings, workloads }, run, signal, progress, skipped).finally(() =>
@@ -73,6 +84,7 @@ export async function runBenchmark(
 		scale: settings.scale,
 		placement,
 		...(as === "root" ? {} : { as }),
+		...(own && { ownDisk: fileSystemOf(own.path) }),
 		peers: settings.peers.map((peer) => describePeer(peer, podmanRoot)),
 		...(results.some(isOfPodman) ? { podman: versionOf(["podman"], podmanRoot) } : {}),
 		workloads: results,

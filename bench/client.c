@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -545,6 +546,7 @@ static void list_and_probe(char **args)
 static void turns(char **args);
 static void clients(char **args);
 static void beside(char **args);
+static void beside_writer(char **args);
 
 static const struct {
 	const char *name;
@@ -559,7 +561,7 @@ static const struct {
 	{"mkdir_rmdir", 2, mkdir_rmdir}, {"rename", 3, rename_often}, {"read", 1, read_large},
 	{"write", 3, write_new}, {"read_random", 2, read_random}, {"map_read", 1, map_read}, {"mix", 5, mix},
 	{"append_and_probe", 5, append_and_probe}, {"list_and_probe", 2, list_and_probe}, {"turns", 2, turns},
-	{"clients", 2, clients}, {"beside", 2, beside},
+	{"clients", 2, clients}, {"beside", 2, beside}, {"beside_writer", 2, beside_writer},
 };
 
 static void perform(int count, char **args)
@@ -624,6 +626,19 @@ static void beside(char **args)
 	perform_turn(args + 1, 0);
 	for (int i = 0; i < count && i < MAX_PIDS; i++)
 		end_process(children[i]);
+}
+
+/* FILE COMMAND...: beside a process that writes to the file, each time until it is on disk. */
+static void beside_writer(char **args)
+{
+	int fd = opened(args[0], O_WRONLY | O_CREAT);
+	pid_t writer = writing_process(fd);
+	closed(fd);
+	perform_turn(args + 1, 0);
+	if (waitpid(writer, NULL, WNOHANG))
+		exit(1); /* It has said why. */
+	/* It ends when the disk has answered, which nobody waits for. */
+	kill(writer, SIGKILL);
 }
 
 static int compare(const void *left, const void *right)

@@ -35,7 +35,8 @@ export function describeMachine(directory: string): Machine {
 	};
 }
 
-function fileSystemOf(directory: string): string {
+/** What a directory lies on: type, mount options, device. */
+export function fileSystemOf(directory: string): string {
 	const holds = (path: string) => path === "/" || directory === path || directory.startsWith(`${path}/`);
 	const longest = Math.max(
 		...mountTable()

@@ -57,6 +57,11 @@ const args = {
 		valueHint: "DIR",
 		description: "Where the layers lie, instead of on a new ext4 file system in an image",
 	},
+	"own-disk": {
+		type: "string",
+		valueHint: "DIR",
+		description: "Where those of own_disk and busy_disk lie, instead of in /var/tmp",
+	},
 	podman: {
 		type: "string",
 		valueHint: "DIR",
@@ -96,6 +101,7 @@ const command = defineCommand({
 				placement,
 				as,
 				podmanRoot: given.podman,
+				...(given["own-disk"] === undefined ? {} : { ownDisk: given["own-disk"] }),
 			};
 			const result = await bench(what, names(given.without), more, variants, given.base);
 			if (given.json !== undefined) writeFileSync(given.json, serialize(result));

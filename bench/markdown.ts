@@ -18,8 +18,18 @@ import type { Group } from "./workloads/workload.ts";
 const folded: readonly (readonly [Group, string])[] = [
 	["daily", "What people do: find, grep, tar, git, make, python, npm, apt, SQLite"],
 	["scale", "Many layers, files and clients"],
+	["own_disk", "First changes on the machine's own file system"],
+	["busy_disk", "The same while another process writes and syncs there"],
 	["podman", "podman as root"],
 	["podman_rootless", "podman as an ordinary user"],
+];
+
+/** Shown in the summary where they were run. */
+const further: readonly (readonly [Group, string])[] = [
+	["own_disk", "first changes on the machine's own file system"],
+	["busy_disk", "the same while another process writes and syncs there"],
+	["podman", "podman run, diff, commit and build as root"],
+	["podman_rootless", "podman run, diff, commit and build as an ordinary user"],
 ];
 
 /**
@@ -50,12 +60,9 @@ export function renderSummary(result: Result, picture: string): string {
 			["the slowest of these", ...cells((name) => slowest(result, name))],
 			["git, make, npm, apt, SQLite and the like, geometric mean", ...cells(mean("daily"))],
 			["many layers, files and clients, geometric mean", ...cells(mean("scale"))],
-			...(result.workloads.some(({ group }) => group === "podman")
-				? [["podman run, diff, commit and build as root, geometric mean", ...cells(mean("podman"))]]
-				: []),
-			...(result.workloads.some(({ group }) => group === "podman_rootless")
-				? [["the same as an ordinary user, geometric mean", ...cells(mean("podman_rootless"))]]
-				: []),
+			...further
+				.filter(([group]) => result.workloads.some((workload) => workload.group === group))
+				.map(([group, what]) => [`${what}, geometric mean`, ...cells(mean(group))]),
 		],
 		1,
 	);
@@ -110,6 +117,7 @@ function renderOrigin({ machine, ...result }: Result): string {
 		`Measured on ${result.date.slice(0, 10)} with ${source}, all in turn in one run: medians of ${result.rounds} rounds${scale}.`,
 		`The machine: ${machine.processors} × ${machine.processor}, ${memory}, Linux ${machine.kernel}, ${machine.distribution};`,
 		`layers on ${machine.fileSystem}.`,
+		...(result.ownDisk === undefined ? [] : [`Its own file system: ${result.ownDisk}.`]),
 		...placement,
 		...(result.as === undefined ? [] : [`Who mounts: ${users[result.as]}.`]),
 		"",

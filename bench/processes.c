@@ -16,6 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define WRITTEN_AT_ONCE (64 * 1024)
+#define WRITTEN_AT_MOST (16 * 1024 * 1024)
+
 /* Those that this process may use, as it was started; `second` is there only if `apart`. */
 static cpu_set_t allowed;
 static int second = -1;
@@ -73,6 +76,32 @@ static pid_t busy_on(int processor)
 pid_t busy_process(void)
 {
 	return busy_on(-1);
+}
+
+/* Appends to the file and waits for the disk, over and over; -1: it cannot. */
+static int write_and_sync(int fd)
+{
+	static char block[WRITTEN_AT_ONCE];
+	for (off_t size = 0;; size += sizeof block) {
+		if (size >= WRITTEN_AT_MOST) {
+			if (ftruncate(fd, 0))
+				return -1;
+			size = 0;
+		}
+		if (pwrite(fd, block, sizeof block, size) != sizeof block || fsync(fd))
+			return -1;
+	}
+}
+
+/* Keeps the disk of the open file busy. */
+pid_t writing_process(int fd)
+{
+	pid_t child = forked();
+	if (child == 0) {
+		write_and_sync(fd);
+		die("the process that keeps the disk busy");
+	}
+	return child;
 }
 
 int is_busy_process(pid_t pid)

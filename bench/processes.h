@@ -11,6 +11,7 @@ void place(const char *placement);
 void place_daemon(void);
 pid_t forked(void);
 pid_t busy_process(void);
+pid_t writing_process(int fd);
 void end_process(pid_t pid);
 int is_busy_process(pid_t pid);
 

@@ -179,6 +179,7 @@ function renderMachine({ machine, ...result }: Result): string {
 		`${result.date}, fuse-overlayfs ${result.version} ${result.commit ?? ""}, ${result.rounds} rounds at scale ${result.scale}: medians, and half the range`,
 		`Linux ${machine.kernel}, ${machine.distribution}, ${machine.architecture}; ${machine.processors} x ${machine.processor}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB; load ${machine.load.toFixed(1)}`,
 		[`Layers: ${machine.fileSystem}`, ...remarks].join("; "),
+		...(result.ownDisk === undefined ? [] : [`The machine's own file system: ${result.ownDisk}`]),
 		`Placement ${result.placement ?? "free"}: ${placements[result.placement ?? "free"]}`,
 		`As ${result.as ?? "root"}: ${users[result.as ?? "root"]}`,
 		...result.peers.map((peer) => `${peer.name}: ${peer.version}`),

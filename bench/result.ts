@@ -60,6 +60,8 @@ export interface Result {
 	readonly placement?: Placement;
 	/** Who mounted. Missing: root. */
 	readonly as?: User;
+	/** What workloads on the machine's own file system had their layers on. */
+	readonly ownDisk?: string;
 	readonly peers: readonly PeerDescription[];
 	/** Which podman its workloads were measured with. */
 	readonly podman?: string;

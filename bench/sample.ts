@@ -26,6 +26,8 @@ export interface Run {
 	readonly podmanRoot: string | undefined;
 	readonly scale: Scale;
 	readonly trees: TreeStore;
+	/** Scratch and trees on the machine's own disk; missing where no workload asks for it. */
+	readonly own?: { readonly scratch: Scratch; readonly trees: TreeStore };
 	readonly caches: Caches;
 	readonly signal: AbortSignal;
 	/** What workloads keep, by its name; see Place. */
@@ -65,8 +67,9 @@ function sampleOf({ elapsed, latency }: Timing, { placement }: Run): Sample {
 }
 
 async function takeMounted(workload: MountedWorkload, peer: Peer, run: Run): Promise<Sample> {
-	const { client, scratch, scale, session } = run;
-	const tree = await run.trees.get(workload.tree);
+	const { client, scale, session } = run;
+	const { scratch, trees } = workload.disk === "own" ? run.own! : run;
+	const tree = await trees.get(workload.tree);
 	await run.caches.prepare(workload.cache, tree, scratch.path);
 	await using stand = await Stand.open(scratch, client, session, peer, tree, workload.tree.layers);
 	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);

@@ -1,12 +1,13 @@
 /** First changes of lower files. */
 
+import type { ClientCommand } from "../client.ts";
 import { filesOf, hugeTree, largeTree, smallTree } from "./trees.ts";
-import type { Stage, Workload } from "./workload.ts";
+import type { MountedWorkload, Stage } from "./workload.ts";
 
 /** Half of each directory's files. */
 const files = ({ merged, scale }: Stage) => filesOf(merged, smallTree.directories(scale), 50, "f");
 
-export const copyUpWorkloads: readonly Workload[] = [
+export const copyUpWorkloads: readonly (MountedWorkload & { run(stage: Stage): ClientCommand })[] = [
 	{
 		name: "copyup_small",
 		group: "baseline",
@@ -19,7 +20,7 @@ export const copyUpWorkloads: readonly Workload[] = [
 	{
 		name: "copyup_chmod",
 		group: "baseline",
-		what: "chmod the same",
+		what: "chmod 2,000 lower files of 4 KiB",
 		tree: smallTree,
 		cache: "warm",
 		operations: (scale) => smallTree.directories(scale) * 50,

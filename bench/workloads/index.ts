@@ -7,6 +7,7 @@ import { lookupWorkloads } from "./lookup.ts";
 import { manyWorkloads } from "./many.ts";
 import { mountWorkloads } from "./mount.ts";
 import { namesWorkloads } from "./names.ts";
+import { ownDiskWorkloads } from "./own-disk.ts";
 import { packagesWorkloads } from "./packages.ts";
 import { podmanWorkloads } from "./podman.ts";
 import { sqliteWorkloads } from "./sqlite.ts";
@@ -24,6 +25,7 @@ export const workloads: readonly Workload[] = [
 	...developWorkloads,
 	...packagesWorkloads,
 	...sqliteWorkloads,
+	...ownDiskWorkloads,
 	...podmanWorkloads,
 ];
 

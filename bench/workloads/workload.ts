@@ -59,9 +59,10 @@ export interface Stage {
 
 /**
  * `baseline`: single operations. `daily`: programs that people run. `scale`: many layers, files, clients. `podman`: what
- * it does as root, `podman_rootless`: as an ordinary user.
+ * it does as root, `podman_rootless`: as an ordinary user. `own_disk`: on the machine's own file system, `busy_disk`: there
+ * beside a process that writes.
  */
-export type Group = "baseline" | "daily" | "scale" | "podman" | "podman_rootless";
+export type Group = "baseline" | "daily" | "scale" | "podman" | "podman_rootless" | "own_disk" | "busy_disk";
 
 export function isOfPodman({ group }: { readonly group: Group }): boolean {
 	return group === "podman" || group === "podman_rootless";
@@ -87,6 +88,8 @@ interface AnyWorkload {
 /** Runs in a mount that the benchmark makes for it. */
 export interface MountedWorkload extends AnyWorkload {
 	readonly tree: Tree;
+	/** Where tree and upper layer lie; missing: where the benchmark has them. */
+	readonly disk?: "own";
 	/**
 	 * State of the layers' own file system when it begins; the mount is always a fresh one. `warm`: all of the layers is in
 	 * memory. `cold`: names and inodes were dropped from memory, the disk's blocks were not.

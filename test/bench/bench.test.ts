@@ -27,7 +27,14 @@ const scale = 0.002;
 const placement: Placement = "free";
 
 function run(names: readonly string[], scratch: Scratch, peers = [ours], signal = never): Promise<Result> {
-	const settings = { workloads: chooseWorkloads(names), peers, rounds: 1, scale, placement };
+	const settings = {
+		workloads: chooseWorkloads(names),
+		peers,
+		rounds: 1,
+		scale,
+		placement,
+		ownDisk: tmpdir(),
+	};
 	return runBenchmark(settings, scratch, signal, silent);
 }
 
