@@ -128,6 +128,13 @@ struct open_how {
 	uint64_t resolve;
 };
 
+/* getxattrat(2), setxattrat(2) */
+struct xattr_args {
+	uint64_t value;
+	uint32_t size;
+	uint32_t flags;
+};
+
 #define RESOLVE_NO_XDEV 0x01
 #define RESOLVE_NO_MAGICLINKS 0x02
 #define RESOLVE_NO_SYMLINKS 0x04

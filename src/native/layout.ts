@@ -1167,6 +1167,13 @@ export const openHow = {
 	resolve: 16,
 } as const;
 
+export const xattrArgs = {
+	sizeof: 16,
+	value: 0,
+	size: 8,
+	flags: 12,
+} as const;
+
 export const posixAclXattrEntry = {
 	sizeof: 8,
 	eTag: 0,

@@ -17,6 +17,12 @@
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#define SYS_getxattrat 464
+#define SYS_listxattrat 465
+#define SYS_removexattrat 466
+#endif
 
 static const struct {
 	const char *name;
@@ -25,13 +31,17 @@ static const struct {
 	{ "copy_file_range", SYS_copy_file_range },
 	{ "faccessat2", SYS_faccessat2 },
 	{ "fchmodat2", SYS_fchmodat2 },
+	{ "getxattrat", SYS_getxattrat },
+	{ "listxattrat", SYS_listxattrat },
 	{ "mount_setattr", SYS_mount_setattr },
 	{ "name_to_handle_at", SYS_name_to_handle_at },
 	{ "open_by_handle_at", SYS_open_by_handle_at },
 	{ "open_tree", SYS_open_tree },
 	{ "openat2", SYS_openat2 },
 	{ "preadv2", SYS_preadv2 },
+	{ "removexattrat", SYS_removexattrat },
 	{ "renameat2", SYS_renameat2 },
+	{ "setxattrat", SYS_setxattrat },
 	{ "statx", SYS_statx },
 	{ "sync_file_range", SYS_sync_file_range },
 };

@@ -17,7 +17,6 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { changeable, changeMuch, expectChanged } from "../harness/changes.ts";
-import { compiled } from "../harness/compile.ts";
 import {
 	type Description,
 	fifo,
@@ -31,28 +30,20 @@ import {
 import { type MountRequest, mountOverlay } from "../harness/mount.ts";
 import { codeOf, mount, setxattr, umount } from "../harness/native.ts";
 import { isKernel, program } from "../harness/program.ts";
+import { refusing } from "../harness/refusing.ts";
 import { lacks, setting } from "../harness/setting.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
 
 const errors = ["EPERM", "ENOSYS"] as const;
-
-/** The program under a filter, as one to be started. */
-function filtered(tree: TemporaryTree, error: string, calls: string): string {
-	const path = tree.join("filtered");
-	const words = [compiled("refuse-calls.c"), error, calls, program].map((word) => `'${word}'`).join(" ");
-	writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`);
-	chmodSync(path, 0o755);
-	return path;
-}
 
 interface Stage {
 	readonly tree: TemporaryTree;
 	readonly request: MountRequest;
 }
 
-function setUp(lowers: readonly Description[], error: string, calls: string): Stage {
+function setUp(lowers: readonly Description[], error: "EPERM" | "ENOSYS", calls: string): Stage {
 	const tree = temporaryTree();
-	return { tree, request: { ...tree.layers(lowers), program: filtered(tree, error, calls) } };
+	return { tree, request: { ...tree.layers(lowers), program: refusing(error, calls) } };
 }
 
 const refusals = [
@@ -67,6 +58,7 @@ const refusals = [
 	"mount_setattr",
 	"preadv2",
 	"sync_file_range",
+	"getxattrat,setxattrat,listxattrat,removexattrat",
 	"name_to_handle_at,open_by_handle_at",
 ];
 

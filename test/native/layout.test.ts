@@ -141,7 +141,7 @@ const differences: readonly Difference[] = [
 	linux(6, 5, "AT_HANDLE_FID"),
 	linux(6, 6, "SYS_fchmodat2"),
 	linux(6, 8, "STATX_MNT_ID_UNIQUE"),
-	linux(6, 13, "SYS_setxattrat", "SYS_getxattrat", "SYS_listxattrat", "SYS_removexattrat"),
+	linux(6, 13, "SYS_setxattrat", "SYS_getxattrat", "SYS_listxattrat", "SYS_removexattrat", "xattr_args.*"),
 
 	always("libc's counterpart has a d_name of fixed length", "linux_dirent64.sizeof"),
 ];

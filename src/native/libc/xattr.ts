@@ -1,12 +1,35 @@
 /**
- * Extended attributes, of descriptors and of names in a directory. A name is reached as
- * `/proc/self/fd/DIRECTORY/NAME` through the calls that do not follow a symlink: only the one name, which
- * cannot hold a slash, is looked up in the layer.
+ * Extended attributes, of descriptors and of names in a directory. Linux 6.13 has calls for the latter. Before that a name is
+ * reached as `/proc/self/fd/DIRECTORY/NAME`, at twice the cost, through the calls that do not follow a symlink: only the one
+ * name, which cannot hold a slash, is looked up in the layer.
  */
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
-import { EBADF, EOPNOTSUPP, XATTR_LIST_MAX } from "../layout.ts";
-import { base, copy, EMPTY_NAME, lengthOf, type Offset, readBytes, reserve, writeString } from "../memory.ts";
+import {
+	AT_SYMLINK_NOFOLLOW,
+	EBADF,
+	ENOSYS,
+	EOPNOTSUPP,
+	EPERM,
+	SYS_getxattrat,
+	SYS_listxattrat,
+	SYS_removexattrat,
+	SYS_setxattrat,
+	XATTR_LIST_MAX,
+	xattrArgs,
+} from "../layout.ts";
+import {
+	base,
+	copy,
+	EMPTY_NAME,
+	lengthOf,
+	type Offset,
+	readBytes,
+	reserve,
+	setNumber,
+	words,
+	writeString,
+} from "../memory.ts";
 import { outcome } from "./errno.ts";
 import { type Fd, throughProc } from "./file.ts";
 
@@ -25,7 +48,15 @@ const libc = dlopen("libc.so.6", {
 	lremovexattr: { args: ["usize", "usize"], returns: "i32" },
 }).symbols;
 
+const { syscall: callOnName } = dlopen("libc.so.6", {
+	syscall: {
+		args: ["i64", "i32", "usize", "u32", "usize", "usize", "usize"],
+		returns: FFIType.i64_fast,
+	},
+}).symbols;
+
 const PATH = reserve(512);
+const VALUE = reserve(xattrArgs.sizeof);
 const NONE = "" as ByteString;
 
 /** The path of a name in a directory, or of the descriptor itself for the empty name. Scratch memory. */
@@ -38,6 +69,32 @@ function pathOf(directory: Fd, name: Offset): number {
 		copy(PATH + prefix.length + 1, name, length + 1);
 	}
 	return base + PATH;
+}
+
+let hasCallsOnNames = true;
+
+/** What a system call on a name in a directory returns; undefined where it is to be made by a path. */
+function atName(
+	call: number,
+	directory: Fd,
+	name: Offset,
+	first: number,
+	second: number,
+	third: number,
+): number | undefined {
+	if (!hasCallsOnNames || name === EMPTY_NAME) return undefined;
+	const result = outcome(callOnName(call, directory, base + name, AT_SYMLINK_NOFOLLOW, first, second, third));
+	if (result === -ENOSYS) hasCallsOnNames = false;
+	// What is not permitted may be the call itself, by a seccomp filter.
+	return result === -ENOSYS || result === -EPERM ? undefined : result;
+}
+
+/** The value at `value` for {@link atName}, as a `struct xattr_args`. */
+function describeValue(value: Offset, size: number, flags: number): number {
+	setNumber(VALUE + xattrArgs.value, base + value);
+	words[(VALUE + xattrArgs.size) >>> 2] = size;
+	words[(VALUE + xattrArgs.flags) >>> 2] = flags;
+	return base + VALUE;
 }
 
 /** Reads a value; returns its length. With `size` 0 only the length. A descriptor opened with O_PATH will do. */
@@ -79,6 +136,9 @@ export function getAttribute(
 	target: Offset,
 	size: number,
 ): number {
+	const described = describeValue(target, size, 0);
+	const length = atName(SYS_getxattrat, directory, name, base + attribute, described, xattrArgs.sizeof);
+	if (length !== undefined) return length;
 	const call = name === EMPTY_NAME ? libc.getxattr : libc.lgetxattr;
 	return throughProc(outcome(call(pathOf(directory, name), base + attribute, base + target, size)));
 }
@@ -92,12 +152,17 @@ export function setAttribute(
 	size: number,
 	flags: number,
 ): number {
+	const described = describeValue(value, size, flags);
+	const result = atName(SYS_setxattrat, directory, name, base + attribute, described, xattrArgs.sizeof);
+	if (result !== undefined) return result;
 	const call = name === EMPTY_NAME ? libc.setxattr : libc.lsetxattr;
 	return throughProc(outcome(call(pathOf(directory, name), base + attribute, base + value, size, flags)));
 }
 
 /** As {@link listAttributesOf}, of a name or, for EMPTY_NAME, of the descriptor. */
 export function listAttributes(directory: Fd, name: Offset, target: Offset, size: number): number {
+	const length = atName(SYS_listxattrat, directory, name, base + target, size, 0);
+	if (length !== undefined) return length;
 	const call = name === EMPTY_NAME ? libc.listxattr : libc.llistxattr;
 	return throughProc(outcome(call(pathOf(directory, name), base + target, size)));
 }
@@ -119,6 +184,8 @@ export function attributeNames(directory: Fd, name: Offset): ByteString | undefi
 
 /** As {@link removeAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
 export function removeAttribute(directory: Fd, name: Offset, attribute: Offset): number {
+	const result = atName(SYS_removexattrat, directory, name, base + attribute, 0, 0);
+	if (result !== undefined) return result;
 	const call = name === EMPTY_NAME ? libc.removexattr : libc.lremovexattr;
 	return throughProc(outcome(call(pathOf(directory, name), base + attribute)));
 }
