@@ -2,6 +2,7 @@
 
 import {
 	E2BIG,
+	ENODATA,
 	ENOENT,
 	ERANGE,
 	FATTR_ATIME,
@@ -181,7 +182,9 @@ export function namespaceOperations({ overlay, replies, options, agreed, notific
 		getxattr() {
 			const node = requestNode(overlay);
 			const size = Math.min(argument32(fuseGetxattrIn.size), REPLY_SIZE);
-			answerSized(size, readAttribute(overlay, node, stringAt(fuseGetxattrIn.sizeof), REPLY, size));
+			const length = readAttribute(overlay, node, stringAt(fuseGetxattrIn.sizeof), REPLY, size);
+			if (length === -ENODATA) replies.error(ENODATA);
+			else answerSized(size, length);
 		},
 
 		listxattr() {

@@ -18,7 +18,10 @@ const CAPABILITY = "security.capability\0" as ByteString;
 const NAMES = reserve(XATTR_LIST_MAX);
 const STORED_NAME = reserve(XATTR_NAME_MAX + 1);
 
-/** Reads a value into `target`; returns its length, or with `size` 0 the length alone. Throws ENODATA, ERANGE. */
+/**
+ * Reads a value into `target`; returns its length, or with `size` 0 the length alone; -ENODATA, which is the usual answer and
+ * so not thrown, where there is none. Throws ERANGE and what reading may.
+ */
 export function readAttribute(
 	overlay: Overlay,
 	node: NodeId,
@@ -28,11 +31,13 @@ export function readAttribute(
 ): number {
 	requireSupport(overlay, attribute);
 	// The kernel asks before the first write to each file.
-	if (overlay.nodes.flag(node, PLAIN) && startsWith(attribute, CAPABILITY)) fail(ENODATA);
+	if (overlay.nodes.flag(node, PLAIN) && startsWith(attribute, CAPABILITY)) return -ENODATA;
 	const stored = storedName(overlay, node, attribute);
-	const length = check(
-		overlay.attemptAt(node, ({ directory, name }) => getAttribute(directory, name, stored, target, size)),
+	const length = overlay.attemptAt(node, ({ directory, name }) =>
+		getAttribute(directory, name, stored, target, size),
 	);
+	if (length === -ENODATA) return length;
+	check(length);
 	if (overlay.identity !== undefined && size !== 0 && isAcl(attribute))
 		showAcl(overlay, overlay.identity, node, attribute, target, length);
 	return length;
