@@ -6,6 +6,7 @@
 #include <asm/signal.h>
 #include <asm/statfs.h>
 #include <asm/unistd.h>
+#include <linux/aio_abi.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/falloc.h>
@@ -450,6 +451,32 @@ struct signalfd_siginfo {
 	uint8_t __pad[28];
 };
 
+struct iocb {
+	uint64_t aio_data;
+	uint32_t aio_key;
+	int32_t aio_rw_flags;
+	uint16_t aio_lio_opcode;
+	int16_t aio_reqprio;
+	uint32_t aio_fildes;
+	uint64_t aio_buf;
+	uint64_t aio_nbytes;
+	int64_t aio_offset;
+	uint64_t aio_reserved2;
+	uint32_t aio_flags;
+	uint32_t aio_resfd;
+};
+
+struct io_event {
+	uint64_t data;
+	uint64_t obj;
+	int64_t res;
+	int64_t res2;
+};
+
+#define IOCB_CMD_FSYNC 2
+#define IOCB_CMD_FDSYNC 3
+#define IOCB_FLAG_RESFD (1 << 0)
+
 #define SFD_CLOEXEC O_CLOEXEC
 #define SFD_NONBLOCK O_NONBLOCK
 
@@ -531,6 +558,10 @@ struct rlimit {
 
 /* Numbers from 424 on are the same on every architecture. */
 #if defined(__aarch64__)
+#define SYS_io_setup 0
+#define SYS_io_destroy 1
+#define SYS_io_submit 2
+#define SYS_io_getevents 4
 #define SYS_mknodat 33
 #define SYS_getdents64 61
 #define SYS_setresuid 147
@@ -554,6 +585,10 @@ struct rlimit {
 #define SYS_setfsuid 122
 #define SYS_setfsgid 123
 #define SYS_gettid 186
+#define SYS_io_setup 206
+#define SYS_io_destroy 207
+#define SYS_io_getevents 208
+#define SYS_io_submit 209
 #define SYS_getdents64 217
 #define SYS_mknodat 259
 #define SYS_renameat2 316

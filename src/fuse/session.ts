@@ -50,7 +50,7 @@ const LONGEST_TURN = 15;
 const LONGEST_PARTING = 1000;
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
-const POLLED = reserve(4 * pollfd.sizeof);
+const POLLED = reserve(5 * pollfd.sizeof);
 const TABLE = store(MOUNT_TABLE as ByteString);
 
 export class Session {
@@ -95,6 +95,7 @@ export class Session {
 		if (session === undefined) throw new MountFailed(`libfuse does not accept the options ${options}`);
 		this.session = session;
 		this.signals = openSignals(mindedSignals());
+		jobs.hasRequests = () => this.hasMessage();
 	}
 
 	/** Mounts; the kernel waits with the first request until {@link begin}. Throws MountFailed. */
@@ -156,6 +157,12 @@ export class Session {
 		this.overlay.close();
 	}
 
+	/** Whether a message waits to be read. */
+	private hasMessage(): boolean {
+		this.setPolled(0, this.fd, POLLIN);
+		return poll(POLLED, 1, 0) === 1;
+	}
+
 	/** Whether the kernel has given the mount up, or does so within so many milliseconds. */
 	private hasHungUp(longest: number): boolean {
 		// Errors are told without being asked for.
@@ -211,15 +218,17 @@ export class Session {
 	/** Sleeps, for `longest` milliseconds (-1: ever), until a message, a signal or, alone if `jobsOnly`, the end of a job. */
 	private wait(jobsOnly: boolean, longest: number): void {
 		this.setPolled(0, this.jobs.results, POLLIN);
-		this.setPolled(1, this.signals, POLLIN);
-		this.setPolled(2, this.fd, POLLIN);
-		this.setPolled(3, this.mountTable, POLLPRI);
-		const count = poll(POLLED, jobsOnly ? 1 : 4, longest);
+		this.setPolled(1, this.jobs.syncsEnded, POLLIN);
+		this.setPolled(2, this.signals, POLLIN);
+		this.setPolled(3, this.fd, POLLIN);
+		this.setPolled(4, this.mountTable, POLLPRI);
+		const count = poll(POLLED, jobsOnly ? 2 : 5, longest);
 		if (count < 0 && count !== -EINTR) throw Errno.of(-count);
-		if (this.polled(0) !== 0) this.jobs.collect();
+		const [hasSignal, hasChanged] = [this.polled(2) !== 0, this.polled(4) !== 0];
+		if (this.polled(0) !== 0 || this.polled(1) !== 0) this.jobs.collect();
 		if (jobsOnly) return;
-		if (this.polled(1) !== 0) this.takeSignal();
-		if (this.mountTable !== NO_FD && this.polled(3) !== 0) this.leave();
+		if (hasSignal) this.takeSignal();
+		if (this.mountTable !== NO_FD && hasChanged) this.leave();
 	}
 
 	private setPolled(index: number, fd: Fd, events: number): void {

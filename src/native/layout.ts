@@ -1065,6 +1065,9 @@ export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
 export const RWF_NOWAIT = 0x8;
+export const IOCB_CMD_FSYNC = 2;
+export const IOCB_CMD_FDSYNC = 3;
+export const IOCB_FLAG_RESFD = 1;
 export const SFD_CLOEXEC = 0x80000;
 export const SFD_NONBLOCK = 0x800;
 export const SIG_BLOCK = 0;
@@ -1139,6 +1142,10 @@ export const SYS_capset = arm64 ? 91 : 126;
 export const SYS_setfsuid = arm64 ? 151 : 122;
 export const SYS_setfsgid = arm64 ? 152 : 123;
 export const SYS_gettid = arm64 ? 178 : 186;
+export const SYS_io_setup = arm64 ? 0 : 206;
+export const SYS_io_destroy = arm64 ? 1 : 207;
+export const SYS_io_getevents = arm64 ? 4 : 208;
+export const SYS_io_submit = arm64 ? 2 : 209;
 export const SYS_getdents64 = arm64 ? 61 : 217;
 export const SYS_mknodat = arm64 ? 33 : 259;
 export const SYS_renameat2 = arm64 ? 276 : 316;
@@ -1299,6 +1306,30 @@ export const signalfdSiginfo = {
 	ssiSyscall: 84,
 	ssiCallAddr: 88,
 	ssiArch: 96,
+} as const;
+
+export const iocb = {
+	sizeof: 64,
+	aioData: 0,
+	aioKey: 8,
+	aioRwFlags: 12,
+	aioLioOpcode: 16,
+	aioReqprio: 18,
+	aioFildes: 20,
+	aioBuf: 24,
+	aioNbytes: 32,
+	aioOffset: 40,
+	aioReserved2: 48,
+	aioFlags: 56,
+	aioResfd: 60,
+} as const;
+
+export const ioEvent = {
+	sizeof: 32,
+	data: 0,
+	obj: 8,
+	res: 16,
+	res2: 24,
 } as const;
 
 export const rlimit = {

@@ -33,6 +33,8 @@ static const struct {
 	{ "fchmodat2", SYS_fchmodat2 },
 	{ "getxattrat", SYS_getxattrat },
 	{ "listxattrat", SYS_listxattrat },
+	{ "io_setup", SYS_io_setup },
+	{ "io_submit", SYS_io_submit },
 	{ "mount_setattr", SYS_mount_setattr },
 	{ "name_to_handle_at", SYS_name_to_handle_at },
 	{ "open_by_handle_at", SYS_open_by_handle_at },

@@ -59,6 +59,8 @@ const refusals = [
 	"preadv2",
 	"sync_file_range",
 	"getxattrat,setxattrat,listxattrat,removexattrat",
+	"io_setup",
+	"io_submit",
 	"name_to_handle_at,open_by_handle_at",
 ];
 

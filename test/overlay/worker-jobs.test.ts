@@ -1,13 +1,16 @@
 /** Jobs on other threads, and without them. */
 
 import { expect, test } from "bun:test";
-import { closeSync, fstatSync, openSync } from "node:fs";
-import { ENOMEM } from "../../src/native/layout.ts";
-import type { Fd } from "../../src/native/libc/file.ts";
-import { base } from "../../src/native/memory.ts";
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { EINVAL, ENOMEM, POLLIN, pollfd } from "../../src/native/layout.ts";
+import { close, type Fd } from "../../src/native/libc/file.ts";
+import { openPipe, poll } from "../../src/native/libc/process.ts";
+import { base, reserve, view } from "../../src/native/memory.ts";
 import { WorkerJobs } from "../../src/overlay/jobs/worker-jobs.ts";
 import { file, temporaryTree } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
+
+const POLLED = reserve(pollfd.sizeof);
 
 /** As Bun does where the limit on processes is reached. */
 class RefusedWorker {
@@ -41,14 +44,57 @@ test("where no Worker can be started, tasks are done all the same, and a later o
 	} finally {
 		globalThis.Worker = Worker;
 	}
-	jobs.run({ kind: "sync", fd: to }, done("sync"));
+	jobs.run({ kind: "copy", from, to, length: 7, durability: "none" }, done("copy again"));
 	await until(() => {
 		jobs.collect();
 		return jobs.count === 0;
 	}, "the Worker does nothing");
-	expect(results.at(-1)).toEqual(["sync", 0]);
+	expect(results.at(-1)).toEqual(["copy again", 0]);
 	expect(complaints).toHaveLength(1);
 	jobs.close();
 	closeSync(from);
 	closeSync(to);
+});
+
+test("syncs of many files are under way at once without a Worker, and each is told of once", async () => {
+	using tree = temporaryTree();
+	const directory = tree.layer("files", {});
+	// More than are under way at most: the others are left to Workers.
+	const fds = Array.from({ length: 80 }, (_, index) => openSync(`${directory}/${index}`, "wx") as Fd);
+	for (const fd of fds) writeSync(fd, "content");
+	const jobs = new WorkerJobs([], (error) => expect(error).toBeUndefined());
+	const ended: string[] = [];
+	expect(jobs.shareSyncs).toBeFalse();
+	for (const [index, fd] of fds.entries()) {
+		const kind = index % 2 === 0 ? "sync" : "dataSync";
+		jobs.run({ kind, fd }, (result) => ended.push(`${index} ${result}`));
+		// It goes on without the descriptor.
+		if (index < 40) closeSync(fd);
+	}
+	expect(jobs.shareSyncs).toBeTrue();
+	view.setInt32(POLLED + pollfd.fd, jobs.syncsEnded, true);
+	view.setInt16(POLLED + pollfd.events, POLLIN, true);
+	expect(poll(POLLED, 1, 10_000)).toBe(1);
+	await until(() => {
+		jobs.collect();
+		return jobs.count === 0;
+	}, "syncs do not end");
+	expect(ended.sort()).toEqual(fds.map((_, index) => `${index} 0`).sort());
+	for (const fd of fds.slice(40)) closeSync(fd);
+	jobs.close();
+});
+
+test("what cannot be synced is told so", async () => {
+	const [end, other] = openPipe(true);
+	const jobs = new WorkerJobs([], (error) => expect(error).toBeUndefined());
+	const results: number[] = [];
+	jobs.run({ kind: "sync", fd: end }, (result) => results.push(result));
+	await until(() => {
+		jobs.collect();
+		return jobs.count === 0;
+	}, "the sync does not end");
+	expect(results).toEqual([-EINVAL]);
+	jobs.close();
+	close(end);
+	close(other);
 });

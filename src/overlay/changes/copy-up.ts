@@ -63,6 +63,7 @@ import {
 	words,
 } from "../../native/memory.ts";
 import { copyContent } from "../layers/copy-content.ts";
+import type { Durability } from "../layers/durability.ts";
 import type { Layer, Place } from "../layers/layer.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
@@ -166,11 +167,13 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
 	const cloned = length === size && length > 0 && clone(layer, from, to);
 	const isSmall = cloned || length <= LARGEST_INLINE_COPY;
-	if (isSmall && (durability === "none" || overlay.diskPace.isQuick())) {
+	if (isSmall) {
 		let result = cloned ? 0 : copyContent(from, to, length);
-		if (result === 0) result = overlay.diskPace.makeDurable(to, durability);
-		finishFile(copy, to, length < size, result);
-		return;
+		if (result !== 0 || waitsHere(overlay, durability)) {
+			if (result === 0) result = overlay.diskPace.makeDurable(to, durability);
+			finishFile(copy, to, length < size, result);
+			return;
+		}
 	}
 	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
 	const source = duplicate(from);
@@ -180,8 +183,9 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 		fail(-source);
 	}
 	const name = store(readString(copy.temporary));
-	const task = { kind: "copy", from: source, to, length: cloned ? 0 : length, durability } as const;
-	overlay.runJob(node, task, (result) => {
+	const copying = { kind: "copy", from: source, to, length: isSmall ? 0 : length, durability } as const;
+	const syncing = { kind: "dataSync", fd: to } as const;
+	overlay.runJob(node, isSmall && durability === "synced" ? syncing : copying, (result) => {
 		close(source);
 		try {
 			finishFile({ ...copy, temporary: name }, to, length < size, result);
@@ -193,6 +197,12 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 		}
 	});
 	throwFailure(overlay, node);
+}
+
+/** Whether to wait for the disk in this thread. */
+function waitsHere({ jobs, diskPace }: Overlay, durability: Durability): boolean {
+	if (durability === "none") return true;
+	return !(durability === "synced" && jobs.shareSyncs) && diskPace.isQuick();
 }
 
 /** The copy a request waited for has failed: that is its answer. */

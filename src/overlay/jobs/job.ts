@@ -24,6 +24,8 @@ export type Task =
 export interface Jobs {
 	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */
 	run(task: Task, done: (result: number) => void): void;
+	/** Whether a sync is better run as a task than waited for: there are others, which it can share the disk's work with. */
+	readonly shareSyncs: boolean;
 	/** Calls `step` between other work on the same thread, maybe first before this returns, until it returns true. */
 	inSteps(step: () => boolean): void;
 }
@@ -47,6 +49,7 @@ export function perform(task: Task): number {
 /** Jobs that are done at once: for callers that have nothing else to do meanwhile. */
 export const inlineJobs: Jobs = {
 	run: (task, done) => done(perform(task)),
+	shareSyncs: false,
 	inSteps(step) {
 		while (!step());
 	},

@@ -1,6 +1,7 @@
 /**
- * Jobs on other threads. Tasks and results are records in two pipes: a Worker blocks in reading the one, and whoever
- * answers requests sees the other become readable. Workers start with the first task that needs them.
+ * Jobs on other threads. Syncs are left to the kernel's (syncs.ts). Else tasks and results are records in two pipes: a Worker
+ * blocks in reading the one, and whoever answers requests sees the other become readable. Workers start with the first
+ * task that needs them.
  */
 
 import { EAGAIN, EINTR, ENOMEM } from "../../native/layout.ts";
@@ -11,6 +12,7 @@ import { handSignalsBack, keepSignalsPending } from "../../native/libc/signals.t
 import { getInt64, getNumber, reserve, setInt64, setNumber, view } from "../../native/memory.ts";
 import { DURABILITIES } from "../layers/durability.ts";
 import { type Jobs, perform, type Task } from "./job.ts";
+import { Syncs } from "./syncs.ts";
 
 const LARGEST_WORKERS = 2;
 const KINDS = ["copy", "sync", "dataSync", "send"] as const;
@@ -31,7 +33,9 @@ export interface WorkerPipes {
 }
 
 export class WorkerJobs implements Jobs {
-	/** Becomes readable when a task is done; then {@link collect}. */
+	/** Whether requests wait to be served, as whoever answers them knows. */
+	hasRequests: () => boolean = () => false;
+	/** Becomes readable when a Worker has done a task; then {@link collect}. */
 	readonly results: Fd;
 	private readonly resultsEnd: Fd;
 	private readonly tasks: Fd;
@@ -40,6 +44,7 @@ export class WorkerJobs implements Jobs {
 	private readonly workers: Worker[] = [];
 	/** What is done in steps by whoever answers requests, the next one first. */
 	private readonly steps: (() => boolean)[] = [];
+	private readonly syncs = new Syncs();
 	private lastId = 0;
 	/** The last attempt to start a Worker has failed. */
 	private isRefused = false;
@@ -62,9 +67,20 @@ export class WorkerJobs implements Jobs {
 		return this.pending.size;
 	}
 
+	/** As {@link results}, when a sync has ended; NO_FD where there was none. */
+	get syncsEnded(): Fd {
+		return this.syncs.events;
+	}
+
+	get shareSyncs(): boolean {
+		return (this.pending.size > 0 || this.hasRequests()) && this.syncs.isPossible();
+	}
+
 	run(task: Task, done: (result: number) => void): void {
 		this.lastId = (this.lastId + 1) >>> 0;
 		this.pending.set(this.lastId, done);
+		const isSync = task.kind === "sync" || task.kind === "dataSync";
+		if (isSync && this.syncs.start(task.fd, task.kind === "dataSync", this.lastId)) return;
 		if (this.workers.length < Math.min(this.pending.size, LARGEST_WORKERS)) this.startWorker();
 		if (this.workers.length === 0) {
 			this.performHere(this.lastId, task);
@@ -118,20 +134,23 @@ export class WorkerJobs implements Jobs {
 
 	/** Goes on with every task that is done. */
 	collect(): void {
-		for (;;) {
+		this.syncs.collect((id, result) => this.goOn(id, result));
+		while (this.pending.size > this.syncs.count) {
 			const length = read(this.results, BUFFER, RESULT.sizeof);
 			if (length === -EAGAIN) return;
 			if (length === -EINTR) continue;
 			check(length);
-			const id = view.getUint32(BUFFER + RESULT.id, true);
-			const result = view.getInt32(BUFFER + RESULT.result, true);
-			const done = this.pending.get(id);
-			this.pending.delete(id);
-			try {
-				done?.(result);
-			} catch (error) {
-				this.onBroken(error);
-			}
+			this.goOn(view.getUint32(BUFFER + RESULT.id, true), view.getInt32(BUFFER + RESULT.result, true));
+		}
+	}
+
+	private goOn(id: number, result: number): void {
+		const done = this.pending.get(id);
+		this.pending.delete(id);
+		try {
+			done?.(result);
+		} catch (error) {
+			this.onBroken(error);
 		}
 	}
 

@@ -11,6 +11,8 @@ import { type CoreSettings, errnoOf, openCore } from "./core.ts";
 
 /** Jobs that are done when the test says so. */
 class LateJobs implements Jobs {
+	/** Syncs are run as tasks. */
+	shareSyncs = false;
 	readonly steps: (() => boolean)[] = [];
 	readonly tasks: { readonly task: Task; readonly done: (result: number) => void }[] = [];
 
@@ -162,20 +164,23 @@ describe("with fsync", () => {
 		expect(core.read("small")).toBe("Small");
 	});
 
-	test("small copies are waited for too where the disk is slow", () => {
-		const { core, jobs } = openLate({ options: { fsync: true } });
-		using _ = core;
-		core.overlay.diskPace.isSlow();
-		const node = core.node("small");
-		expect(waitsFor(() => core.writeTo(node, "S"))).toBe(node);
-		expect(jobs.tasks.map(({ task }) => task)).toMatchObject([
-			{ kind: "copy", length: 5, durability: core.overlay.work?.durability },
-		]);
-		expect(core.upperNames()).toEqual([]);
-		jobs.finish();
-		core.writeTo(node, "S");
-		expect(core.read("small")).toBe("Small");
-	});
+	test.each(["written", "synced"] as const)(
+		"small copies are %s by a task where the disk is slow",
+		(durability) => {
+			const { core, jobs } = openLate({ options: { fsync: true } });
+			using _ = core;
+			core.overlay.work!.durability = durability;
+			core.overlay.diskPace.isSlow();
+			const node = core.node("small");
+			expect(waitsFor(() => core.writeTo(node, "S"))).toBe(node);
+			const task = durability === "synced" ? { kind: "dataSync" } : { kind: "copy", length: 0, durability };
+			expect(jobs.tasks).toMatchObject([{ task }]);
+			expect(core.upperNames()).toEqual([]);
+			jobs.finish();
+			core.writeTo(node, "S");
+			expect(core.read("small")).toBe("Small");
+		},
+	);
 
 	test("done at once, everything is as without", () => {
 		using core = openCore([{ "d/f": "f", "d/g": large }], { options: { fsync: true } });
@@ -187,6 +192,47 @@ describe("with fsync", () => {
 			"Gx",
 			["g", "h"],
 		]);
+	});
+});
+
+describe("small copy-ups beside others, where each is to be synced", () => {
+	function openShared() {
+		const jobs = new LateJobs();
+		jobs.shareSyncs = true;
+		const core = openCore([{ "d/a": file("a", { mode: 0o640 }), "d/b": "b", "d/c": "c" }], {
+			jobs,
+			options: { fsync: true },
+		});
+		core.overlay.work!.durability = "synced";
+		return { core, jobs };
+	}
+
+	test("wait for the disk together, without a name until then, and end in any order", () => {
+		const { core, jobs } = openShared();
+		using _ = core;
+		const nodes = ["a", "b", "c"].map((name) => core.node(`d/${name}`));
+		for (const node of nodes) expect(waitsFor(() => core.writeTo(node, "X"))).toBe(node);
+		expect(jobs.tasks.map(({ task }) => task.kind)).toEqual(["dataSync", "dataSync", "dataSync"]);
+		expect(core.upperNames("d")).toEqual([]);
+		jobs.tasks.reverse();
+		jobs.finish();
+		expect([core.upperNames("d"), core.read("d/a")]).toEqual([["c"], "a"]);
+		jobs.finish();
+		jobs.finish();
+		for (const node of nodes) expect(waitsFor(() => core.writeTo(node, "X"))).toBeUndefined();
+		expect([core.upperNames("d").sort(), core.litter()]).toEqual([["a", "b", "c"], []]);
+		expect([core.stat("d/a").mode, core.read("d/a"), core.read("d/c")]).toEqual([0o640, "X", "X"]);
+	});
+
+	test("one that fails is an error to who asked for it, and nothing of it is left", () => {
+		const { core, jobs } = openShared();
+		using _ = core;
+		const [a, b] = [core.node("d/a"), core.node("d/b")];
+		for (const node of [a, b]) expect(waitsFor(() => core.writeTo(node, "X"))).toBe(node);
+		jobs.finish(-EIO);
+		jobs.finish();
+		expect(errnoOf(() => core.writeTo(a, "X"))).toBe("EIO");
+		expect([core.upperNames("d"), core.litter()]).toEqual([["b"], []]);
 	});
 });
 
