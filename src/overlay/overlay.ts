@@ -289,18 +289,27 @@ export class Overlay implements Places {
 		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
 	}
 
-	/** Starts a job on a node: requests that would interfere wait for it. Throws {@link Deferred} unless it is done at once. */
-	runJob(node: NodeId, task: Task, done: (result: number) => void): void {
+	/**
+	 * Starts a job on a node: requests that would interfere wait for it. `done` may return a task that is to follow. Throws
+	 * {@link Deferred} unless it is done at once.
+	 */
+	runJob(node: NodeId, task: Task, done: (result: number) => Task | undefined): void {
+		this.startJob(node, task, done);
+		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
+	}
+
+	private startJob(node: NodeId, task: Task, done: (result: number) => Task | undefined): void {
 		this.nodes.setFlag(node, BUSY, true);
 		this.jobs.run(task, (result) => {
 			this.nodes.setFlag(node, BUSY, false);
+			let next: Task | undefined;
 			try {
-				done(result);
+				next = done(result);
 			} finally {
-				this.markIdle(node);
+				if (next === undefined) this.markIdle(node);
 			}
+			if (next !== undefined) this.startJob(node, next, done);
 		});
-		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
 	}
 
 	/** Ends what {@link BUSY} began: what waited for the node goes on. */

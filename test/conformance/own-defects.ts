@@ -185,4 +185,10 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"after a power loss a copy is root's, on file systems where each is synced": {
+		tests: {
+			"crash/crash.test.ts": ["on %s, files in the upper layer are whole and what was synced is there"],
+			"overlay/core/deferred.test.ts": ["a %s one is given all that describes it before it is made durable"],
+		},
+	},
 };

@@ -2,7 +2,7 @@
 
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileCount, fileOf, removable } from "./files.ts";
+import { fileCount, fileOf, lowerOwner, removable } from "./files.ts";
 import { readStamps } from "./stamp.ts";
 
 /** Regular files below a directory. */
@@ -24,7 +24,11 @@ export function brokenFiles(upper: string): string[] {
 	return filesBelow(upper).flatMap((path) => {
 		if (isTemporary(path)) return [];
 		const found = readStamps(readFileSync(path));
-		return typeof found === "string" ? [`${path.slice(upper.length + 1)}: ${found}`] : [];
+		const name = path.slice(upper.length + 1);
+		if (typeof found === "string") return [`${name}: ${found}`];
+		// Only a copy has anything of version 0.
+		const { uid } = lstatSync(path);
+		return found.versions.includes(0) && uid !== lowerOwner ? [`${name}: a copy that belongs to ${uid}`] : [];
 	});
 }
 

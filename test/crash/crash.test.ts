@@ -6,7 +6,7 @@ import { snapshot } from "../harness/snapshot.ts";
 import { lowerLayer } from "./files.ts";
 import { killUnderLoad } from "./kill.ts";
 import { losePower } from "./power-loss.ts";
-import { compileRecorder, type FileSystem, fileSystems } from "./recording.ts";
+import { compileRecorder, type FileSystem, fileSystems, sharing } from "./recording.ts";
 import { readStamps, stampedBlock, stampedFile } from "./stamp.ts";
 
 const types = Object.keys(fileSystems) as FileSystem[];
@@ -34,6 +34,12 @@ describe("after a loss of power", () => {
 	test.each(types)("on %s, files in the upper layer are whole and what was synced is there", async (type) => {
 		const trial = { tree, lower, recorder: compileRecorder(tree) };
 		const results = await losePower(trial, { type, seed: freshSeed, images });
+		expect({ freshSeed, results }).toEqual({ freshSeed, results: results.map(() => []) });
+	});
+
+	test.each(sharing)("on %s, so are copies that share their blocks with the lower layer", async (type) => {
+		const trial = { tree, lower, recorder: compileRecorder(tree) };
+		const results = await losePower(trial, { type, seed: freshSeed + 2, images, isShared: true });
 		expect({ freshSeed, results }).toEqual({ freshSeed, results: results.map(() => []) });
 	});
 

@@ -8,6 +8,8 @@ export const fileCount = 48;
 /** One block, a few, more than is copied at once. */
 const lengths = [1, 1, 3, 16, 16, 300];
 const firstRemovable = 40;
+/** Owns the lower files and their copies, but not what the load makes anew. */
+export const lowerOwner = 1234;
 
 export interface LoadFile {
 	readonly id: number;
@@ -30,7 +32,7 @@ export function lowerLayer(): Description {
 	return Object.fromEntries(
 		ids.map((id) => {
 			const { path, blocks } = fileOf("", id);
-			return [path, file(stampedFile({ id, version: 0, blocks }))];
+			return [path, file(stampedFile({ id, version: 0, blocks }), { uid: lowerOwner })];
 		}),
 	);
 }

@@ -12,7 +12,7 @@ import { differences, snapshot } from "../harness/snapshot.ts";
 import { lowerLayer } from "./files.ts";
 import { killUnderLoad } from "./kill.ts";
 import { losePower } from "./power-loss.ts";
-import { compileRecorder, type FileSystem, fileSystems } from "./recording.ts";
+import { compileRecorder, type FileSystem, fileSystems, sharing } from "./recording.ts";
 
 const { values } = parseArgs({
 	args: Bun.argv.slice(2),
@@ -48,20 +48,21 @@ async function kill(count: number): Promise<void> {
 	console.log(`${count} kills, ${interrupted} of them during a change, after ${synced} syncs`);
 }
 
-async function cutPower(type: FileSystem, recorder: string, count: number): Promise<void> {
+async function cutPower(type: FileSystem, recorder: string, count: number, isShared: boolean): Promise<void> {
 	for (let done = 0; done < count; done += imagesPerRecording, seed++) {
 		const images = Math.min(imagesPerRecording, count - done);
-		const results = await losePower({ tree, lower, recorder }, { type, seed, images });
+		const results = await losePower({ tree, lower, recorder }, { type, seed, images, isShared });
 		for (const [index, wrong] of results.entries()) complain(`${type}, seed ${seed}, image ${index}`, wrong);
 	}
-	console.log(`${count} power losses on ${type}`);
+	console.log(`${count} power losses on ${type}${isShared ? ", with copies that share blocks" : ""}`);
 }
 
 await kill(Number(values.kills));
 if (Number(values.images) > 0) {
 	const recorder = compileRecorder(tree);
 	for (const type of Object.keys(fileSystems) as FileSystem[]) {
-		await cutPower(type, recorder, Number(values.images));
+		await cutPower(type, recorder, Number(values.images), false);
+		if (sharing.includes(type)) await cutPower(type, recorder, Number(values.images), true);
 	}
 }
 complain("the lower layer has changed", differences(before, snapshot(lower)));

@@ -19,6 +19,8 @@ export interface PowerLossSettings {
 	/** Moments at which the power fails, all in one recording. */
 	readonly images: number;
 	readonly options?: readonly string[];
+	/** The lower layer lies on the disk too, so that copies can share its blocks. */
+	readonly isShared?: boolean;
 }
 
 interface Trial {
@@ -49,8 +51,15 @@ async function record({ tree, lower, recorder }: Trial, name: string, settings: 
 	const [upper, work] = [join(disk.path, "upper"), join(disk.path, "work")];
 	mkdirSync(upper);
 	mkdirSync(work);
-	const { options = [] } = settings;
-	const request = { lower: [lower], upper, work, mountpoint: tree.layer(`${name}/merged`), options };
+	const { options = [], isShared = false } = settings;
+	if (isShared) run("cp", "--archive", lower, join(disk.path, "lower"));
+	const request = {
+		lower: [isShared ? join(disk.path, "lower") : lower],
+		upper,
+		work,
+		mountpoint: tree.layer(`${name}/merged`),
+		options,
+	};
 	// The first mark stands for the whole mount, so that every moment finds the directories.
 	run("sync", "--file-system", disk.path);
 	await using mount = await mountOverlay(request);

@@ -22,6 +22,9 @@ export const fileSystems = {
 
 export type FileSystem = keyof typeof fileSystems;
 
+/** Those on which files can share blocks. */
+export const sharing: readonly FileSystem[] = ["xfs", "btrfs"];
+
 /** Runs a command that must succeed. */
 export function run(...command: string[]): void {
 	const { exitCode, stderr } = Bun.spawnSync(command, { stdout: "ignore" });

@@ -31,7 +31,7 @@ test("where no Worker can be started, tasks are done all the same, and a later o
 	const { Worker } = globalThis;
 	globalThis.Worker = RefusedWorker as unknown as typeof Worker;
 	try {
-		jobs.run({ kind: "copy", from, to, length: 7, durability: "synced" }, done("copy"));
+		jobs.run({ kind: "copy", from, to, length: 7 }, done("copy"));
 		jobs.run({ kind: "send", fd: to, address: base, length: 8 }, done("send"));
 		expect(results).toEqual([]);
 		jobs.collect();
@@ -44,7 +44,7 @@ test("where no Worker can be started, tasks are done all the same, and a later o
 	} finally {
 		globalThis.Worker = Worker;
 	}
-	jobs.run({ kind: "copy", from, to, length: 7, durability: "none" }, done("copy again"));
+	jobs.run({ kind: "copy", from, to, length: 7 }, done("copy again"));
 	await until(() => {
 		jobs.collect();
 		return jobs.count === 0;

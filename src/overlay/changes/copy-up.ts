@@ -1,6 +1,6 @@
 /**
  * Copy-up: a lower object gets a copy in the upper layer, which stands for it from then on. The copy is made in the
- * workdir - content, owner, attributes, mode, times, in this order - made durable, and moved into place by one
+ * workdir - content, owner, attributes, mode, times, in this order - made durable with all of them, and moved into place by one
  * rename, so that the upper layer never shows a part of a file, not even after a power loss.
  * Source: Linux fs/overlayfs/copy_up.c.
  */
@@ -28,27 +28,9 @@ import {
 } from "../../native/layout.ts";
 import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../../native/libc/directory.ts";
 import { check, Errno, fail } from "../../native/libc/errno.ts";
-import { cloneFile, close, duplicate, type Fd, openAt } from "../../native/libc/file.ts";
-import {
-	changeMode,
-	changeOwner,
-	changeTimes,
-	changeTimesOf,
-	changeTimesOfOpen,
-	stat,
-	statDescriptor,
-	statFlagged,
-} from "../../native/libc/metadata.ts";
-import {
-	deviceOf,
-	inodeHigh,
-	inodeLow,
-	kindOf,
-	linkCount,
-	modeOf,
-	sizeOf,
-	timesOf,
-} from "../../native/libc/stat.ts";
+import { cloneFile, close, duplicate, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
+import { changeTimesOf, changeTimesOfOpen, stat, statDescriptor } from "../../native/libc/metadata.ts";
+import { deviceOf, inodeHigh, inodeLow, modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
 import {
 	bytes,
 	type Int64,
@@ -60,28 +42,22 @@ import {
 	setNumber,
 	smaller,
 	store,
-	words,
 } from "../../native/memory.ts";
+import type { Task } from "../jobs/job.ts";
 import { copyContent } from "../layers/copy-content.ts";
 import type { Durability } from "../layers/durability.ts";
-import type { Layer, Place } from "../layers/layer.ts";
+import type { Layer } from "../layers/layer.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
-import { ownAccess } from "../marks/identity.ts";
-import { writeOrigin } from "../marks/origin.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
 import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
-import { copyAttributes } from "./copy-attributes.ts";
+import { copyMetadata, lookAt, type Original, SOURCE } from "./copy-metadata.ts";
 
 /** Up to this many bytes are copied at once, by the thread that answers requests. */
 const LARGEST_INLINE_COPY = 1 << 20;
-const MODE_BITS = 0o7777;
-const PERMISSION_BITS = 0o777;
 
-/** The lower object's attributes, with an override applied: filled by {@link lookAt}, whose result goes with it. */
-const SOURCE = reserve(statx.sizeof);
 const PARENT = reserve(statx.sizeof);
 /** A copy with an inode number of its own. */
 const PARTED = reserve(statx.sizeof);
@@ -100,19 +76,12 @@ interface Copy {
 	readonly temporary: Name;
 }
 
-/** What is copied up, as it was found. */
-interface Original {
-	readonly place: Place;
-	/** `DT_*`. */
-	readonly kind: number;
-	/** The mode before an override was applied. */
-	readonly inodeMode: number;
-	/**
-	 * Whether the copy stands for it and keeps its inode number by a note of its origin. A directory needs none: it is merged
-	 * with the lower one of its name, and takes its number. A file with several names is parted from them: two different
-	 * files must not have one number.
-	 */
-	readonly takesOrigin: boolean;
+interface FileCopy extends Copy {
+	/** Open on it. */
+	readonly to: Fd;
+	/** Not all of the original's content is in it. */
+	readonly isCut: boolean;
+	readonly durability: Durability;
 }
 
 /**
@@ -161,46 +130,82 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	check(statDescriptor(from, SOURCE));
 	const size = sizeOf(SOURCE);
 	const length = smaller(size, limit);
-	const copy = { overlay, work, node, temporary: work.temporaryName() };
-	const to = checkMade(openAt(work.fd, copy.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
-	const layer = overlay.layers[nodes.layer(node)]!;
+	const temporary = work.temporaryName();
+	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
-	const cloned = length === size && length > 0 && clone(layer, from, to);
-	const isSmall = cloned || length <= LARGEST_INLINE_COPY;
-	if (isSmall) {
-		let result = cloned ? 0 : copyContent(from, to, length);
-		if (result !== 0 || waitsHere(overlay, durability)) {
-			if (result === 0) result = overlay.diskPace.makeDurable(to, durability);
-			finishFile(copy, to, length < size, result);
-			return;
+	const copy = { overlay, work, node, temporary, to, isCut: length < size, durability };
+	const cloned = length === size && length > 0 && clone(overlay.layers[nodes.layer(node)]!, from, to);
+	if (!cloned && length > LARGEST_INLINE_COPY) {
+		const source = orDiscard(copy, () => check(duplicate(from)));
+		finishLater(copy, { kind: "copy", from: source, to, length }, undefined, source);
+		return;
+	}
+	const original = orDiscard(copy, () => {
+		if (!cloned) check(copyContent(from, to, length));
+		return describeFile(copy);
+	});
+	if (waitsHere(copy)) {
+		orDiscard(copy, () => check(overlay.diskPace.makeDurable(to, durability)));
+		nameFile(copy, original);
+	} else {
+		finishLater(copy, makingDurable(copy), original);
+	}
+}
+
+/**
+ * Goes on with a copy when `task` is done: with its attributes, unless they are there and `original` is what they are of;
+ * then, once it is durable, with its name.
+ * @param source closed at the end
+ */
+function finishLater(copy: FileCopy, task: Task, original: Original | undefined, source = NO_FD): void {
+	const { overlay, node } = copy;
+	// What is scratch here may change meanwhile.
+	const kept = { ...copy, temporary: store(readString(copy.temporary)) };
+	let described = original;
+	const goOn = (result: number): Task | undefined => {
+		orDiscard(kept, () => check(result));
+		if (described === undefined) {
+			described = orDiscard(kept, () => describeFile(kept));
+			if (kept.durability !== "none") return makingDurable(kept);
 		}
-	}
-	// The job has a descriptor and a name of its own: what is cached or scratch here may change meanwhile.
-	const source = duplicate(from);
-	if (source < 0) {
-		close(to);
-		removeName(work.fd, copy.temporary, 0);
-		fail(-source);
-	}
-	const name = store(readString(copy.temporary));
-	const copying = { kind: "copy", from: source, to, length: isSmall ? 0 : length, durability } as const;
-	const syncing = { kind: "dataSync", fd: to } as const;
-	overlay.runJob(node, isSmall && durability === "synced" ? syncing : copying, (result) => {
-		close(source);
+		nameFile(kept, described);
+		return undefined;
+	};
+	overlay.runJob(node, task, (result) => {
+		let next: Task | undefined;
 		try {
-			finishFile({ ...copy, temporary: name }, to, length < size, result);
+			next = goOn(result);
 		} catch (error) {
 			if (!(error instanceof Errno)) throw error;
 			overlay.failures.set(node, error.code);
 		} finally {
-			release(name, lengthOf(name) + 1);
+			if (next === undefined) {
+				if (source !== NO_FD) close(source);
+				release(kept.temporary, lengthOf(kept.temporary) + 1);
+			}
 		}
+		return next;
 	});
 	throwFailure(overlay, node);
 }
 
+function makingDurable({ to, durability }: FileCopy): Task {
+	return durability === "synced" ? { kind: "dataSync", fd: to } : { kind: "writeBack", fd: to };
+}
+
+/** A step of a copy: where it fails, nothing of the copy is left. */
+function orDiscard<Result>(copy: FileCopy, step: () => Result): Result {
+	try {
+		return step();
+	} catch (error) {
+		close(copy.to);
+		removeName(copy.work.fd, copy.temporary, 0);
+		throw error;
+	}
+}
+
 /** Whether to wait for the disk in this thread. */
-function waitsHere({ jobs, diskPace }: Overlay, durability: Durability): boolean {
+function waitsHere({ overlay: { jobs, diskPace }, durability }: FileCopy): boolean {
 	if (durability === "none") return true;
 	return !(durability === "synced" && jobs.shareSyncs) && diskPace.isQuick();
 }
@@ -220,22 +225,20 @@ function clone(layer: Layer, from: Fd, to: Fd): boolean {
 	return layer.mayShareBlocks;
 }
 
-/** Goes on with a copy whose content is in `to`, or has failed to get there with `result`; takes over `to`. */
-function finishFile(copy: Copy, to: Fd, isCut: boolean, result: number): void {
-	const { overlay, work, node, temporary } = copy;
+/** Gives a copy, whose content is there, all that describes it. */
+function describeFile(copy: FileCopy): Original {
+	const original = lookAt(copy.overlay, copy.node);
+	copyMetadata(copy.overlay, copy.node, original, copy.work.fd, copy.temporary);
+	// What is cut off by not being copied is a change of content all the same.
+	if (copy.isCut) check(changeTimesOfOpen(copy.to, MODIFIED_NOW));
+	return original;
+}
+
+/** Gives a finished copy its name; takes over its descriptor. */
+function nameFile(copy: FileCopy, original: Original): void {
+	const { overlay, node, to } = copy;
 	const { nodes, files } = overlay;
-	try {
-		check(result);
-		const original = lookAt(overlay, node);
-		copyMetadata(overlay, node, original, work.fd, temporary);
-		// What is cut off by not being copied is a change of content all the same.
-		if (isCut) check(changeTimesOfOpen(to, MODIFIED_NOW));
-		moveToPlace(copy, original);
-	} catch (error) {
-		close(to);
-		removeName(work.fd, temporary, 0);
-		throw error;
-	}
+	orDiscard(copy, () => moveToPlace(copy, original));
 	nodes.setLayer(node, 0);
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
@@ -295,48 +298,6 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	}
 	nodes.setLayer(node, 0);
 	overlay.files.drop(node);
-}
-
-/** Looks at the lower object of a node, and fills SOURCE. */
-function lookAt(overlay: Overlay, node: NodeId): Original {
-	const place = overlay.locate(node);
-	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
-	const inodeMode = modeOf(SOURCE);
-	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
-	const kind = kindOf(SOURCE);
-	return { place, kind, inodeMode, takesOrigin: kind !== DT_DIR && linkCount(SOURCE) === 1 };
-}
-
-/** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */
-export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, name: Name): void {
-	copyMetadata(overlay, node, lookAt(overlay, node), directory, name);
-}
-
-/**
- * Owner, origin, attributes, mode and times of the original, in SOURCE, for the copy `name` in `directory`. In this order:
- * a change of owner takes set-id bits and capabilities away, and where the mode shuts the owner out, no attribute can be set.
- */
-function copyMetadata(overlay: Overlay, node: NodeId, original: Original, directory: Fd, name: Name): void {
-	const { identity } = overlay;
-	const isOverridden = identity?.attribute !== undefined;
-	if (isOverridden) {
-		identity.writeNew(directory, name, SOURCE);
-	} else {
-		const uid = words[(SOURCE + statx.stxUid) >>> 2]!;
-		const gid = words[(SOURCE + statx.stxGid) >>> 2]!;
-		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
-	}
-	const { place, kind, inodeMode } = original;
-	if (original.takesOrigin) {
-		const { nodes, layers, work } = overlay;
-		const trusted = work?.trustedAttributes ?? false;
-		writeOrigin(layers[nodes.layer(node)]!, place, trusted, () => nodes.path(node), directory, name);
-	}
-	copyAttributes(overlay, node, place, directory, name);
-	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.
-	const mode = isOverridden ? (inodeMode & PERMISSION_BITS) | ownAccess(kind) : modeOf(SOURCE) & MODE_BITS;
-	if (kind !== DT_LNK) check(changeMode(directory, name, mode));
-	check(changeTimes(directory, name, timesOf(SOURCE)));
 }
 
 /** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */

@@ -16,7 +16,7 @@ import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId } from "../nodes/node.ts";
 import type { OtherName } from "../nodes/upper-links.ts";
 import type { Overlay } from "../overlay.ts";
-import { copyAppearance } from "./copy-up.ts";
+import { copyAppearance } from "./copy-metadata.ts";
 
 const PROBE = reserve(statx.sizeof);
 const NAME = reserve(NAME_MAX + 1) as Name;

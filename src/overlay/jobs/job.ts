@@ -6,18 +6,12 @@ import type { Fd } from "../../native/libc/file.ts";
 import { dataSync, sync, writeFrom } from "../../native/libc/file.ts";
 import type { Int64 } from "../../native/memory.ts";
 import { copyContent } from "../layers/copy-content.ts";
-import { type Durability, makeDurable } from "../layers/durability.ts";
+import { makeDurable } from "../layers/durability.ts";
 
 export type Task =
-	/** Copies `length` bytes and makes them durable. */
-	| {
-			readonly kind: "copy";
-			readonly from: Fd;
-			readonly to: Fd;
-			readonly length: Int64;
-			readonly durability: Durability;
-	  }
-	| { readonly kind: "sync" | "dataSync"; readonly fd: Fd }
+	| { readonly kind: "copy"; readonly from: Fd; readonly to: Fd; readonly length: Int64 }
+	/** "writeBack": as durability.ts has it for "written". */
+	| { readonly kind: "sync" | "dataSync" | "writeBack"; readonly fd: Fd }
 	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
 	| { readonly kind: "send"; readonly fd: Fd; readonly address: number; readonly length: number };
 
@@ -33,10 +27,10 @@ export interface Jobs {
 /** Does a task on the calling thread; returns 0 or -errno. */
 export function perform(task: Task): number {
 	switch (task.kind) {
-		case "copy": {
-			const copied = copyContent(task.from, task.to, task.length);
-			return copied === 0 ? makeDurable(task.to, task.durability) : copied;
-		}
+		case "copy":
+			return copyContent(task.from, task.to, task.length);
+		case "writeBack":
+			return makeDurable(task.fd, "written");
 		case "sync":
 			return sync(task.fd);
 		case "dataSync":

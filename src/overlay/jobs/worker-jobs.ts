@@ -10,15 +10,14 @@ import { close, type Fd, read, write } from "../../native/libc/file.ts";
 import { openPipe } from "../../native/libc/process.ts";
 import { handSignalsBack, keepSignalsPending } from "../../native/libc/signals.ts";
 import { getInt64, getNumber, reserve, setInt64, setNumber, view } from "../../native/memory.ts";
-import { DURABILITIES } from "../layers/durability.ts";
 import { type Jobs, perform, type Task } from "./job.ts";
 import { Syncs } from "./syncs.ts";
 
 const LARGEST_WORKERS = 2;
-const KINDS = ["copy", "sync", "dataSync", "send"] as const;
+const KINDS = ["copy", "sync", "dataSync", "writeBack", "send"] as const;
 
 /** A task in a pipe. */
-const TASK = { sizeof: 40, id: 0, kind: 4, from: 8, to: 12, length: 16, durability: 24, address: 32 };
+const TASK = { sizeof: 32, id: 0, kind: 4, from: 8, to: 12, length: 16, address: 24 };
 /** A result in a pipe. */
 const RESULT = { sizeof: 8, id: 0, result: 4 };
 
@@ -167,7 +166,6 @@ function writeTask(id: number, task: Task): void {
 		view.setInt32(BUFFER + TASK.from, task.from, true);
 		view.setInt32(BUFFER + TASK.to, task.to, true);
 		setInt64(BUFFER + TASK.length, task.length);
-		view.setUint32(BUFFER + TASK.durability, DURABILITIES.indexOf(task.durability), true);
 		return;
 	}
 	view.setInt32(BUFFER + TASK.from, task.fd, true);
@@ -186,8 +184,7 @@ function readTask(): Task {
 	}
 	if (kind !== "copy") return { kind, fd: from };
 	const to = view.getInt32(BUFFER + TASK.to, true) as Fd;
-	const durability = DURABILITIES[view.getUint32(BUFFER + TASK.durability, true)] ?? "synced";
-	return { kind, from, to, length: getInt64(BUFFER + TASK.length), durability };
+	return { kind, from, to, length: getInt64(BUFFER + TASK.length) };
 }
 
 /** A Worker's life: does one task after the other until the pipe is closed. */

@@ -14,7 +14,6 @@ import { getNumber, reserve } from "../../native/memory.ts";
 
 /** How a copy is made durable, as far as `fsync` and the upper layer ask for it. */
 export type Durability = "none" | "written" | "synced";
-export const DURABILITIES: readonly Durability[] = ["none", "written", "synced"];
 
 /** The journal inside of an ext4 file system is this inode of it. */
 const JOURNAL_INODE = 8;

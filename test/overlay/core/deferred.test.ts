@@ -1,6 +1,6 @@
 /** Operations that wait for a job: nothing is half done, and what waited goes on. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { fstatSync, readFileSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
 import { type Jobs, perform, type Task } from "../../../src/overlay/jobs/job.ts";
@@ -173,8 +173,9 @@ describe("with fsync", () => {
 			core.overlay.diskPace.isSlow();
 			const node = core.node("small");
 			expect(waitsFor(() => core.writeTo(node, "S"))).toBe(node);
-			const task = durability === "synced" ? { kind: "dataSync" } : { kind: "copy", length: 0, durability };
-			expect(jobs.tasks).toMatchObject([{ task }]);
+			expect(jobs.tasks.map(({ task }) => task.kind)).toEqual([
+				durability === "synced" ? "dataSync" : "writeBack",
+			]);
 			expect(core.upperNames()).toEqual([]);
 			jobs.finish();
 			core.writeTo(node, "S");
@@ -199,10 +200,14 @@ describe("small copy-ups beside others, where each is to be synced", () => {
 	function openShared() {
 		const jobs = new LateJobs();
 		jobs.shareSyncs = true;
-		const core = openCore([{ "d/a": file("a", { mode: 0o640 }), "d/b": "b", "d/c": "c" }], {
-			jobs,
-			options: { fsync: true },
-		});
+		const attributes = { mode: 0o640, time: 1_000_000_000n };
+		const lower = {
+			"d/a": file("a", attributes),
+			"d/b": "b",
+			"d/c": "c",
+			"d/large": file(large, attributes),
+		};
+		const core = openCore([lower], { jobs, options: { fsync: true } });
 		core.overlay.work!.durability = "synced";
 		return { core, jobs };
 	}
@@ -223,6 +228,23 @@ describe("small copy-ups beside others, where each is to be synced", () => {
 		expect([core.upperNames("d").sort(), core.litter()]).toEqual([["a", "b", "c"], []]);
 		expect([core.stat("d/a").mode, core.read("d/a"), core.read("d/c")]).toEqual([0o640, "X", "X"]);
 	});
+
+	test.each(["small", "large"])(
+		"a %s one is given all that describes it before it is made durable",
+		(size) => {
+			const { core, jobs } = openShared();
+			using _ = core;
+			const node = core.node(size === "small" ? "d/a" : "d/large");
+			expect(waitsFor(() => core.writeTo(node, "X"))).toBe(node);
+			if (size === "large") jobs.finish();
+			expect(jobs.tasks.map(({ task }) => task.kind)).toEqual(["dataSync"]);
+			const { fd } = jobs.tasks[0]!.task as Extract<Task, { kind: "dataSync" }>;
+			expect(fstatSync(fd)).toMatchObject({ mode: 0o100640, uid: process.getuid?.(), mtimeMs: 1000 });
+			expect(core.upperNames("d")).toEqual([]);
+			jobs.finish();
+			expect(core.upperNames("d")).toEqual([size === "small" ? "a" : "large"]);
+		},
+	);
 
 	test("one that fails is an error to who asked for it, and nothing of it is left", () => {
 		const { core, jobs } = openShared();

@@ -1,0 +1,82 @@
+/** What a copy takes over from the object it stands for, besides content: owner, origin, attributes, mode, times. */
+
+import { DT_DIR, DT_LNK, statx } from "../../native/layout.ts";
+import { check } from "../../native/libc/errno.ts";
+import type { Fd } from "../../native/libc/file.ts";
+import { changeMode, changeOwner, changeTimes, statFlagged } from "../../native/libc/metadata.ts";
+import { kindOf, linkCount, modeOf, timesOf } from "../../native/libc/stat.ts";
+import { type Name, reserve, words } from "../../native/memory.ts";
+import type { Place } from "../layers/layer.ts";
+import { ownAccess } from "../marks/identity.ts";
+import { writeOrigin } from "../marks/origin.ts";
+import type { NodeId } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import { copyAttributes } from "./copy-attributes.ts";
+
+const MODE_BITS = 0o7777;
+const PERMISSION_BITS = 0o777;
+/** The lower object's attributes, with an override applied: filled by {@link lookAt}, whose result goes with it. */
+export const SOURCE = reserve(statx.sizeof);
+
+/** What is copied up, as it was found. */
+export interface Original {
+	readonly place: Place;
+	/** `DT_*`. */
+	readonly kind: number;
+	/** The mode before an override was applied. */
+	readonly inodeMode: number;
+	/**
+	 * Whether the copy stands for it and keeps its inode number by a note of its origin. A directory needs none: it is merged
+	 * with the lower one of its name, and takes its number. A file with several names is parted from them: two different
+	 * files must not have one number.
+	 */
+	readonly takesOrigin: boolean;
+}
+
+/** Looks at the lower object of a node, and fills SOURCE. */
+export function lookAt(overlay: Overlay, node: NodeId): Original {
+	const place = overlay.locate(node);
+	check(statFlagged(place.directory, place.name, place.flags, SOURCE));
+	const inodeMode = modeOf(SOURCE);
+	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
+	const kind = kindOf(SOURCE);
+	return { place, kind, inodeMode, takesOrigin: kind !== DT_DIR && linkCount(SOURCE) === 1 };
+}
+
+/** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */
+export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, name: Name): void {
+	copyMetadata(overlay, node, lookAt(overlay, node), directory, name);
+}
+
+/**
+ * Owner, origin, attributes, mode and times of the original, in SOURCE, for the copy `name` in `directory`. In this order:
+ * a change of owner takes set-id bits and capabilities away, and where the mode shuts the owner out, no attribute can be set.
+ */
+export function copyMetadata(
+	overlay: Overlay,
+	node: NodeId,
+	original: Original,
+	directory: Fd,
+	name: Name,
+): void {
+	const { identity } = overlay;
+	const isOverridden = identity?.attribute !== undefined;
+	if (isOverridden) {
+		identity.writeNew(directory, name, SOURCE);
+	} else {
+		const uid = words[(SOURCE + statx.stxUid) >>> 2]!;
+		const gid = words[(SOURCE + statx.stxGid) >>> 2]!;
+		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
+	}
+	const { place, kind, inodeMode } = original;
+	if (original.takesOrigin) {
+		const { nodes, layers, work } = overlay;
+		const trusted = work?.trustedAttributes ?? false;
+		writeOrigin(layers[nodes.layer(node)]!, place, trusted, () => nodes.path(node), directory, name);
+	}
+	copyAttributes(overlay, node, place, directory, name);
+	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.
+	const mode = isOverridden ? (inodeMode & PERMISSION_BITS) | ownAccess(kind) : modeOf(SOURCE) & MODE_BITS;
+	if (kind !== DT_LNK) check(changeMode(directory, name, mode));
+	check(changeTimes(directory, name, timesOf(SOURCE)));
+}
