@@ -64,14 +64,14 @@ test("syncs of many files are under way at once without a Worker, and each is to
 	for (const fd of fds) writeSync(fd, "content");
 	const jobs = new WorkerJobs([], (error) => expect(error).toBeUndefined());
 	const ended: string[] = [];
-	expect(jobs.shareSyncs).toBeFalse();
+	expect([jobs.shareSyncs, jobs.hasOthers]).toEqual([true, false]);
 	for (const [index, fd] of fds.entries()) {
 		const kind = index % 2 === 0 ? "sync" : "dataSync";
 		jobs.run({ kind, fd }, (result) => ended.push(`${index} ${result}`));
 		// It goes on without the descriptor.
 		if (index < 40) closeSync(fd);
 	}
-	expect(jobs.shareSyncs).toBeTrue();
+	expect(jobs.hasOthers).toBeTrue();
 	view.setInt32(POLLED + pollfd.fd, jobs.syncsEnded, true);
 	view.setInt16(POLLED + pollfd.events, POLLIN, true);
 	expect(poll(POLLED, 1, 10_000)).toBe(1);

@@ -145,7 +145,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 		return describeFile(copy);
 	});
 	if (waitsHere(copy)) {
-		orDiscard(copy, () => check(overlay.diskPace.makeDurable(to, durability)));
+		orDiscard(copy, () => check(overlay.diskPace.makeDurable(to, durability, () => overlay.jobs.hasOthers)));
 		nameFile(copy, original);
 	} else {
 		finishLater(copy, makingDurable(copy), original);
@@ -207,7 +207,7 @@ function orDiscard<Result>(copy: FileCopy, step: () => Result): Result {
 /** Whether to wait for the disk in this thread. */
 function waitsHere({ overlay: { jobs, diskPace }, durability }: FileCopy): boolean {
 	if (durability === "none") return true;
-	return !(durability === "synced" && jobs.shareSyncs) && diskPace.isQuick();
+	return !(durability === "synced" && jobs.hasOthers && jobs.shareSyncs) && diskPace.isQuick();
 }
 
 /** The copy a request waited for has failed: that is its answer. */

@@ -18,7 +18,9 @@ export type Task =
 export interface Jobs {
 	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */
 	run(task: Task, done: (result: number) => void): void;
-	/** Whether a sync is better run as a task than waited for: there are others, which it can share the disk's work with. */
+	/** Whether requests wait to be served, or tasks are under way. */
+	readonly hasOthers: boolean;
+	/** Whether syncs that are run as tasks share the disk's work with others. */
 	readonly shareSyncs: boolean;
 	/** Calls `step` between other work on the same thread, maybe first before this returns, until it returns true. */
 	inSteps(step: () => boolean): void;
@@ -43,6 +45,7 @@ export function perform(task: Task): number {
 /** Jobs that are done at once: for callers that have nothing else to do meanwhile. */
 export const inlineJobs: Jobs = {
 	run: (task, done) => done(perform(task)),
+	hasOthers: false,
 	shareSyncs: false,
 	inSteps(step) {
 		while (!step());

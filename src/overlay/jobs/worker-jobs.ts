@@ -71,8 +71,12 @@ export class WorkerJobs implements Jobs {
 		return this.syncs.events;
 	}
 
+	get hasOthers(): boolean {
+		return this.pending.size > 0 || this.hasRequests();
+	}
+
 	get shareSyncs(): boolean {
-		return (this.pending.size > 0 || this.hasRequests()) && this.syncs.isPossible();
+		return this.syncs.isPossible();
 	}
 
 	run(task: Task, done: (result: number) => void): void {
@@ -80,7 +84,8 @@ export class WorkerJobs implements Jobs {
 		this.pending.set(this.lastId, done);
 		const isSync = task.kind === "sync" || task.kind === "dataSync";
 		if (isSync && this.syncs.start(task.fd, task.kind === "dataSync", this.lastId)) return;
-		if (this.workers.length < Math.min(this.pending.size, LARGEST_WORKERS)) this.startWorker();
+		if (this.workers.length < Math.min(this.pending.size - this.syncs.count, LARGEST_WORKERS))
+			this.startWorker();
 		if (this.workers.length === 0) {
 			this.performHere(this.lastId, task);
 			return;

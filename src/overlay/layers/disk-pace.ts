@@ -8,8 +8,10 @@ import { type Durability, makeDurable } from "./durability.ts";
 
 /** The longest that others may be kept waiting without consequences, in nanoseconds. */
 const LONGEST_WAIT = 3e6;
+/** The same where nobody else came meanwhile. */
+const LONGEST_LONELY_WAIT = 30e6;
 /** How many copies are then left to other threads before it is tried again; twice as many each time it is slow again. */
-const SHORTEST_RESPITE = 64;
+const SHORTEST_RESPITE = 8;
 const LONGEST_RESPITE = 1 << 16;
 
 export class DiskPace {
@@ -23,11 +25,12 @@ export class DiskPace {
 		return false;
 	}
 
-	/** As {@link makeDurable}. */
-	makeDurable(fd: Fd, durability: Durability): number {
+	/** As {@link makeDurable}. `hasOthers` tells, afterwards, whether somebody waits. */
+	makeDurable(fd: Fd, durability: Durability, hasOthers: () => boolean): number {
 		const start = Bun.nanoseconds();
 		const result = makeDurable(fd, durability);
-		if (Bun.nanoseconds() - start > LONGEST_WAIT) this.isSlow();
+		const taken = Bun.nanoseconds() - start;
+		if (taken > LONGEST_WAIT && (taken > LONGEST_LONELY_WAIT || hasOthers())) this.isSlow();
 		else this.nextRespite = SHORTEST_RESPITE;
 		return result;
 	}

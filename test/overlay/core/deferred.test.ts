@@ -11,8 +11,8 @@ import { type CoreSettings, errnoOf, openCore } from "./core.ts";
 
 /** Jobs that are done when the test says so. */
 class LateJobs implements Jobs {
-	/** Syncs are run as tasks. */
-	shareSyncs = false;
+	hasOthers = false;
+	shareSyncs = true;
 	readonly steps: (() => boolean)[] = [];
 	readonly tasks: { readonly task: Task; readonly done: (result: number) => void }[] = [];
 
@@ -199,7 +199,7 @@ describe("with fsync", () => {
 describe("small copy-ups beside others, where each is to be synced", () => {
 	function openShared() {
 		const jobs = new LateJobs();
-		jobs.shareSyncs = true;
+		jobs.hasOthers = true;
 		const attributes = { mode: 0o640, time: 1_000_000_000n };
 		const lower = {
 			"d/a": file("a", attributes),
