@@ -209,6 +209,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		gid: effectiveGid(),
 		largestDescriptors,
 		live: options.timeout < defaultOptions.timeout,
+		redirects: options.redirectDirectories,
 		largestListings: LARGEST_LISTINGS,
 	});
 }

@@ -97,6 +97,12 @@ export interface MountOptions {
 	 * lower files too, whose readers do not see what is written to the copy. Default: "auto".
 	 */
 	readonly passthrough: "auto" | "on" | "off";
+	/**
+	 * Directories renamed in a layer, marked with `overlay.redirect`: "off": what the `trusted` mark leads to is shown, that of
+	 * the `user` namespace is refused; "nofollow": both are refused; "follow": both are shown; "on": and directories with lower
+	 * content can be renamed. Default: "off".
+	 */
+	readonly redirectDirectories: "on" | "follow" | "nofollow" | "off";
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;
 }
@@ -129,5 +135,6 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	kernelOptions: Object.freeze([]),
 	fileWhiteouts: false,
 	passthrough: "auto",
+	redirectDirectories: "off",
 	logFile: undefined,
 });

@@ -13,10 +13,11 @@ const sections: readonly Section[] = [
 		title: "LAYERS",
 		entries: [
 			["lowerdir=DIR[:DIR...]", "Read-only directories, topmost first (required)"],
-			["upperdir=DIR", "Directory that takes all changes; without it the mount is read-only"],
+			["upperdir=DIR", "Directory for all changes; without it the mount is read-only"],
 			["workdir=DIR", "Scratch directory on the file system of upperdir, required with it"],
-			["ro, rw", "Read-only although there is an upperdir; read-write (default with upperdir)"],
-			["redirect_dir=off", "Directories with lower content cannot be renamed, mv copies them (default)"],
+			["ro, rw", "Read-only although there is an upperdir; writable (its default)"],
+			["redirect_dir=off|follow|nofollow", "Show what the kernel renamed in a layer if root marked it (off,"],
+			["", "default), whoever did, or refuse it; here mv copies directories"],
 		],
 	},
 	{

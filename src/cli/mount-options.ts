@@ -129,11 +129,8 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 			draft.inode32 = value;
 		}),
 		fast_ino: fastInode,
-		redirect_dir: valued("off", (_draft, value, option) => {
-			if ((value as string) === "off") return;
-			throw new UsageError(
-				`${option}=${display(value)} is not supported: write ${option}=off or leave it out`,
-			);
+		redirect_dir: valued("off|follow|nofollow", (draft, value, option) => {
+			draft.redirectDirectories = parseChoice(option, value, ["off", "follow", "nofollow"]);
 		}),
 		context: valued('"CONTEXT"', (draft, value, option) => {
 			draft.context = parseContext(option, value);

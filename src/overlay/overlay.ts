@@ -43,6 +43,7 @@ import { measure } from "./nodes/name.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, PLAIN, ROOT } from "./nodes/node.ts";
 import { Parked } from "./nodes/parked.ts";
 import type { Places } from "./nodes/places.ts";
+import { type RedirectMode, Redirects } from "./nodes/redirects.ts";
 import { Refusals } from "./nodes/refusals.ts";
 import { UpperLinks } from "./nodes/upper-links.ts";
 
@@ -68,6 +69,8 @@ export interface OverlayOptions {
 	readonly largestDescriptors: number;
 	/** Others may change the layers: what is known of them is looked at again when the kernel asks. */
 	readonly live: boolean;
+	/** Which renamed directories of the layers are followed, and whether directories with lower content can be renamed. */
+	readonly redirects: RedirectMode;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -83,6 +86,7 @@ export class Overlay implements Places {
 	readonly jobs: Jobs;
 	readonly nodes: NodeTable;
 	readonly refusals: Refusals;
+	readonly redirects: Redirects;
 	readonly directories: DirectoryCache;
 	readonly listings: Listings;
 	readonly files: FileCache;
@@ -115,8 +119,9 @@ export class Overlay implements Places {
 		this.acl = options.acl;
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.refusals = new Refusals(this.nodes, layers);
+		this.redirects = new Redirects(this.nodes, layers, this, this.refusals, options.redirects);
 		const descriptors = options.largestDescriptors / 2;
-		this.directories = new DirectoryCache(this.nodes, layers, this, this.refusals, descriptors);
+		this.directories = new DirectoryCache(this.nodes, layers, this, this.redirects, descriptors);
 		const ListingsOfKind = options.live ? LiveListings : Listings;
 		this.listings = new ListingsOfKind(this.nodes, layers, this.directories, jobs, options.largestListings);
 		this.listings.onRead = (node) => this.markIdle(node);
@@ -342,6 +347,7 @@ export class Overlay implements Places {
 		this.files.drop(node);
 		this.parked.remove(node);
 		this.failures.delete(node);
+		this.redirects.forget(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}
 }

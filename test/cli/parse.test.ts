@@ -158,6 +158,8 @@ describe("mount options", () => {
 		["noacl", { acl: false }],
 		["noacl=0", {}],
 		["redirect_dir=off", {}],
+		["redirect_dir=follow", { redirectDirectories: "follow" }],
+		["redirect_dir=nofollow", { redirectDirectories: "nofollow" }],
 		["context=u:r:t:s0", { context: bytes("u:r:t:s0") }],
 		['context="u:r:t:s0:c1,c2"', { context: bytes("u:r:t:s0:c1,c2") }],
 		[$`context=u:r:t:s0:c1\,c2`, { context: bytes("u:r:t:s0:c1,c2") }],
@@ -284,8 +286,10 @@ describe("errors", () => {
 		["xino", "xino needs a value: write xino=off|auto|on"],
 		["plugins", "plugins needs a value: write plugins=FILE[:FILE...]"],
 		["max_write", "max_write needs a value: write max_write=BYTES"],
-		["redirect_dir=on", "redirect_dir=on is not supported: write redirect_dir=off or leave it out"],
-		["redirect_dir=", "redirect_dir= is not supported: write redirect_dir=off or leave it out"],
+		[
+			"redirect_dir=",
+			"redirect_dir= is not valid: write redirect_dir=off or redirect_dir=follow or redirect_dir=nofollow",
+		],
 		["uidmapping=1:2", "uidmapping=1:2: 2 numbers do not make triples: give triples ON-DISK:SHOWN:LENGTH"],
 		["xino=yes", "xino=yes is not valid: write xino=off or xino=auto or xino=on"],
 		[

@@ -1,6 +1,6 @@
 /**
- * What kernel overlayfs leaves without its content: files with `metacopy=on`, renamed directories with `redirect_dir=on`.
- * They are refused and reported, as the kernel does where it is not to follow them: never zeros, never an empty directory.
+ * The files that kernel overlayfs leaves without their data with `metacopy=on`. They are refused and reported, as the kernel
+ * does where it is not to follow them: never zeros. (Renamed directories: redirect.test.ts.)
  */
 
 import { describe, expect, test } from "bun:test";
@@ -16,12 +16,10 @@ import {
 	readdirSync,
 	readFileSync,
 	renameSync,
-	rmdirSync,
 	truncateSync,
 	unlinkSync,
-	writeFileSync,
 } from "node:fs";
-import { type Description, directory, file, sparseFile, temporaryTree } from "../harness/layers.ts";
+import { type Description, file, sparseFile, temporaryTree } from "../harness/layers.ts";
 import { layerOptions, type MountRequest, mountOverlay, type OverlayMount } from "../harness/mount.ts";
 import { codeOf, mount, RENAME_EXCHANGE, renameat2, setxattr, umount } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
@@ -30,45 +28,38 @@ import { lacks } from "../harness/setting.ts";
 
 const lower: Description = {
 	program: file("#!/bin/sh\necho run\n", { mode: 0o755 }),
-	"old/inner": "inner",
-	"apart/inner": "inner",
 	plain: "plain",
 };
 
-/** Has the kernel change owner and names without content: `program`, `new` and `own/apart` are left so in the upper layer. */
+/** Has the kernel change a mode without the content: `program` is left so in the upper layer. */
 function writeByKernel(request: MountRequest): void {
 	const options = `metacopy=on,redirect_dir=on,${layerOptions(request)}`;
 	mount("overlay", request.mountpoint, "overlay", 0, options);
 	try {
 		chmodSync(`${request.mountpoint}/program`, 0o750);
-		renameSync(`${request.mountpoint}/old`, `${request.mountpoint}/new`);
-		mkdirSync(`${request.mountpoint}/own`);
-		renameSync(`${request.mountpoint}/apart`, `${request.mountpoint}/own/apart`);
 	} finally {
 		umount(request.mountpoint);
 	}
 	// Otherwise nothing is proved.
 	expect(readFileSync(`${request.upper}/program`)).toEqual(Buffer.alloc(19));
-	expect(readdirSync(`${request.upper}/new`)).toEqual([]);
 }
 
 /** Every operation that a user may try on one of them. */
-function tryAll({ path }: OverlayMount, name: string): Record<string, string | undefined> {
-	const [it, other] = [`${path}/${name}`, `${path}/plain`];
-	const isDirectory = name !== "program";
+function tryAll({ path }: OverlayMount): Record<string, string | undefined> {
+	const [it, other] = [`${path}/program`, `${path}/plain`];
 	const attempts: Record<string, () => unknown> = {
 		stat: () => lstatSync(it),
-		read: () => (isDirectory ? readdirSync(it) : readFileSync(it)),
-		append: () => (isDirectory ? writeFileSync(`${it}/x`, "x") : appendFileSync(it, "x")),
-		truncate: () => (isDirectory ? mkdirSync(`${it}/x`) : truncateSync(it, 0)),
+		read: () => readFileSync(it),
+		append: () => appendFileSync(it, "x"),
+		truncate: () => truncateSync(it, 0),
 		chmod: () => chmodSync(it, 0o700),
 		rename: () => renameSync(it, `${path}/elsewhere`),
 		exchange: () => renameat2(it, other, RENAME_EXCHANGE),
 		replace: () => renameSync(other, it),
-		link: () => linkSync(isDirectory ? `${it}/inner` : it, `${path}/elsewhere`),
-		remove: () => (isDirectory ? rmdirSync(it) : unlinkSync(it)),
-		run: () => (isDirectory ? readFileSync(`${it}/inner`) : execFileSync(it)),
-		create: () => closeSync(openSync(isDirectory ? `${it}/new` : it, "wx")),
+		link: () => linkSync(it, `${path}/elsewhere`),
+		remove: () => unlinkSync(it),
+		run: () => execFileSync(it),
+		create: () => closeSync(openSync(it, "wx")),
 	};
 	return Object.fromEntries(Object.entries(attempts).map(([attempt, action]) => [attempt, codeOf(action)]));
 }
@@ -77,10 +68,10 @@ const refusedAll = (result: Record<string, string | undefined>) =>
 	Object.fromEntries(Object.keys(result).map((attempt) => [attempt, "EPERM"]));
 
 /** What is said of one object: which, in which layer, what it is, and what to do. */
-function expectReported(mounted: OverlayMount, name: string, layer: string, option: string): void {
-	const lines = mounted.log.split("\n").filter((line) => line.includes(`refused /${name}:`));
+function expectReported(mounted: OverlayMount, layer: string): void {
+	const lines = mounted.log.split("\n").filter((line) => line.includes("refused /program:"));
 	expect(lines).toHaveLength(1);
-	for (const part of [layer, option, "mount the layers with kernel overlayfs"])
+	for (const part of [layer, "metacopy=on", "mount the layers with kernel overlayfs"])
 		expect(lines[0]).toContain(part);
 }
 
@@ -99,41 +90,30 @@ describe.skipIf(lacks("trusted attributes") || isKernel)(
 		};
 
 		describe.each(Object.entries(roles))("%s", (_, place) => {
-			test.each(["program", "new", "own/apart"])(
-				"is refused to whatever is tried, stays as it was and is reported: %s",
-				async (name) => {
-					using tree = temporaryTree();
-					const layers = tree.layers([lower]);
-					writeByKernel(layers);
-					const request = place(layers, tree.layer("spare"));
-					const writable = request.upper !== undefined;
-					await using mounted = await mountOverlay(request);
-					expect(readdirSync(mounted.path).sort()).toEqual(["new", "own", "plain", "program"]);
-					expect(readdirSync(mounted.at("own"))).toEqual(["apart"]);
-					const result = tryAll(mounted, name);
-					// Of a mount that is read-only the kernel says so before it looks.
-					const codes = new Set(Object.values(result).filter((code) => writable || code !== "EROFS"));
-					expect({ ...result, codes }).toEqual({ ...result, codes: new Set(["EPERM"]) });
-					expectReported(mounted, name, layers.upper, name === "program" ? "metacopy=on" : "redirect_dir=on");
-					expect(readdirSync(mounted.path).sort()).toEqual(["new", "own", "plain", "program"]);
-					await mounted.unmount();
-					// The kernel has it all still.
-					mount(
-						"overlay",
-						layers.mountpoint,
-						"overlay",
-						0,
-						`metacopy=on,redirect_dir=on,${layerOptions(layers)}`,
-					);
-					try {
-						expect(readFileSync(`${layers.mountpoint}/program`, "utf8")).toBe("#!/bin/sh\necho run\n");
-						for (const moved of ["new", "own/apart"])
-							expect(readFileSync(`${layers.mountpoint}/${moved}/inner`, "utf8")).toBe("inner");
-					} finally {
-						umount(layers.mountpoint);
-					}
-				},
-			);
+			test("is refused to whatever is tried, stays as it was and is reported", async () => {
+				using tree = temporaryTree();
+				const layers = tree.layers([lower]);
+				writeByKernel(layers);
+				const request = place(layers, tree.layer("spare"));
+				const writable = request.upper !== undefined;
+				await using mounted = await mountOverlay(request);
+				expect(readdirSync(mounted.path).sort()).toEqual(["plain", "program"]);
+				const result = tryAll(mounted);
+				// Of a mount that is read-only the kernel says so before it looks.
+				const codes = new Set(Object.values(result).filter((code) => writable || code !== "EROFS"));
+				expect({ ...result, codes }).toEqual({ ...result, codes: new Set(["EPERM"]) });
+				expectReported(mounted, layers.upper);
+				expect(readdirSync(mounted.path).sort()).toEqual(["plain", "program"]);
+				await mounted.unmount();
+				// The kernel has it all still.
+				const options = `metacopy=on,redirect_dir=on,${layerOptions(layers)}`;
+				mount("overlay", layers.mountpoint, "overlay", 0, options);
+				try {
+					expect(readFileSync(`${layers.mountpoint}/program`, "utf8")).toBe("#!/bin/sh\necho run\n");
+				} finally {
+					umount(layers.mountpoint);
+				}
+			});
 		});
 
 		test("does not keep what is around it from being used", async () => {
@@ -142,30 +122,22 @@ describe.skipIf(lacks("trusted attributes") || isKernel)(
 			writeByKernel(layers);
 			await using mounted = await mountOverlay(layers);
 			appendFileSync(mounted.at("plain"), " and more");
-			writeFileSync(mounted.at("own/beside"), "beside");
-			mkdirSync(mounted.at("old"));
-			expect(readdirSync(mounted.at("old"))).toEqual([]);
+			mkdirSync(mounted.at("own"));
 			renameSync(mounted.at("plain"), mounted.at("own/plain"));
 			expect(readFileSync(mounted.at("own/plain"), "utf8")).toBe("plain and more");
-			expect(codeOf(() => renameSync(mounted.at("own/apart"), mounted.at("apart")))).toBe("EPERM");
 		});
 	},
 );
 
 /** Users may set these, and the kernel reads them with `userxattr`. */
 const metacopy = { xattrs: { "user.overlay.metacopy": "" } };
-const redirect = { xattrs: { "user.overlay.redirect": "old" } };
 
-describe.skipIf(isKernel)("marks of the user namespace", () => {
-	test("have the same meaning", async () => {
-		const upper = { program: sparseFile(19, {}, metacopy), new: directory(redirect), "own/x": "x" };
-		await using overlay = await mountLayers([lower], { upper });
-		for (const name of ["program", "new"]) {
-			const result = tryAll(overlay.mount, name);
-			expect(result).toEqual(refusedAll(result));
-			const option = name === "program" ? "metacopy=on" : "redirect_dir=on";
-			expectReported(overlay.mount, name, overlay.layers.upper, option);
-		}
+describe.skipIf(isKernel)("a mark of the user namespace", () => {
+	test("has the same meaning", async () => {
+		await using overlay = await mountLayers([lower], { upper: { program: sparseFile(19, {}, metacopy) } });
+		const result = tryAll(overlay.mount);
+		expect(result).toEqual(refusedAll(result));
+		expectReported(overlay.mount, overlay.layers.upper);
 	});
 
 	test("a file whose attributes take blocks is refused when its data is asked for", async () => {
@@ -186,17 +158,6 @@ describe.skipIf(isKernel)("marks of the user namespace", () => {
 		expect(readFileSync(overlay.inUpper("program"), "utf8")).toBe("not its own\n");
 	});
 
-	test("a directory with a new name in the last layer has no more than it shows, as for the kernel", async () => {
-		await using overlay = await mountLayers([{ new: directory(redirect), "new/own": "own" }]);
-		expect(readdirSync(overlay.at("new"))).toEqual(["own"]);
-	});
-
-	test("an opaque directory needs no other content", async () => {
-		const both = { xattrs: { ...redirect.xattrs, "user.overlay.opaque": "y" } };
-		await using overlay = await mountLayers([{ new: directory(both), "new/own": "own" }, lower]);
-		expect(readdirSync(overlay.at("new"))).toEqual(["own"]);
-	});
-
 	test("a thousand of them are reported, but not without end", async () => {
 		const names = Array.from({ length: 1000 }, (_, index) => `f${index}`);
 		const many = Object.fromEntries(names.map((name) => [name, sparseFile(9, {}, metacopy)]));
@@ -207,12 +168,10 @@ describe.skipIf(isKernel)("marks of the user namespace", () => {
 		expect(lines.at(-1)).toEndWith("further ones are not reported");
 	});
 
-	test("set through the mount they are a user's own, and mean nothing", async () => {
-		await using overlay = await mountLayers([{ a: sparseFile(9, {}), "d/x": "x" }]);
+	test("set through the mount it is a user's own, and means nothing", async () => {
+		await using overlay = await mountLayers([{ a: sparseFile(9, {}) }]);
 		setxattr(overlay.at("a"), "user.overlay.metacopy", "");
-		setxattr(overlay.at("d"), "user.overlay.redirect", "elsewhere");
 		await overlay.remount();
 		expect(readFileSync(overlay.at("a"))).toEqual(Buffer.alloc(9));
-		expect(readdirSync(overlay.at("d"))).toEqual(["x"]);
 	});
 });

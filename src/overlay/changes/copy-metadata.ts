@@ -70,9 +70,10 @@ export function copyMetadata(
 	}
 	const { place, kind, inodeMode } = original;
 	if (original.takesOrigin) {
-		const { nodes, layers, work } = overlay;
-		const trusted = work?.trustedAttributes ?? false;
-		writeOrigin(layers[nodes.layer(node)]!, place, trusted, () => nodes.path(node), directory, name);
+		const { nodes, layers, work, redirects } = overlay;
+		const layer = layers[nodes.layer(node)]!;
+		const pathOf = () => redirects.pathIn(layer.index, node);
+		writeOrigin(layer, place, work?.trustedAttributes ?? false, pathOf, directory, name);
 	}
 	copyAttributes(overlay, node, place, directory, name);
 	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.

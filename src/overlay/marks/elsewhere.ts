@@ -1,12 +1,10 @@
 /**
- * Objects of a layer whose content lies elsewhere, as kernel overlayfs leaves them. With `metacopy=on` a file whose owner,
- * mode or the like was changed is copied up without its data: it has the size and nothing but a hole, and the attribute
- * `overlay.metacopy`. With `redirect_dir=on` a directory that was renamed says in `overlay.redirect` under which name the
- * layers below have its content.
+ * Files of a layer whose data lies elsewhere, as kernel overlayfs leaves them: with `metacopy=on` a file whose owner, mode or
+ * the like was changed is copied up without its data. It has the size and nothing but a hole, and the attribute
+ * `overlay.metacopy`.
  *
- * Neither is followed. Shown as they are, these would be zeros and empty directories: they are refused, see refusals.ts.
- * Attributes of the `trusted` namespace are hidden from whoever has no privilege on the machine, who then cannot tell such
- * objects from others.
+ * That is not followed. Shown as they are, these would be zeros: they are refused, see refusals.ts. Attributes of the
+ * `trusted` namespace are hidden from whoever has no privilege on the machine, who then cannot tell such files from others.
  * Source: Linux fs/overlayfs/namei.c, ovl_lookup.
  */
 
@@ -19,19 +17,9 @@ import { EMPTY_NAME, getNumber, type Name, type Offset, store } from "../../nati
 import type { ByteString } from "../../options.ts";
 
 const METACOPY = /(?:^|\0)(?:trusted|user)\.overlay\.metacopy\0/;
-const REDIRECT = /(?:^|\0)(?:trusted|user)\.overlay\.redirect\0/;
 const METACOPIES = ["trusted.overlay.metacopy", "user.overlay.metacopy"].map((name) =>
 	store(name as ByteString),
 );
-const REDIRECTS = ["trusted.overlay.redirect", "user.overlay.redirect"].map((name) =>
-	store(name as ByteString),
-);
-
-/** Whether a directory was renamed; `attributes`: their names, undefined where they cannot be listed. */
-export function isRedirected(directory: Fd, attributes: ByteString | undefined): boolean {
-	return attributes === undefined ? hasAny(directory, EMPTY_NAME, REDIRECTS) : REDIRECT.test(attributes);
-}
-
 /**
  * Whether a `struct statx` is that of a file that has a size and no data. A file without data need not show as such:
  * some file systems count blocks of attributes with those of data, and read-only ones make them up.

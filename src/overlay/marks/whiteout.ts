@@ -48,7 +48,7 @@ import {
 import type { ByteString } from "../../options.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import { checkMade, SHARED_WHITEOUT, type Workdir } from "../layers/workdir.ts";
-import { isRedirected } from "./elsewhere.ts";
+import { isRedirected } from "./redirect.ts";
 
 /** What stands for something else in a layer begins so. */
 export const RESERVED_PREFIX = ".wh." as ByteString;
@@ -80,7 +80,7 @@ export const OPAQUE = 1;
 export const ATTRIBUTE_WHITEOUTS = 2;
 /** Files in the directory may have been copied up from elsewhere, so their origins must be looked at. */
 export const IMPURE = 4;
-/** The directory was renamed, and has its lower content under another name: see elsewhere.ts. */
+/** The directory was renamed, and has its lower content under another name: see redirect.ts. */
 export const REDIRECTED = 8;
 
 /** Whether a name of a layer is one that a user gave, and kept in another form. */
@@ -147,7 +147,8 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 		if (names?.includes(".overlay.impure\0") || names?.includes("user.fuseoverlayfs.origin\0"))
 			marks |= IMPURE;
 	}
-	if (mayHide && (marks & OPAQUE) === 0 && succeeds(stat(directory, OPAQUE_FILE, STAT))) marks |= OPAQUE;
+	const isHiding = mayHide || (marks & REDIRECTED) !== 0;
+	if (isHiding && (marks & OPAQUE) === 0 && succeeds(stat(directory, OPAQUE_FILE, STAT))) marks |= OPAQUE;
 	return marks;
 }
 

@@ -9,13 +9,14 @@ import {
 	ENOENT,
 	ENOTDIR,
 	ESTALE,
+	NAME_MAX,
 	O_DIRECTORY,
 	O_PATH,
 	O_RDONLY,
 } from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../../native/libc/file.ts";
-import { EMPTY_NAME, type Name, store } from "../../native/memory.ts";
+import { EMPTY_NAME, type Name, reserve, store, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { isNotDirectory, type Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
@@ -26,8 +27,9 @@ import { NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, type NodeTable, PLAIN, PURE, ROOT } from "./node.ts";
 import type { Places } from "./places.ts";
-import type { Refusals } from "./refusals.ts";
+import type { Redirects } from "./redirects.ts";
 
+const NAME = reserve(NAME_MAX + 1) as Name;
 const SELF = store("." as ByteString);
 /** Descriptors a directory is opened with at least, as it has layers: going down a deep path leans on them. */
 const LEAST_OPEN = 4;
@@ -40,7 +42,7 @@ export class DirectoryCache {
 	private readonly nodes: NodeTable;
 	private readonly layers: readonly Layer[];
 	private readonly places: Places;
-	private readonly refusals: Refusals;
+	private readonly redirects: Redirects;
 	private readonly known = new Map<NodeId, Directory>();
 	private readonly largestDescriptors: number;
 	/** Open descriptors, those of directories that are held not counted. */
@@ -56,13 +58,13 @@ export class DirectoryCache {
 		nodes: NodeTable,
 		layers: readonly Layer[],
 		places: Places,
-		refusals: Refusals,
+		redirects: Redirects,
 		largestDescriptors: number,
 	) {
 		this.nodes = nodes;
 		this.layers = layers;
 		this.places = places;
-		this.refusals = refusals;
+		this.redirects = redirects;
 		this.largestDescriptors = largestDescriptors;
 	}
 
@@ -160,20 +162,21 @@ export class DirectoryCache {
 	 * that fails.
 	 */
 	private walk(node: NodeId, layer: Layer, flags: number): Fd {
-		const { nodes } = this;
-		const path = [node];
-		let above = nodes.parent(node);
-		let from = this.openFd(above, layer);
-		while (from === NO_FD) {
-			if (above === NO_NODE) return -ESTALE as Fd;
-			path.push(above);
-			above = nodes.parent(above);
-			from = this.openFd(above, layer);
+		const { nodes, redirects } = this;
+		const steps: (Name | ByteString)[] = [];
+		let from = NO_FD;
+		for (let at = node; from === NO_FD; ) {
+			if (at === NO_NODE) return -ESTALE as Fd;
+			const way = redirects.wayTo(at, layer.index);
+			if (way === undefined) steps.push(nodes.name(at));
+			else steps.push(...way.names.toReversed());
+			at = nodes.parent(at);
+			from = way?.fromRoot ? layer.root : this.openFd(at, layer);
 		}
 		let fd = from;
-		for (let next = path.pop(); next !== undefined && fd >= 0; next = path.pop()) {
-			const name = nodes.name(next);
-			const isLast = next === node && flags !== DIRECTORY;
+		for (let step = steps.pop(); step !== undefined && fd >= 0; step = steps.pop()) {
+			const isLast = steps.length === 0 && flags !== DIRECTORY;
+			const name = nameOf(step);
 			const below = isLast ? layer.open(fd, name, flags) : this.openDirectory(layer, fd, name);
 			if (fd !== from) close(fd);
 			fd = below;
@@ -197,7 +200,7 @@ export class DirectoryCache {
 	}
 
 	/** Also where the directory above was closed to its owner, whom this process acts for. */
-	private openDirectory(layer: Layer, above: Fd, name: Name): Fd {
+	openDirectory(layer: Layer, above: Fd, name: Name): Fd {
 		const fd = layer.openDirectory(above, name);
 		if (fd !== -EACCES || !this.places.isUpperLayer(layer.index)) return fd;
 		return asOwner(() => layer.openDirectory(above, name), [above, EMPTY_NAME]) as Fd;
@@ -317,6 +320,7 @@ export class DirectoryCache {
 				if (!this.push(stack, layers[index]!, parent, name, index === last) || index === last) break;
 			}
 			if (stack.fds.length === 0) fail(ENOENT);
+			this.followLast(stack, parent);
 			this.places.checkOpened(node, stack.fds[0]!);
 		} catch (error) {
 			this.closeFrom(stack, 0);
@@ -350,17 +354,38 @@ export class DirectoryCache {
 			check(fd);
 		}
 		if (fd >= 0) {
-			stack.fds.push(fd);
-			stack.layers.push(layer.index);
-			const marks = this.nodes.flag(stack.node, PLAIN) ? 0 : readMarks(fd, !isLast);
-			stack.marks.push(marks);
-			this.descriptors++;
-			const isBeyondLimit = this.descriptors > this.largestDescriptors && stack.fds.length > LEAST_OPEN;
-			if (isBeyondLimit) this.closeFrom(stack, stack.fds.length - 1);
-			if ((marks & OPAQUE) !== 0) return false;
-			if ((marks & REDIRECTED) !== 0) this.refusals.refuseRedirected(stack.node, layer.index);
+			const isPlain = this.nodes.flag(stack.node, PLAIN);
+			const marks = this.add(stack, layer.index, fd, () => (isPlain ? 0 : readMarks(fd, !isLast)));
+			if ((marks & (OPAQUE | REDIRECTED)) !== 0) return false;
 		}
 		// A listing has heeded these already.
 		return isLast || parent.listing !== undefined || !hasWhiteoutFile(above, name, measure(name).length);
 	}
+
+	/** Adds a layer's directory to `stack`, which has `fd` also where asking for its marks throws. Returns the marks. */
+	add(stack: Directory, layer: number, fd: Fd, marksOf: () => number): number {
+		stack.fds.push(fd);
+		stack.layers.push(layer);
+		this.descriptors++;
+		const marks = marksOf();
+		stack.marks.push(marks);
+		const isBeyondLimit = this.descriptors > this.largestDescriptors && stack.fds.length > LEAST_OPEN;
+		if (isBeyondLimit) this.closeFrom(stack, stack.fds.length - 1);
+		return marks;
+	}
+
+	/** Adds what the last directory of `stack` leads to, if that was renamed. */
+	private followLast(stack: Directory, parent: Directory): void {
+		const isRedirected = (stack.marks.at(-1)! & (OPAQUE | REDIRECTED)) === REDIRECTED;
+		if (isRedirected) this.redirects.follow(this, stack, parent);
+		else if (!this.redirects.areNone) this.redirects.forget(stack.node);
+		if (isRedirected && stack.layers.length > 1) this.nodes.setFlag(stack.node, PURE, false);
+	}
+}
+
+/** A name that stands in memory already, or is written there for the next call. */
+function nameOf(step: Name | ByteString): Name {
+	if (typeof step !== "string") return step;
+	writeString(NAME, step);
+	return NAME;
 }

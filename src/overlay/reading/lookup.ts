@@ -190,6 +190,8 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 		}
 		directories.dropBeyondLimit(node);
 	}
+	// Numbers of 32 bits may be equal all the same.
+	if (!overlay.redirects.areNone && !overlay.options.inode32) overlay.redirects.checkShownOnce(node);
 }
 
 /** Whether files of a directory may have origins: where one was copied up or moved in, marked or not. */

@@ -1,18 +1,20 @@
 /** The inode numbers that readdir shows. */
 
-import { statx } from "../../native/layout.ts";
+import { DT_DIR, statx } from "../../native/layout.ts";
+import { Errno } from "../../native/libc/errno.ts";
 import { close } from "../../native/libc/file.ts";
 import { stat } from "../../native/libc/metadata.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
 import { type Name, reserve, view } from "../../native/memory.ts";
 import { readOrigin } from "../marks/origin.ts";
-import { OPAQUE, readMarks } from "../marks/whiteout.ts";
+import { isRedirected } from "../marks/redirect.ts";
+import { OPAQUE, REDIRECTED, readMarks } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
 import type { Listing, Slot } from "../nodes/listing.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
-import { mayHoldOrigins, NOWHERE } from "./lookup.ts";
+import { lookup, mayHoldOrigins, NOWHERE } from "./lookup.ts";
 
 const STAT = reserve(statx.sizeof);
 
@@ -32,32 +34,63 @@ export function numberOf(overlay: Overlay, directory: Directory, listing: Listin
 			inodes.high = nodes.inodeHigh(known);
 			return;
 		}
-		const origin = originOf(overlay, directory, listing, slot, name);
-		if (origin !== NOWHERE) {
-			inodes.translate(
-				origin,
-				view.getUint32(STAT + statx.stxIno, true),
-				view.getUint32(STAT + statx.stxIno + 4, true),
-			);
-			return;
-		}
+		if (numberElsewhere(overlay, directory, listing, slot, name)) return;
 	}
 	inodes.translate(layer, listing.inodeLow(slot), listing.inodeHigh(slot));
 }
 
-/** The layer an entry of the upper layer takes its number from, with that object's attributes in this file's STAT. */
-function originOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot, name: Name): number {
+/** Whether an entry of the upper layer takes its number from something in another layer; then `overlay.inodes` has it. */
+function numberElsewhere(
+	overlay: Overlay,
+	directory: Directory,
+	listing: Listing,
+	slot: Slot,
+	name: Name,
+): boolean {
 	const upper = directory.fds[0]!;
-	if (!listing.isMerged(slot))
-		return readOrigin(overlay.layers, upper, name, attributeNames(upper, name), STAT);
+	if (!listing.isMerged(slot)) {
+		const attributes = attributeNames(upper, name);
+		const isRenamed = listing.type(slot) === DT_DIR && attributes !== undefined;
+		if (isRenamed && isRedirected(upper, attributes)) return numberOfRenamed(overlay, directory, name);
+		return numberFrom(overlay, readOrigin(overlay.layers, upper, name, attributes, STAT));
+	}
 	const fd = overlay.layers[0]!.openDirectory(upper, name);
-	if (fd < 0) return NOWHERE;
-	let opaque: boolean;
+	if (fd < 0) return false;
+	let marks: number;
 	try {
-		opaque = (readMarks(fd, true) & OPAQUE) !== 0;
+		marks = readMarks(fd, true);
 	} finally {
 		close(fd);
 	}
+	if ((marks & OPAQUE) !== 0) return false;
+	if ((marks & REDIRECTED) !== 0) return numberOfRenamed(overlay, directory, name);
 	const lower = listing.layersOf(slot)[1]!;
-	return !opaque && stat(overlay.directories.borrow(directory, lower), name, STAT) === 0 ? lower : NOWHERE;
+	return stat(overlay.directories.borrow(directory, lower), name, STAT) === 0 && numberFrom(overlay, lower);
+}
+
+/** Takes the number in STAT, of an object of layer `layer`; false for NOWHERE. */
+function numberFrom({ inodes }: Overlay, layer: number): boolean {
+	if (layer === NOWHERE) return false;
+	inodes.translate(
+		layer,
+		view.getUint32(STAT + statx.stxIno, true),
+		view.getUint32(STAT + statx.stxIno + 4, true),
+	);
+	return true;
+}
+
+/** Takes the number of a directory that was renamed. False for one that is refused. */
+function numberOfRenamed(overlay: Overlay, { node: parent }: Directory, name: Name): boolean {
+	const { inodes, nodes } = overlay;
+	try {
+		const node = lookup(overlay, parent, name);
+		if (node === NO_NODE) return false;
+		inodes.low = nodes.inodeLow(node);
+		inodes.high = nodes.inodeHigh(node);
+		nodes.freeIfUnused(node);
+		return true;
+	} catch (error) {
+		if (error instanceof Errno) return false;
+		throw error;
+	}
 }

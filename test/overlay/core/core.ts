@@ -96,6 +96,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		largestDescriptors: 1024,
 		largestListings: 1 << 20,
 		live: false,
+		redirects: "off",
 		...settings.options,
 	});
 	return { overlay, before, atRest: countDescriptors() };

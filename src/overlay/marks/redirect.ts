@@ -1,0 +1,75 @@
+/**
+ * The mark of a directory that was renamed, `overlay.redirect`: where the layers below have what belongs to it. A value
+ * without a slash is another name in the same parent; one that begins with a slash is the way from the root of the overlay,
+ * as its layers below have it. Whoever looks on in the layers below looks for that in place of the directory's own name.
+ *
+ * The `trusted` namespace is the machine's, and believed unless asked not to. In the `user` namespace anybody who may write
+ * to a directory can set the mark, and with it show what lies elsewhere in the layers below: believed only where asked to.
+ * Source: Linux fs/overlayfs/util.c, ovl_get_redirect_xattr; dir.c, ovl_set_redirect.
+ */
+
+import { EINVAL, ERANGE, NAME_MAX, PATH_MAX } from "../../native/layout.ts";
+import { check, fail, succeeds } from "../../native/libc/errno.ts";
+import type { Fd } from "../../native/libc/file.ts";
+import { getAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
+import { EMPTY_NAME, readBytes, reserve, store, writeString } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
+import { asOwner } from "../layers/owner-access.ts";
+
+/** What no name is, or not below a directory. */
+const NO_NAMES = /^\.\.?$|[/\0]/;
+const REDIRECT = /(?:^|\0)(?:trusted|user)\.overlay\.redirect\0/;
+const ATTRIBUTES = {
+	trusted: store("trusted.overlay.redirect" as ByteString),
+	user: store("user.overlay.redirect" as ByteString),
+};
+/** As the kernel's `redirect_max`: longer ones are not written. Read are any that a path could be. */
+export const LONGEST_REDIRECT = 256;
+
+const VALUE = reserve(PATH_MAX);
+
+export type RedirectNamespace = keyof typeof ATTRIBUTES;
+
+/** Names to go down by: from the parent of the directory, or from the root. */
+export interface Way {
+	readonly fromRoot: boolean;
+	/** One at least; only one where it begins at the parent. */
+	readonly names: readonly ByteString[];
+}
+
+/** Whether a directory was renamed; `attributes`: their names, undefined where they cannot be listed. */
+export function isRedirected(directory: Fd, attributes: ByteString | undefined): boolean {
+	return attributes === undefined ? redirectNamespace(directory) !== undefined : REDIRECT.test(attributes);
+}
+
+/** Which mark of the directory counts; undefined: it has none. */
+export function redirectNamespace(directory: Fd): RedirectNamespace | undefined {
+	const has = (attribute: number) => succeeds(getAttributeOf(directory, attribute, EMPTY_NAME, 0));
+	if (has(ATTRIBUTES.trusted)) return "trusted";
+	return has(ATTRIBUTES.user) ? "user" : undefined;
+}
+
+/** The mark's value, which may be anything; undefined: it is longer than a path. Throws what reading may. */
+export function readRedirect(directory: Fd, namespace: RedirectNamespace): ByteString | undefined {
+	const length = getAttributeOf(directory, ATTRIBUTES[namespace], VALUE, PATH_MAX);
+	return length === -ERANGE ? undefined : readBytes(VALUE, check(length));
+}
+
+/** The way that a value stands for. Throws EINVAL for what no overlay writes, and for whatever would lead upwards. */
+export function wayOf(value: ByteString): Way {
+	const fromRoot = value.startsWith("/");
+	const names = (fromRoot ? value.slice(1).split("/") : [value]) as ByteString[];
+	for (const name of names) {
+		if (name === "" || name.length > NAME_MAX || NO_NAMES.test(name)) fail(EINVAL);
+	}
+	return { fromRoot, names };
+}
+
+/** Sets the mark. Returns 0 or -errno. */
+export function writeRedirect(directory: Fd, namespace: RedirectNamespace, value: ByteString): number {
+	writeString(VALUE, value);
+	return asOwner(
+		() => setAttributeOf(directory, ATTRIBUTES[namespace], VALUE, value.length, 0),
+		[directory, EMPTY_NAME],
+	);
+}
