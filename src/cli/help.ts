@@ -14,10 +14,14 @@ const sections: readonly Section[] = [
 		entries: [
 			["lowerdir=DIR[:DIR...]", "Read-only directories, topmost first (required)"],
 			["upperdir=DIR", "Directory for all changes; without it the mount is read-only"],
-			["workdir=DIR", "Scratch directory on the file system of upperdir, required with it"],
-			["ro, rw", "Read-only although there is an upperdir; writable (its default)"],
-			["redirect_dir=off|follow|nofollow", "Show what the kernel renamed in a layer if root marked it (off,"],
-			["", "default), whoever did, or refuse it; here mv copies directories"],
+			["workdir=DIR", "Scratch directory on upperdir's file system, required with it"],
+			["ro, rw", "Read-only although there is an upperdir; writable (default)"],
+			[
+				"redirect_dir=off|on|follow|nofollow",
+				"off (default): mv copies lower directories; on: renames them.",
+			],
+			["", "Those renamed in a layer are shown if root marked them (off),"],
+			["", "whoever did (on, follow), or refused (nofollow)"],
 		],
 	},
 	{

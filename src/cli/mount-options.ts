@@ -129,8 +129,8 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 			draft.inode32 = value;
 		}),
 		fast_ino: fastInode,
-		redirect_dir: valued("off|follow|nofollow", (draft, value, option) => {
-			draft.redirectDirectories = parseChoice(option, value, ["off", "follow", "nofollow"]);
+		redirect_dir: valued("off|on|follow|nofollow", (draft, value, option) => {
+			draft.redirectDirectories = parseChoice(option, value, ["off", "on", "follow", "nofollow"]);
 		}),
 		context: valued('"CONTEXT"', (draft, value, option) => {
 			draft.context = parseContext(option, value);

@@ -158,6 +158,7 @@ describe("mount options", () => {
 		["noacl", { acl: false }],
 		["noacl=0", {}],
 		["redirect_dir=off", {}],
+		["redirect_dir=on", { redirectDirectories: "on" }],
 		["redirect_dir=follow", { redirectDirectories: "follow" }],
 		["redirect_dir=nofollow", { redirectDirectories: "nofollow" }],
 		["context=u:r:t:s0", { context: bytes("u:r:t:s0") }],
@@ -288,7 +289,7 @@ describe("errors", () => {
 		["max_write", "max_write needs a value: write max_write=BYTES"],
 		[
 			"redirect_dir=",
-			"redirect_dir= is not valid: write redirect_dir=off or redirect_dir=follow or redirect_dir=nofollow",
+			"redirect_dir= is not valid: write redirect_dir=off or redirect_dir=on or redirect_dir=follow or redirect_dir=nofollow",
 		],
 		["uidmapping=1:2", "uidmapping=1:2: 2 numbers do not make triples: give triples ON-DISK:SHOWN:LENGTH"],
 		["xino=yes", "xino=yes is not valid: write xino=off or xino=auto or xino=on"],

@@ -84,6 +84,8 @@ const operations: Readonly<Record<string, Operation>> = {
 	"a lower file is renamed over another": (at) => renameSync(at("a"), at("b")),
 	"an upper directory is renamed over a whiteout": (at) => renameSync(at("up"), at("dir")),
 	"two files change places": (at) => renameat2(at("a"), at("u"), RENAME_EXCHANGE),
+	"a lower directory is renamed into another": (at) => renameSync(at("d"), at("merged", "new")),
+	"two merged directories change places": (at) => renameat2(at("merged"), at("d"), RENAME_EXCHANGE),
 	"an upper file gets a second name, over a whiteout": (at) => linkSync(at("u"), at("gone")),
 };
 
@@ -94,7 +96,8 @@ const mountTrials = (count: number) => {
 				Object.entries(description).map(([name, entry]) => [`${trial}/${name}`, entry]),
 			).flat(),
 		);
-	return mountLayers([below(lower)], { upper: below(upper), options: ["passthrough=on"], program: older });
+	const options = ["passthrough=on,redirect_dir=on"];
+	return mountLayers([below(lower)], { upper: below(upper), options, program: older });
 };
 
 /** The tree of a trial as a user sees it. */

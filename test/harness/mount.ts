@@ -273,11 +273,15 @@ export async function releaseOpenMounts(): Promise<void> {
 }
 
 /** Kernel overlayfs on the same layers, for comparing. Never a mountpoint that is in use. */
-export function mountKernelOverlay(request: MountRequest): Disposable & { readonly path: string } {
+export function mountKernelOverlay(
+	request: MountRequest,
+	...options: readonly string[]
+): Disposable & { readonly path: string } {
 	mkdirSync(request.mountpoint, { recursive: true });
 	// In a user namespace the kernel reads the attributes that users may set.
-	const readUsers = overlayAttributes === "user" ? "userxattr," : "";
-	mountSystemCall("overlay", request.mountpoint, "overlay", 0, `${readUsers}${layerOptions(request)}`);
+	const readUsers = overlayAttributes === "user" ? ["userxattr"] : [];
+	const all = [...readUsers, ...options, layerOptions(request)].join();
+	mountSystemCall("overlay", request.mountpoint, "overlay", 0, all);
 	return {
 		path: request.mountpoint,
 		[Symbol.dispose]() {

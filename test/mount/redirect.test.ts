@@ -21,19 +21,9 @@ import { mountOverlay, type OverlayMount } from "../harness/mount.ts";
 import { codeOf, mount, setxattr } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { isKernel } from "../harness/program.ts";
-import { inKernel, numbersIn } from "../harness/redirects.ts";
+import { inKernel, lower, numbersIn, renameAround } from "../harness/redirects.ts";
 import { lacks, overlayAttributes } from "../harness/setting.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
-
-const lower: Description = {
-	"old/inner": "inner",
-	"old/sub/deep/f": "f",
-	"apart/inner": "apart",
-	"both/a": "a",
-	"other/b": "b",
-	"third/hidden": "hidden",
-	plain: "plain",
-};
 
 const redirect = `${overlayAttributes}.overlay.redirect`;
 /** The marks of a user's namespace are believed only where asked to. */
@@ -56,27 +46,6 @@ function linesOf(mounted: OverlayMount, name: string): string[] {
 }
 
 describe.skipIf(lacks("trusted attributes") || isKernel)("directories that kernel overlayfs renamed", () => {
-	/** Renames of every kind, by the kernel. */
-	function renameAround(root: string): void {
-		renameSync(`${root}/old`, `${root}/new`);
-		mkdirSync(`${root}/own`);
-		renameSync(`${root}/apart`, `${root}/own/apart`);
-		renameSync(`${root}/new/sub`, `${root}/own/apart/sub`);
-		writeFileSync(`${root}/own/apart/sub/deep/made`, "made");
-		renameSync(`${root}/both`, `${root}/spare`);
-		renameSync(`${root}/other`, `${root}/both`);
-		renameSync(`${root}/spare`, `${root}/other`);
-		rmSync(`${root}/other/a`);
-		appendFileSync(`${root}/own/apart/inner`, "+");
-		// What has the old name then is opaque, also where it is moved to the place of another.
-		mkdirSync(`${root}/old`);
-		writeFileSync(`${root}/old/anew`, "anew");
-		rmSync(`${root}/third`, { recursive: true });
-		mkdirSync(`${root}/fresh`);
-		writeFileSync(`${root}/fresh/own`, "own");
-		renameSync(`${root}/fresh`, `${root}/third`);
-	}
-
 	test("are shown as the kernel shows them, with the same numbers", async () => {
 		using tree = temporaryTree();
 		const layers = tree.layers([lower]);

@@ -1,7 +1,7 @@
 /**
- * Renaming. Only what lies wholly in the upper layer is moved: files are copied up first; a directory that lower
- * layers contribute to is refused (EXDEV), and callers such as mv(1) copy it then, as with kernel overlayfs without
- * redirect_dir. Source: Linux fs/overlayfs/dir.c, ovl_rename.
+ * Renaming. What is moved lies in the upper layer: files are copied up first. A directory that lower layers contribute to
+ * is refused (EXDEV), and callers such as mv(1) copy it then; with `redirect_dir=on` it is copied up alone, without what
+ * is in it, and marked (redirect.ts). Source: Linux fs/overlayfs/dir.c, ovl_rename.
  */
 
 import {
@@ -39,6 +39,7 @@ import { copyAppearance } from "./copy-metadata.ts";
 import { copyUp } from "./copy-up.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { withoutName } from "./nameless.ts";
+import { markToMove } from "./redirect.ts";
 import { noteRemoval } from "./remove.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -63,7 +64,7 @@ interface End {
 /**
  * Renames, replaces or exchanges. `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE; others, such as RENAME_WHITEOUT, are EINVAL,
  * and so is RENAME_EXCHANGE where the upper layer's file system does not take it.
- * Throws EXDEV for directories with lower content, ENOTEMPTY, EEXIST, EROFS and what renaming may.
+ * Throws EXDEV for directories with lower content that cannot be marked, ENOTEMPTY, EEXIST, EROFS and what renaming may.
  */
 export function rename(
 	overlay: Overlay,
@@ -114,8 +115,9 @@ function renameNodes(overlay: Overlay, work: Workdir, from: Asked, to: Asked, ex
 	// Two names of one file: POSIX has nothing done.
 	if (from.node === to.node) return;
 	// What will be refused is refused before anything is copied up for it.
-	checkMovable(overlay, from.node);
-	if (exchange) checkMovable(overlay, to.node);
+	const staysInParent = from.parent === to.parent;
+	checkMovable(overlay, from.node, staysInParent);
+	if (exchange) checkMovable(overlay, to.node, staysInParent);
 	else if (to.node !== NO_NODE) checkReplaceable(overlay, from.node, to.node);
 	copyUp(overlay, from.node);
 	if (exchange) copyUp(overlay, to.node);
@@ -132,12 +134,27 @@ function endOf(overlay: Overlay, { parent, name, node }: Asked): End {
 	return { directory, name, node, below: isBelow(overlay, directory, name) };
 }
 
-/** Refuses directories that do not lie wholly in the upper layer, and files without their data. */
-function checkMovable(overlay: Overlay, node: NodeId): void {
+/** Refuses files without their data, and directories with lower content for which there is no mark. */
+function checkMovable(overlay: Overlay, node: NodeId, staysInParent: boolean): void {
+	const { redirects } = overlay;
 	overlay.settle(node);
 	overlay.refuseToName(node);
 	if (overlay.nodes.kind(node) !== DT_DIR) return;
-	if (!overlay.isUpper(node) || overlay.directories.get(node).isMerged) fail(EXDEV);
+	if (overlay.isUpper(node) && !overlay.directories.get(node).isMerged) return;
+	if (!redirects.areMade) fail(EXDEV);
+	redirects.valueFor(node, staysInParent);
+}
+
+/**
+ * Sees to it that a directory keeps its lower content and gets no other by its move. Returns where lower layers have what
+ * belongs to it, if any do.
+ */
+function prepareContent(overlay: Overlay, work: Workdir, { node, directory }: End, to: End) {
+	if (overlay.nodes.kind(node) !== DT_DIR) return undefined;
+	const { isMerged, fds } = overlay.directories.get(node);
+	if (isMerged) return markToMove(overlay, work, node, directory, to.directory);
+	if (to.below) makeOpaque(work, fds[0]!);
+	return undefined;
 }
 
 function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void {
@@ -155,12 +172,13 @@ function checkReplaceable(overlay: Overlay, node: NodeId, target: NodeId): void 
 function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const { nodes } = overlay;
 	const isDirectory = nodes.kind(from.node) === DT_DIR;
-	if (isDirectory && to.below) makeOpaque(work, overlay.directories.get(from.node).fds[0]!);
+	const ways = prepareContent(overlay, work, from, to);
 	withoutName(overlay, to.directory.node, to.name, to.node, () => {
 		if (to.node !== NO_NODE && isDirectory && overlay.isUpper(to.node))
 			moveOverEmpty(overlay, work, from, to);
 		else moveInUpper(overlay, work, from, to);
 	});
+	if (ways !== undefined) overlay.redirects.setWays(from.node, ways);
 	to.directory.clearWhiteoutFile(to.name);
 	noteArrival(overlay, work, from, to);
 	noteRemoval(work, from.directory, from.name, from.below);
@@ -231,14 +249,13 @@ function exchangeForEmpty(overlay: Overlay, work: Workdir, end: End): boolean {
 }
 
 function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): void {
-	const { nodes, directories } = overlay;
-	for (const [end, other] of [
-		[from, to],
-		[to, from],
-	] as const) {
-		if (nodes.kind(end.node) === DT_DIR && other.below) makeOpaque(work, directories.get(end.node).fds[0]!);
-	}
+	const { nodes, redirects } = overlay;
+	const moves = [
+		{ node: from.node, ways: prepareContent(overlay, work, from, to) },
+		{ node: to.node, ways: prepareContent(overlay, work, to, from) },
+	];
 	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
+	for (const { node, ways } of moves) if (ways !== undefined) redirects.setWays(node, ways);
 	noteArrival(overlay, work, from, to);
 	noteArrival(overlay, work, to, from);
 	const [movesFrom, movesTo] = [goesBy(nodes, from), goesBy(nodes, to)];

@@ -45,7 +45,7 @@ function tryAttributes(work: Workdir, upper: Fd): void {
 	if (!isFull) check(made);
 	const fd = check(openAt(work.fd, isFull ? SELF : probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
 	work.trustedAttributes = canSetTrustedAttributes(fd);
-	work.keepsAttributes = markImpure(work, fd) || isFull;
+	work.keepsAttributes = markImpure(work, fd) === 0 || isFull;
 	const isOurs = getAttributeOf(work.fd, MARKING, EMPTY_NAME, 0) >= 0;
 	const isNew = !isOurs && isEmpty(upper) && setAttributeOf(work.fd, MARKING, YES, 1, 0) === 0;
 	work.mayLackMarks = work.keepsAttributes && !isOurs && !isNew;

@@ -23,7 +23,7 @@ const ATTRIBUTES = {
 	trusted: store("trusted.overlay.redirect" as ByteString),
 	user: store("user.overlay.redirect" as ByteString),
 };
-/** As the kernel's `redirect_max`: longer ones are not written. Read are any that a path could be. */
+/** As the kernel's `redirect_max`: longer paths are not written. Read are any that a path could be. */
 export const LONGEST_REDIRECT = 256;
 
 const VALUE = reserve(PATH_MAX);

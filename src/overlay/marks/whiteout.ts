@@ -194,10 +194,10 @@ function makeMarkFile(directory: Fd, name: Name): number {
 	return makeNode(directory, name, S_IFREG | 0o600, 0);
 }
 
-/** Marks a directory of the upper layer as holding copied-up files. A hint: failure only costs inode constancy. */
-export function markImpure(work: Workdir, directory: Fd): boolean {
+/** Marks a directory of the upper layer as holding what was copied up or moved there. Returns 0 or -errno. */
+export function markImpure(work: Workdir, directory: Fd): number {
 	const attribute = work.trustedAttributes ? TRUSTED_IMPURE : USER_IMPURE;
-	return asOwner(() => mark(directory, attribute), [directory, EMPTY_NAME]) === 0;
+	return asOwner(() => mark(directory, attribute), [directory, EMPTY_NAME]);
 }
 
 /** Puts a whiteout where the upper directory has no such name. */

@@ -218,11 +218,17 @@ export class DirectoryCache {
 		this.descriptors++;
 	}
 
-	/** Notes in the upper directory that files in it may have an origin. */
-	markImpure(directory: Directory, work: Workdir): void {
-		if ((directory.marks[0]! & IMPURE) !== 0 || !markImpure(work, directory.fds[0]!)) return;
+	/**
+	 * Notes in the upper directory that files in it may have an origin, and directories other names below. Of files that is a
+	 * hint: without it their numbers are not kept. Returns 0 or -errno.
+	 */
+	markImpure(directory: Directory, work: Workdir): number {
+		if ((directory.marks[0]! & IMPURE) !== 0) return 0;
+		const marked = markImpure(work, directory.fds[0]!);
+		if (marked < 0) return marked;
 		directory.marks[0]! |= IMPURE;
 		this.nodes.setFlag(directory.node, PLAIN, false);
+		return 0;
 	}
 
 	/** Closes what is kept of a node's directory, unless it is just being read. */

@@ -7,13 +7,14 @@
  * Source: Linux fs/overlayfs/namei.c, ovl_lookup, ovl_lookup_layer and ovl_lookup_single.
  */
 
-import { EINVAL, EIO, ENOENT, NAME_MAX } from "../../native/layout.ts";
+import { EINVAL, EIO, ENOENT, EXDEV, NAME_MAX } from "../../native/layout.ts";
 import { Errno, fail } from "../../native/libc/errno.ts";
 import { close, type Fd } from "../../native/libc/file.ts";
 import { type Name, readBytes, reserve, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { isNotDirectory, type Layer } from "../layers/layer.ts";
 import {
+	LONGEST_REDIRECT,
 	type RedirectNamespace,
 	readRedirect,
 	redirectNamespace,
@@ -45,7 +46,7 @@ interface Opener {
 /** What is known of a renamed directory. */
 interface Redirect {
 	/** By layer: where those below have what belongs to it, if not under its name. */
-	ways: Map<number, Way>;
+	ways: ReadonlyMap<number, Way>;
 	/** What the upper layer's directory says. */
 	mark: Mark | undefined;
 	/** The inode number by which it is in `shownBy`. */
@@ -89,6 +90,11 @@ export class Redirects {
 		this.mode = mode;
 	}
 
+	/** Directories that lower layers contribute to can be renamed. */
+	get areMade(): boolean {
+		return this.mode === "on";
+	}
+
 	/** No directory that the kernel knows was renamed. */
 	get areNone(): boolean {
 		return this.known.size === 0;
@@ -109,9 +115,34 @@ export class Redirects {
 	}
 
 	/** The directory has got another name: lower layers have what belongs to it where they had it before. */
-	setWays(node: NodeId, ways: Map<number, Way>): void {
+	setWays(node: NodeId, ways: ReadonlyMap<number, Way>): void {
 		this.recordOf(node).ways = ways;
 		this.claim(node);
+	}
+
+	/** Where lower layers have what belongs to a node, whatever names those above it get. */
+	waysFromRoot(node: NodeId, layers: readonly number[]): ReadonlyMap<number, Way> {
+		const names = (layer: number) => this.pathIn(layer, node).split("/") as ByteString[];
+		return new Map(layers.map((layer) => [layer, { fromRoot: true, names: names(layer) }]));
+	}
+
+	/**
+	 * What the mark of an upper directory is to say once it has another name: its name now, if its parent stays the same, else
+	 * the path that the layers below have it at; what it says already, if that stays true. Throws EXDEV for a path that is
+	 * longer than readers take, ENOENT below what was removed. Source: Linux fs/overlayfs/dir.c, ovl_get_redirect.
+	 */
+	valueFor(node: NodeId, staysInParent: boolean): ByteString {
+		const { nodes } = this;
+		const nameOf = (at: NodeId) => this.markOf(at)?.value ?? readBytes(nodes.name(at), nodes.nameLength(at));
+		let value = nameOf(node);
+		if (staysInParent || value.startsWith("/")) return value as ByteString;
+		for (let at = nodes.parent(node); at !== ROOT && !value.startsWith("/"); at = nodes.parent(at)) {
+			if (!nodes.isNamed(at)) fail(ENOENT);
+			value = `${nameOf(at)}/${value}` as ByteString;
+			if (value.length > LONGEST_REDIRECT) fail(EXDEV);
+		}
+		if (!value.startsWith("/")) value = `/${value}` as ByteString;
+		return value.length <= LONGEST_REDIRECT ? value : fail(EXDEV);
 	}
 
 	private recordOf(node: NodeId): Redirect {

@@ -16,8 +16,8 @@ import { type Core, errnoOf, openCore, root } from "./core.ts";
 /** What each trial has below; "lower" must not be seen again once it was removed. */
 const below = {
 	file: "lower",
-	"tree/x": "lower",
-	"other/x": "lower",
+	"tree/x": "in tree",
+	"other/x": "in other",
 	both: "lower",
 	"hollow/x": "lower",
 	"empty/x": "lower",
@@ -138,6 +138,45 @@ const operations: Readonly<Record<string, Operation>> = {
 		},
 		act: (client, at) => client.rename(at("tree"), at("hollow")),
 	},
+	"a lower directory is renamed": { act: (client, at) => client.rename(at("tree"), at("new")) },
+	"a lower directory is renamed into another": {
+		act: (client, at) => client.rename(at("tree"), at("other/new")),
+	},
+	"a lower directory is renamed into a new one": {
+		before: (client, at) => client.mkdir(at("own")),
+		act: (client, at) => client.rename(at("tree"), at("own/new")),
+	},
+	"a lower directory is renamed over a removed one": {
+		before: (client, at) => removeTree(client, at("other")),
+		act: (client, at) => client.rename(at("tree"), at("other")),
+	},
+	"a lower directory is renamed over a merged one, emptied": {
+		before: (client, at) => client.unlink(at("hollow/x")),
+		act: (client, at) => client.rename(at("tree"), at("hollow")),
+	},
+	"a renamed directory is renamed again, elsewhere": {
+		before: (client, at) => {
+			client.rename(at("tree"), at("new"));
+			client.create(at("new/own"), "own");
+		},
+		act: (client, at) => client.rename(at("new"), at("other/newer")),
+	},
+	"two lower directories change places": {
+		act: (client, at) => client.exchange(at("tree"), at("other")),
+	},
+	"a lower directory changes places with a new one in another": {
+		before: (client, at) => makeOwn(client, at("other/own")),
+		act: (client, at) => client.exchange(at("tree"), at("other/own")),
+	},
+};
+
+/** What an operation needs, by a part of its title. */
+const needs: Readonly<Record<string, Lack>> = {
+	"a second name": "link",
+	"a lower directory": "xattrs",
+	"a renamed directory": "xattrs",
+	"two lower directories": "rename-flags",
+	"changes places": "rename-flags",
 };
 
 const profiles: readonly (readonly [string, readonly Lack[]])[] = [
@@ -182,7 +221,7 @@ function faults(before: View, after: View, seen: View): string[] {
 
 const trialNames = (count: number) => Array.from({ length: count }, (_, index) => `trial${index}`);
 /** More than any of them takes changes. */
-const most = 20;
+const most = 24;
 
 describe.skipIf(lacks("mounting")).each(profiles)("on a file system %s", (_, missing) => {
 	const open = (disk: PlainDisk) =>
@@ -194,11 +233,12 @@ describe.skipIf(lacks("mounting")).each(profiles)("on a file system %s", (_, mis
 					),
 				),
 			],
-			{ disk: disk.mount },
+			{ disk: disk.mount, options: { redirects: "on" } },
 		);
 
 	const possible = Object.entries(operations).filter(
-		([title]) => !(title.startsWith("a second name") && missing.includes("link")),
+		([title]) =>
+			!Object.entries(needs).some(([part, need]) => title.includes(part) && missing.includes(need)),
 	);
 	test.each(possible)("%s, and nothing else shows at any moment", (_title, operation) => {
 		const disk = new PlainDisk(missing);
