@@ -1,8 +1,8 @@
 /** What must hold of the layers after any crash. */
 
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileCount, fileOf, lowerOwner, removable } from "./files.ts";
+import { basename, join } from "node:path";
+import { fileCount, fileOf, lowerOwner, removable, stations, travellers } from "./files.ts";
 import { readStamps } from "./stamp.ts";
 
 /** Regular files below a directory. */
@@ -54,6 +54,23 @@ export function lostContent(merged: string, marks: readonly string[]): string[] 
 			lost.push(`file ${id}, block ${block}: ${there}, synced was ${version}`);
 	}
 	return lost;
+}
+
+/** What is wrong with directories that were renamed: each is in one place, with all that is in it. */
+export function lostDirectories(merged: string): string[] {
+	const found = stations(merged).flatMap((station) =>
+		readdirSync(station)
+			.filter((name) => travellers.includes(name.split(".")[0] ?? ""))
+			.map((name) => join(station, name)),
+	);
+	return travellers.flatMap((traveller) => {
+		const places = found.filter((path) => basename(path).split(".")[0] === traveller);
+		const contents = places.flatMap((path) => filesBelow(path)).map((path) => readFileSync(path, "utf8"));
+		const isWhole = places.length === 1 && contents.join() === traveller;
+		return isWhole
+			? []
+			: [`${traveller} is in ${places.join(", ") || "no place"} with ${contents.join(", ")}`];
+	});
 }
 
 /** What a crash left in the workdir and the mount did not clear away; the whiteout to link to is the mount's own. */

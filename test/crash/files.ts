@@ -26,13 +26,22 @@ export function removable(id: number): boolean {
 	return id >= firstRemovable;
 }
 
+/** Directories that the load renames, each with a file `deep/f` of its own: from `NAME` to `NAME.NUMBER`. */
+export const travellers: readonly string[] = ["t0", "t1", "t2"];
+
+/** The directories that these may be in. */
+export function stations(root: string): string[] {
+	return [root, ...Array.from({ length: 5 }, (_, index) => join(root, `d${index}`))];
+}
+
 /** Version 0 of all. */
 export function lowerLayer(): Description {
 	const ids = Array.from({ length: fileCount }, (_, id) => id);
-	return Object.fromEntries(
-		ids.map((id) => {
+	return Object.fromEntries([
+		...ids.map((id) => {
 			const { path, blocks } = fileOf("", id);
-			return [path, file(stampedFile({ id, version: 0, blocks }), { uid: lowerOwner })];
+			return [path, file(stampedFile({ id, version: 0, blocks }), { uid: lowerOwner })] as const;
 		}),
-	);
+		...travellers.map((name) => [`${name}/deep/f`, file(name)] as const),
+	]);
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TemporaryTree } from "../harness/layers.ts";
 import { mountOverlay } from "../harness/mount.ts";
 import { randomNumbers } from "../overlay/random.ts";
-import { brokenFiles, lostContent, rubbish } from "./check.ts";
+import { brokenFiles, lostContent, lostDirectories, rubbish } from "./check.ts";
 
 const load = join(import.meta.dir, "load.ts");
 /** Milliseconds from the load's first mark; enough for hundreds of changes. */
@@ -34,7 +34,7 @@ export async function killUnderLoad(tree: TemporaryTree, lower: string, seed: nu
 	const random = randomNumbers(seed);
 	const at = (name: string) => tree.layer(`${seed}/${name}`);
 	const request = { lower: [lower], upper: at("upper"), work: at("work"), mountpoint: at("merged") };
-	const options = random(2) === 0 ? [] : ["passthrough=off"];
+	const options = ["redirect_dir=on", ...(random(2) === 0 ? [] : ["passthrough=off"])];
 	const marks = tree.join(`${seed}/marks`);
 	writeFileSync(marks, "");
 	const mount = await mountOverlay({ ...request, options });
@@ -50,7 +50,7 @@ export async function killUnderLoad(tree: TemporaryTree, lower: string, seed: nu
 	const synced = readFileSync(marks, "latin1").split("\n").slice(0, -1);
 	await using again = await mountOverlay({ ...request, options });
 	wrong.push(...rubbish(request.work).map((name) => `left in the workdir: ${name}`));
-	wrong.push(...lostContent(again.path, synced));
+	wrong.push(...lostContent(again.path, synced), ...lostDirectories(again.path));
 	if (!existsSync(again.at("d0"))) wrong.push("d0 is missing");
 	return { synced: synced.length, wasInterrupted, wrong };
 }

@@ -15,10 +15,10 @@ import {
 	unlinkSync,
 	writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setxattr } from "../harness/native.ts";
 import { oneOf, randomNumbers } from "../overlay/random.ts";
-import { fileCount, fileOf, type LoadFile, removable } from "./files.ts";
+import { fileCount, fileOf, type LoadFile, removable, stations, travellers } from "./files.ts";
 import { blockSize, isWrittenInPlace, stampedBlock, stampedFile } from "./stamp.ts";
 
 const [mountpoint = "", marks = "", seed = "1", most = "100000"] = process.argv.slice(2);
@@ -87,11 +87,26 @@ function makeDirectory(): void {
 	renameSync(path, `${path}.moved`);
 }
 
+const places = new Map(travellers.map((name) => [name, join(mountpoint, name)]));
+
+/** Renames a directory with lower content, to where it goes by a path or by another name in the same directory. */
+function travel(): void {
+	const name = oneOf(random, travellers);
+	const from = places.get(name) ?? "";
+	const to = join(
+		random(2) === 0 ? dirname(from) : oneOf(random, stations(mountpoint)),
+		`${name}.${temporary++}`,
+	);
+	renameSync(from, to);
+	places.set(name, to);
+}
+
 try {
 	for (; version < Number(most); ) {
 		version++;
 		const file = fileOf(mountpoint, random(fileCount));
 		if (random(20) === 0) makeDirectory();
+		else if (random(8) === 0) travel();
 		else if (removable(file.id)) removeOrMake(file);
 		else if (random(3) === 0) touchMetadata(file);
 		else if (isWrittenInPlace(file.id)) writeInPlace(file);

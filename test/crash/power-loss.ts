@@ -6,7 +6,7 @@ import { open } from "../harness/descriptor.ts";
 import type { TemporaryTree } from "../harness/layers.ts";
 import { mountOverlay } from "../harness/mount.ts";
 import { randomNumbers } from "../overlay/random.ts";
-import { brokenFiles, lostContent, rubbish } from "./check.ts";
+import { brokenFiles, lostContent, lostDirectories, rubbish } from "./check.ts";
 import { startLoad } from "./kill.ts";
 import { type FileSystem, type PowerLoss, powerLosses, RecordedDisk, run } from "./recording.ts";
 
@@ -51,7 +51,8 @@ async function record({ tree, lower, recorder }: Trial, name: string, settings: 
 	const [upper, work] = [join(disk.path, "upper"), join(disk.path, "work")];
 	mkdirSync(upper);
 	mkdirSync(work);
-	const { options = [], isShared = false } = settings;
+	const { isShared = false } = settings;
+	const options = ["redirect_dir=on", ...(settings.options ?? [])];
 	if (isShared) run("cp", "--archive", lower, join(disk.path, "lower"));
 	const request = {
 		lower: [isShared ? join(disk.path, "lower") : lower],
@@ -99,6 +100,7 @@ async function examine(
 		wrong.push(
 			...rubbish(work).map((rest) => `left in the workdir: ${rest}`),
 			...lostContent(mount.path, marks),
+			...lostDirectories(mount.path),
 		);
 		return wrong;
 	} finally {

@@ -20,9 +20,12 @@ export interface Variant {
 	readonly filledUpper?: boolean;
 	/** The daemon's hard limit on open files. */
 	readonly openFiles?: number;
+	/** Both rename directories with lower content, which the kernel does for the machine's root only. */
+	readonly redirects?: boolean;
 }
 
-const variants: readonly Variant[] = [
+const redirects = { options: ["redirect_dir=on"], redirects: true };
+const all: readonly Variant[] = [
 	{ title: "defaults", options: [] },
 	{ title: "an upper layer that holds something", options: [], filledUpper: true },
 	{ title: "no passthrough", options: ["passthrough=off"] },
@@ -52,7 +55,22 @@ const variants: readonly Variant[] = [
 		oddLayers: true,
 		filledUpper: true,
 	},
+	{ title: "renamed directories", ...redirects },
+	{
+		title: "renamed directories, an upper layer that holds something, few open files",
+		...redirects,
+		openFiles: 64,
+		filledUpper: true,
+	},
+	{
+		title: "renamed directories, no passthrough, nothing cached",
+		...redirects,
+		options: ["redirect_dir=on,passthrough=off,timeout=0"],
+		filledUpper: true,
+	},
+	{ title: "renamed directories, several devices", ...redirects, severalDevices: true },
 ];
+const variants = all.filter((variant) => setting === "root" || !variant.redirects);
 
 export const variantCount = variants.length;
 

@@ -14,7 +14,7 @@ import {
 	type TemporaryTree,
 	temporaryTree,
 } from "../harness/layers.ts";
-import { mountKernelOverlay, mountOverlay, type OverlayMount } from "../harness/mount.ts";
+import { type MountRequest, mountKernelOverlay, mountOverlay, type OverlayMount } from "../harness/mount.ts";
 import { codeOf, mknod, mount, setTimes } from "../harness/native.ts";
 import { setting } from "../harness/setting.ts";
 import { differences, type Snapshot, snapshot } from "../harness/snapshot.ts";
@@ -137,12 +137,16 @@ export class World implements AsyncDisposable {
 	}
 
 	async start(): Promise<void> {
-		this.#kernel = mountKernelOverlay(this.#kernels);
+		this.#kernel = this.#mountKernel(this.#kernels);
 		this.#mount = await this.#mountOurs(this.#ours);
 		// Of hundreds of thousands of names it takes long, and the sign of life goes out meanwhile.
 		const copy = ["cp", "-a", this.#kernels.mountpoint, this.#tree.join("plain")];
 		const copied = await Bun.spawn(copy, { stdout: "ignore", stderr: "inherit" }).exited;
 		if (copied !== 0) throw new Error(`cp ended with exit code ${copied}`);
+	}
+
+	#mountKernel(request: MountRequest): ReturnType<typeof mountKernelOverlay> {
+		return mountKernelOverlay(request, ...(this.#variant.redirects ? ["redirect_dir=on"] : []));
 	}
 
 	#mountOurs(layers: Layers): Promise<OverlayMount> {
@@ -199,7 +203,7 @@ export class World implements AsyncDisposable {
 	/** Our layers as the kernel shows them; it would leave a workdir that the user may not clear. */
 	#lookThroughKernel({ lower, upper, work, mountpoint }: Layers): Snapshot {
 		const layers = setting === "fusermount" ? { lower: [upper, ...lower] } : { lower, upper, work };
-		using kernel = mountKernelOverlay({ ...layers, mountpoint });
+		using kernel = this.#mountKernel({ ...layers, mountpoint });
 		// It does not know these, and so does not hide them.
 		const options = { ignoreAttributes: /^user\.fuseoverlayfs\./ };
 		return setting === "fusermount" ? this.#actors.look(kernel.path) : snapshot(kernel.path, options);
