@@ -221,7 +221,7 @@ export class NodeClient {
 
 	getxattrOf(node: NodeId, attribute: string): Buffer {
 		const length = this.named(attribute, (stored) =>
-			readAttribute(this.overlay, node, stored, SCRATCH, SCRATCH_SIZE),
+			check(readAttribute(this.overlay, node, stored, SCRATCH, SCRATCH_SIZE)),
 		);
 		return Buffer.from(bytes.slice(SCRATCH, SCRATCH + length));
 	}
