@@ -238,7 +238,7 @@ describe.skipIf(lacks("closed files"))("syncing", () => {
 		await using overlay = await mountLayers([{ a: "lower" }], { options });
 		const trace = overlay.tree.join(`trace-${randomUUID()}`);
 		const pids = overlay.mount.daemons.flatMap((pid) => ["-p", String(pid)]);
-		const calls = "trace=fsync,fdatasync,syncfs,sync_file_range";
+		const calls = "trace=fsync,fdatasync,syncfs,sync_file_range,io_submit";
 		const strace = Bun.spawn(["strace", "-f", "-qq", "-e", calls, "-o", trace, ...pids]);
 		try {
 			await until(() => isTraced(overlay.mount.daemons), "strace does not attach");
@@ -253,7 +253,7 @@ describe.skipIf(lacks("closed files"))("syncing", () => {
 		}
 		return readFileSync(trace, "utf8")
 			.split("\n")
-			.filter((line) => line.includes("sync")).length;
+			.filter((line) => /sync|io_submit/.test(line)).length;
 	}
 
 	const isTraced = (pids: readonly number[]) =>

@@ -128,7 +128,7 @@ test("a name stored is read as what it was, as long as it is kept", () => {
 
 test("a field of a struct is read as what was written, and nothing beside the struct is touched", () => {
 	const structs = Object.entries(layout)
-		.filter(([, value]) => typeof value === "object")
+		.filter(([, value]) => typeof value === "object" && "sizeof" in value)
 		.map(([name, struct]) => ({ name, struct: struct as unknown as Readonly<Record<string, number>> }));
 	expect(structs.length).toBeGreaterThan(20);
 	const fields = structs.flatMap(({ name, struct }) => {
