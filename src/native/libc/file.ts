@@ -79,7 +79,7 @@ export function realPath(fd: Fd): ByteString {
 
 /** Opens again what `fd` (O_PATH will do) is open on, with other flags. */
 export function reopen(fd: Fd, flags: number): Fd {
-	return openAt(WORKING_DIRECTORY, descriptorPath(fd), flags);
+	return throughProc(openAt(WORKING_DIRECTORY, descriptorPath(fd), flags)) as Fd;
 }
 
 export function close(fd: Fd): void {

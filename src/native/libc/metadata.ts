@@ -6,6 +6,7 @@ import {
 	AT_NO_AUTOMOUNT,
 	AT_STATX_DONT_SYNC,
 	AT_SYMLINK_NOFOLLOW,
+	EINVAL,
 	ENOSYS,
 	EPERM,
 	O_CLOEXEC,
@@ -18,7 +19,7 @@ import {
 } from "../layout.ts";
 import { base, getNumber, type Offset, reserve, view } from "../memory.ts";
 import { outcome } from "./errno.ts";
-import { close, descriptorPath, type Fd, openAt, WORKING_DIRECTORY } from "./file.ts";
+import { close, descriptorPath, type Fd, openAt, throughProc, WORKING_DIRECTORY } from "./file.ts";
 
 const libc = dlopen("libc.so.6", {
 	statx: { args: ["i32", "usize", "i32", "u32", "usize"], returns: "i32" },
@@ -86,7 +87,7 @@ function changeModeByDescriptor(directory: Fd, name: Offset, mode: number): numb
 
 /** chmod through an O_PATH descriptor. */
 export function changeModeOfPath(fd: Fd, mode: number): number {
-	return outcome(libc.fchmodat(WORKING_DIRECTORY, base + descriptorPath(fd), mode, 0));
+	return throughProc(outcome(libc.fchmodat(WORKING_DIRECTORY, base + descriptorPath(fd), mode, 0)));
 }
 
 /** Sets times from two `struct timespec` (UTIME_NOW, UTIME_OMIT allowed); does not follow symlinks. */
@@ -96,7 +97,10 @@ export function changeTimes(directory: Fd, name: Offset, times: Offset): number 
 
 /** As {@link changeTimes}, of what `fd` (O_PATH will do) is open on. */
 export function changeTimesOf(fd: Fd, times: Offset): number {
-	return outcome(libc.utimensat(WORKING_DIRECTORY, base + descriptorPath(fd), base + times, 0));
+	const result = outcome(libc.utimensat(fd, base, base + times, AT_EMPTY_PATH));
+	if (result !== -EINVAL) return result;
+	// Before Linux 5.8.
+	return throughProc(outcome(libc.utimensat(WORKING_DIRECTORY, base + descriptorPath(fd), base + times, 0)));
 }
 
 /** As {@link changeTimes}, of an open file or directory (not O_PATH). */
