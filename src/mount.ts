@@ -204,7 +204,8 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		fastInode: options.fastInode && options.xino !== "on",
 		inode32: options.inode32,
 		xattrs: options.xattrs,
-		acl: options.acl && options.xattrs && layers.every(supportsAcl),
+		// A lower layer without ACLs has files without any; in the upper one they must not be lost.
+		acl: options.acl && options.xattrs && (work ? layers.slice(0, 1) : layers).some(supportsAcl),
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors,

@@ -77,7 +77,7 @@ export interface MountOptions {
 	readonly squashToGid: number | undefined;
 	/** Directories show a link count of 1. Default: false. */
 	readonly staticLinkCount: boolean;
-	/** POSIX ACLs, unless a layer has none. Default: true. */
+	/** POSIX ACLs, unless the upper layer, without one all layers, have none. Default: true. */
 	readonly acl: boolean;
 	/** SELinux mount context, handed to the kernel. Default: undefined. */
 	readonly context: ByteString | undefined;

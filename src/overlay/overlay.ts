@@ -60,7 +60,7 @@ export interface OverlayOptions {
 	readonly inode32: boolean;
 	/** Extended attributes can be used through the mount. */
 	readonly xattrs: boolean;
-	/** All layers have POSIX ACLs, and they are wanted. */
+	/** The upper layer, without one any layer, has POSIX ACLs, and they are wanted. */
 	readonly acl: boolean;
 	/** The ids this process runs under. */
 	readonly uid: number;

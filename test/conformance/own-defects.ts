@@ -48,6 +48,18 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 			"overlay/core/move.test.ts": ["%s, and nothing else shows at any moment"],
 		},
 	},
+	"a lower layer on NFS 4.2, which has no POSIX ACLs, turns them off for the whole mount": {
+		tests: {
+			"mount/plain-lower.test.ts": ["without ACLs, as NFS 4.2: they are kept by the upper layer, and heeded"],
+		},
+	},
+	"a file with capabilities cannot be copied up to NFS": {
+		tests: {
+			"mount/plain-upper.test.ts": [
+				"without attributes security.*, as NFS: a file with capabilities is copied up without them",
+			],
+		},
+	},
 	"on Linux before 5.13 an attribute is set under a name that lacks its first eight characters": {
 		tests: {
 			"mount/older-kernels.test.ts": [

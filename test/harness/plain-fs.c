@@ -5,7 +5,7 @@
  * Usage: plain-fs DIRECTORY BUDGET LACKS [FUSE options] MOUNTPOINT. LACKS is a list of words with commas:
  *   rename-flags  renames with flags answer EINVAL
  *   tmpfile       O_TMPFILE answers EOPNOTSUPP (always so: the protocol's own call is not implemented)
- *   trusted, user, xattrs   these extended attributes, or all, answer EOPNOTSUPP
+ *   trusted, user, security, acl, xattrs   these extended attributes, or all, answer EOPNOTSUPP
  *   types         directory entries do not tell of what kind they are
  *   link          hard links answer EPERM
  *   whiteouts     devices 0:0 answer EPERM
@@ -279,7 +279,9 @@ static int has_attribute(const char *name)
 	if (lacks("xattrs"))
 		return 0;
 	return !((lacks("trusted") && strncmp(name, "trusted.", 8) == 0) ||
-		 (lacks("user") && strncmp(name, "user.", 5) == 0));
+		 (lacks("user") && strncmp(name, "user.", 5) == 0) ||
+		 (lacks("security") && strncmp(name, "security.", 9) == 0) ||
+		 (lacks("acl") && strncmp(name, "system.posix_acl_", 17) == 0));
 }
 
 static int plain_setxattr(const char *path, const char *name, const char *value, size_t size, int flags)

@@ -4,7 +4,16 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { compiled, run } from "./compile.ts";
 
 /** What it is to lack: see plain-fs.c. */
-export type Lack = "rename-flags" | "trusted" | "user" | "xattrs" | "types" | "link" | "whiteouts";
+export type Lack =
+	| "rename-flags"
+	| "trusted"
+	| "user"
+	| "security"
+	| "acl"
+	| "xattrs"
+	| "types"
+	| "link"
+	| "whiteouts";
 
 export class PlainDisk {
 	readonly #lacks: readonly Lack[];

@@ -5,7 +5,9 @@
 
 import { expect, test } from "bun:test";
 import {
+	chmodSync,
 	linkSync,
+	lstatSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
@@ -17,7 +19,8 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { changeable, changeMuch, expectChanged } from "../harness/changes.ts";
-import { codeOf, mknod, RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2 } from "../harness/native.ts";
+import { file } from "../harness/layers.ts";
+import { codeOf, getxattr, mknod, RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2 } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { type Lack, PlainDisk } from "../harness/plain-fs.ts";
 import { isKernel } from "../harness/program.ts";
@@ -96,5 +99,22 @@ possible.each(profiles)(
 		const names = ["a", "b", "d", "e", "f", "g"].filter((name) => readdirSync(overlay.path).includes(name));
 		expect(names).toEqual(["a", "d", "f", "g"]);
 		await overlay.expectLasting(lasting(missing));
+	},
+);
+
+possible(
+	"without attributes security.*, as NFS: a file with capabilities is copied up without them",
+	async () => {
+		const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
+		const xattrs = { "security.capability": capability };
+		const disk = new PlainDisk(["rename-flags", "trusted", "security"]).mount;
+		await using overlay = await mountLayers([{ f: file("content", { mode: 0o755, xattrs }) }], { disk });
+		expect(getxattr(overlay.at("f"), "security.capability")).toEqual(capability);
+		chmodSync(overlay.at("f"), 0o711);
+		expect(readFileSync(overlay.at("f"), "utf8")).toBe("content");
+		await overlay.remount();
+		expect(lstatSync(overlay.inUpper("f")).mode & 0o7777).toBe(0o711);
+		expect(codeOf(() => getxattr(overlay.at("f"), "security.capability"))).not.toBeUndefined();
+		expect(getxattr(overlay.inLower("f"), "security.capability")).toEqual(capability);
 	},
 );

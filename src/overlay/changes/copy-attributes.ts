@@ -60,9 +60,12 @@ function copyAttribute(
 	if (result < 0 && !canDoWithout(overlay, node, shown, -result)) fail(-result);
 }
 
-/** Linux fs/overlayfs/copy_up.c, ovl_copy_xattr: ACLs and security attributes must not be lost, others may. */
+/**
+ * ACLs must not be lost: they may refuse what the mode permits. All else may be where the upper layer's file system does not
+ * know it, capabilities included, as by cp(1); kernel overlayfs refuses those (fs/overlayfs/copy_up.c, ovl_copy_xattr).
+ */
 function canDoWithout(overlay: Overlay, node: NodeId, name: string, error: number): boolean {
-	if (error === EOPNOTSUPP) return !name.startsWith(ACL_PREFIX) && name !== "security.capability";
+	if (error === EOPNOTSUPP) return !name.startsWith(ACL_PREFIX);
 	// Without privileges the trusted and security namespaces are out of reach, as they are for cp(1).
 	const unprivileged = overlay.work?.trustedAttributes === false;
 	return (

@@ -4,7 +4,7 @@ import { EINVAL, S_ISGID, statx, XATTR_SIZE_MAX } from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { getAttribute, removeAttribute, setAttribute } from "../../native/libc/xattr.ts";
 import { copy, type Offset, reserve, view } from "../../native/memory.ts";
-import { isAccessAcl, isAcl, mapAcl, modeOfAcl, setModeOfAcl } from "../marks/acl.ts";
+import { isAccessAcl, isAcl, mapAcl, modeOfAcl, orNoAcl, setModeOfAcl } from "../marks/acl.ts";
 import { type IdMap, NO_ID } from "../marks/id-map.ts";
 import { type Identity, ownAccess } from "../marks/identity.ts";
 import { type NodeId, PLAIN } from "../nodes/node.ts";
@@ -94,7 +94,8 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 	if (!overlay.isUpper(node)) {
 		// Nothing is copied up for what is not there.
 		const before = overlay.locate(node);
-		check(getAttribute(before.directory, before.name, storedName(overlay, node, attribute), VALUE, 0));
+		const stored = storedName(overlay, node, attribute);
+		check(orNoAcl(attribute, getAttribute(before.directory, before.name, stored, VALUE, 0)));
 		copyUp(overlay, node);
 	}
 	const stored = storedName(overlay, node, attribute);

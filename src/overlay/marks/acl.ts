@@ -10,6 +10,7 @@ import {
 	ACL_OTHER,
 	ACL_USER,
 	ACL_USER_OBJ,
+	ENODATA,
 	EOPNOTSUPP,
 	posixAclXattrEntry,
 	posixAclXattrHeader,
@@ -100,4 +101,9 @@ const ACL_ACCESS = store("system.posix_acl_access" as ByteString);
 /** Whether a layer's file system has POSIX ACLs. */
 export function supportsAcl(layer: Layer): boolean {
 	return getAttribute(layer.root, EMPTY_NAME, ACL_ACCESS, EMPTY_NAME, 0) !== -EOPNOTSUPP;
+}
+
+/** The result of reading an attribute in a layer: where the file system has no ACLs, the object has none. */
+export function orNoAcl(attribute: Offset, result: number): number {
+	return result === -EOPNOTSUPP && isAcl(attribute) ? -ENODATA : result;
 }

@@ -6,7 +6,7 @@ import { modeOf } from "../../native/libc/stat.ts";
 import { getAttribute, listAttributes } from "../../native/libc/xattr.ts";
 import { lengthOf, type Offset, readString, reserve, startsWith, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
-import { ACL_PREFIX, isAccessAcl, isAcl, mapAcl, setModeOfAcl } from "../marks/acl.ts";
+import { ACL_PREFIX, isAccessAcl, isAcl, mapAcl, orNoAcl, setModeOfAcl } from "../marks/acl.ts";
 import { attributeOnDisk, attributeShown } from "../marks/attribute-name.ts";
 import type { Identity } from "../marks/identity.ts";
 import { type NodeId, PLAIN } from "../nodes/node.ts";
@@ -34,7 +34,7 @@ export function readAttribute(
 	if (overlay.nodes.flag(node, PLAIN) && startsWith(attribute, CAPABILITY)) return -ENODATA;
 	const stored = storedName(overlay, node, attribute);
 	const length = overlay.attemptAt(node, ({ directory, name }) =>
-		getAttribute(directory, name, stored, target, size),
+		orNoAcl(attribute, getAttribute(directory, name, stored, target, size)),
 	);
 	if (length === -ENODATA) return length;
 	check(length);
