@@ -10,7 +10,7 @@ import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layer
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
-import { declined, lacks, setting } from "../harness/setting.ts";
+import { declined, isInShort, lacks, setting } from "../harness/setting.ts";
 import { declinable } from "../init/declinable.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
 import { subjects } from "./subjects.ts";
@@ -287,11 +287,18 @@ function variantsTried(): readonly VariantName[] {
 /** What ordinary users get; the other variants, and the long statements, are tried as root. */
 const rootless = [
 	plainDirectory(),
-	...(lacks("mounting") ? [] : [kernelOverlayfs]),
+	...(lacks("kernel overlayfs") ? [] : [kernelOverlayfs]),
 	...(["default", ".wh. whiteouts"] as const).map(mounted).map((target) => ({ ...target, getsLong: false })),
 ];
 
+/** What kernels and libraries differ in shows where content lies below. */
+const inShort = [
+	...(lacks("kernel overlayfs") ? [] : [kernelOverlayfs]),
+	...(["default", "passthrough=off"] as const).map(mounted),
+].map((target): Target => ({ ...target, origins: ["lower", "layers"], getsLong: false }));
+
 function chosenTargets(): readonly Target[] {
+	if (isInShort) return inShort;
 	if (setting !== "root") return rootless;
 	const variants = isKernel ? [] : variantsTried().map(mounted);
 	return declined.length > 0 ? variants : [...yardsticks, ...variants];

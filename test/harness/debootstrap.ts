@@ -12,7 +12,7 @@ function output(command: string, args: string[]): string {
 }
 
 /** The mirror that this machine's apt takes Debian from, or FUSE_OVERLAYFS_TEST_MIRROR. */
-function mirror(): string {
+export function mirror(): string {
 	const chosen = process.env.FUSE_OVERLAYFS_TEST_MIRROR;
 	if (chosen) return chosen;
 	const targets = output("apt-get", ["indextargets", "--format", "$(REPO_URI)", "Label: Debian"]);

@@ -121,7 +121,8 @@ export interface Outcome {
 	readonly output: string;
 }
 
-async function runFile({ run, file }: Task, lane: number, limitMs: number): Promise<Outcome> {
+/** Runs a file in a process of its own, in the surroundings of its run. */
+export async function runFile({ run, file }: Task, lane: number, limitMs: number): Promise<Outcome> {
 	const scratch = mkdtempSync(join(tmpdir(), "fuse-overlayfs-run-"));
 	watchdog.tell("tree", scratch);
 	try {

@@ -26,7 +26,6 @@ const libc = dlopen("libc.so.6", {
 	lremovexattr: { args: ["ptr", "ptr"], returns: "i32" },
 	lseek: { args: ["i32", "i64", "i32"], returns: FFIType.i64_fast },
 	lsetxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
-	mknod: { args: ["ptr", "u32", "u64"], returns: "i32" },
 	mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "ptr" },
 	mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
 	msync: { args: ["ptr", "u64", "i32"], returns: "i32" },
@@ -37,7 +36,7 @@ const libc = dlopen("libc.so.6", {
 	renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
 	setfsgid: { args: ["u32"], returns: "i32" },
 	setfsuid: { args: ["u32"], returns: "i32" },
-	syscall: { args: ["i64", "i64", "ptr"], returns: FFIType.i64_fast },
+	syscall: { args: ["i64", "i64", "ptr", "u64", "u64"], returns: FFIType.i64_fast },
 	umount2: { args: ["ptr", "i32"], returns: "i32" },
 	utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
 }).symbols;
@@ -103,9 +102,12 @@ export function linkDescriptor(fd: number, to: BytePath): void {
 	checked("linkat", libc.linkat(AT_FDCWD, source, AT_FDCWD, cString(to), AT_SYMLINK_FOLLOW));
 }
 
+/** By its number: mknod(3) is in the C library itself only since glibc 2.33. */
+const SYS_mknodat = process.arch === "arm64" ? 33 : 259;
+
 /** `mode` includes the type (S_IFCHR, S_IFIFO ...). */
 export function mknod(path: BytePath, mode: number, major = 0, minor = 0): void {
-	checked("mknod", libc.mknod(cString(path), mode, makeDevice(major, minor)));
+	checked("mknod", libc.syscall(SYS_mknodat, AT_FDCWD, cString(path), mode, makeDevice(major, minor)));
 }
 
 export function makeDevice(major: number, minor: number): number {
@@ -372,7 +374,7 @@ function setGroups(groups: readonly number[]): void {
 	groups.forEach((group, index) => {
 		list.writeUInt32LE(group, index * 4);
 	});
-	checked("setgroups", libc.syscall(SYS_setgroups, groups.length, list));
+	checked("setgroups", libc.syscall(SYS_setgroups, groups.length, list, 0, 0));
 }
 
 /**

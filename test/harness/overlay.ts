@@ -104,15 +104,16 @@ export class Overlay implements AsyncDisposable {
 		const { lower, upper, work } = this.layers;
 		const writable = this.#readOnly ? {} : { upper, work };
 		const shown: Record<string, Snapshot> = {};
-		if (options.kernel !== false && !lacks("mounting") && (!this.#readOnly || lower.length > 1)) {
+		if (options.kernel !== false && !lacks("kernel overlayfs") && (!this.#readOnly || lower.length > 1)) {
 			using kernel = mountKernelOverlay({ lower, ...writable, mountpoint: this.tree.join("kernel") });
 			// It does not know these, and so does not hide them.
 			shown.kernel = snapshot(kernel.path, { ...options, ignoreAttributes: /^user\.fuseoverlayfs\./ });
 		}
-		if (options.debian !== false && isExecutable(debianProgram)) {
+		if (options.debian !== false && !lacks("Debian's program") && isExecutable(debianProgram)) {
 			const request = { lower, ...writable, mountpoint: this.tree.layer("debian"), program: debianProgram };
 			await using debian = await mountOverlay(request);
-			shown.debian = snapshot(debian.path, options);
+			// Before 1.10 it does not hide the marks of ordinary users.
+			shown.debian = snapshot(debian.path, { ...options, ignoreAttributes: /^user\.overlay\./ });
 		}
 		return shown;
 	}

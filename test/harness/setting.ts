@@ -3,6 +3,8 @@
  * skipped. `test/rootless/run.ts` makes the settings other than root's, `test/init/run.ts` the kernels that offer less.
  */
 
+import { release } from "node:os";
+
 export type Setting =
 	| "root"
 	/** Root of a user namespace in which no other id exists, as `unshare -Ur` makes it. */
@@ -12,17 +14,37 @@ export type Setting =
 	/** An ordinary user in no namespace of their own, for whom fusermount3 mounts. */
 	| "fusermount";
 
+/** What all layers of the tests may lie on, told by test/machines. */
+export type OnNfs = "NFS 4.2" | "NFS 3";
+
 /** Told by test/rootless/run.ts; without it the tests are root's. */
 export const setting = (process.env.FUSE_OVERLAYFS_TEST_SETTING ?? "root") as Setting;
+
+/** undefined: they lie on a disk of the machine. */
+export const layersOn = process.env.FUSE_OVERLAYFS_TEST_LAYERS_ON as OnNfs | undefined;
 
 /** What of the kernel's the program does without, by test/init/run.ts: flags of INIT, and `minor=N`. */
 export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").filter((word) => word !== "");
 
+/** By test/machines: what is slow here is tried in short. */
+export const isInShort = process.env.FUSE_OVERLAYFS_TEST_SHORT === "1";
+
 export type Flag = `FUSE_${string}`;
-type Refusals = Readonly<Partial<Record<Setting | Flag, string>>>;
+type Refusing = Setting | OnNfs | Flag;
+type Refusals = Readonly<Partial<Record<Refusing, string>>>;
 
 function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>> {
 	return { "one id": reason, "id ranges": reason, fusermount: reason };
+}
+
+function onNfs(reason: string): Record<OnNfs, string> {
+	return { "NFS 4.2": reason, "NFS 3": reason };
+}
+
+/** Whether the kernel is older than that version. */
+function isBefore(major: number, minor: number): boolean {
+	const [itsMajor = 0, itsMinor = 0] = release().split(".").map(Number);
+	return itsMajor < major || (itsMajor === major && itsMinor < minor);
 }
 
 /** What a test may need, and why some settings do not have it. */
@@ -39,15 +61,24 @@ const refusals = {
 		fusermount: "an ordinary user can give no file away",
 	},
 	devices: inNamespacesAndOutside("mknod of devices other than whiteouts needs CAP_MKNOD on the machine"),
-	"trusted attributes": inNamespacesAndOutside(
-		"attributes trusted.* and security.* need CAP_SYS_ADMIN on the machine",
-	),
+	"trusted attributes": {
+		...inNamespacesAndOutside("attributes trusted.* and security.* need CAP_SYS_ADMIN on the machine"),
+		...onNfs("NFS keeps no attributes trusted.* and security.*"),
+	},
+	"user attributes": { "NFS 3": "NFS 3 keeps no attributes user.*" },
 	"the machine's root": inNamespacesAndOutside(
 		"the kernel asks for a privilege on the machine, whatever one is in a namespace",
 	),
 	mounting: { fusermount: "mount(2), and so kernel overlayfs and tmpfs, is refused to an ordinary user" },
+	"kernel overlayfs": {
+		...onNfs("kernel overlayfs takes no upper layer on NFS"),
+		...(isBefore(5, 11) ? inNamespacesAndOutside("user namespaces have no overlayfs before Linux 5.11") : {}),
+		fusermount: "mount(2) is refused to an ordinary user",
+	},
+	"Debian's program": onNfs("the program in C finds no marks on NFS"),
 	"ACLs in the kernel": {
 		FUSE_POSIX_ACL: "without FUSE_POSIX_ACL the kernel heeds no ACL, and the mount has none",
+		"NFS 4.2": "NFS 4.2 has no POSIX ACLs",
 	},
 	passthrough: {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",
@@ -66,7 +97,8 @@ export type Need = keyof typeof refusals;
 /** Why one of these is refused here, by the setting or by what is declined; undefined: it is not. */
 function whyRefused(need: Need): string | undefined {
 	const refusing = refusals[need] as Refusals;
-	return [setting, ...(declined as Flag[])].map((by) => refusing[by]).find((why) => why !== undefined);
+	const all: readonly Refusing[] = [setting, ...(layersOn ? [layersOn] : []), ...(declined as Flag[])];
+	return all.map((by) => refusing[by]).find((why) => why !== undefined);
 }
 
 /** Whether one of these is refused, for `test.skipIf`. */
@@ -79,8 +111,8 @@ export function whyLacking(needs: readonly Need[]): string | undefined {
 	return needs.map(whyRefused).find((why) => why !== undefined);
 }
 
-/** A line for each thing that a setting, or a flag that is declined, refuses. */
-export function reasonsToSkip(of: Setting | Flag): string[] {
+/** A line for each thing that a setting, layers on NFS, or a flag that is declined, refuses. */
+export function reasonsToSkip(of: Refusing): string[] {
 	return Object.entries(refusals).flatMap(([need, reasons]) => {
 		const reason = (reasons as Refusals)[of];
 		return reason === undefined ? [] : [`without ${need}: ${reason}`];
@@ -88,4 +120,4 @@ export function reasonsToSkip(of: Setting | Flag): string[] {
 }
 
 /** Which attributes mark whiteouts and opaque directories: users may not set trusted ones. */
-export const overlayAttributes = setting === "root" ? "trusted" : "user";
+export const overlayAttributes = lacks("trusted attributes") ? "user" : "trusted";

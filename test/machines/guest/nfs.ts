@@ -1,0 +1,58 @@
+/** Layers on NFS: the machine is its own server, by the kernel's nfsd over the loopback device. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Run } from "../../harness/lanes.ts";
+import { projectDirectory } from "../../harness/program.ts";
+import type { OnNfs } from "../../harness/setting.ts";
+
+const exported = "/tmp/exported";
+const mountedOn = "/mnt";
+
+/** Short leases and grace, as nothing has to be reclaimed. */
+const start = `set -e
+mkdir -p ${exported} /run/rpcbind /var/lib/nfs/v4recovery /var/lib/nfs/sm
+touch /var/lib/nfs/etab /var/lib/nfs/rmtab
+modprobe nfsd
+mount -t nfsd nfsd /proc/fs/nfsd
+rpcbind -w
+exportfs -o rw,no_root_squash,no_subtree_check,insecure 127.0.0.1:${exported}
+rpc.nfsd -G 10 -L 10 2
+rpc.mountd`;
+
+const versions: Readonly<Record<OnNfs, string>> = { "NFS 4.2": "vers=4.2", "NFS 3": "vers=3,nolock" };
+
+/** Throws if the server does not start. */
+export function startNfsServer(): void {
+	const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", "-c", start]);
+	if (exitCode !== 0) throw new Error(`the NFS server does not start: ${stdout}${stderr}`);
+}
+
+/** A test file by root, with temporary files, and so all layers, on NFS of a version. */
+export function nfsRun(
+	version: OnNfs,
+	file: string,
+	program: string,
+	variables: Readonly<Record<string, string>>,
+): Run {
+	return {
+		title: version,
+		paths: [file],
+		enter(scratch) {
+			const report = join(scratch, "report.xml");
+			mkdirSync(exported, { recursive: true });
+			const mount = `mount -t nfs -o ${versions[version]} 127.0.0.1:${exported} ${mountedOn} && exec "$@"`;
+			return {
+				project: projectDirectory,
+				starter: ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", mount, "sh"],
+				environment: {
+					FUSE_OVERLAYFS_PROGRAM: program,
+					FUSE_OVERLAYFS_TEST_LAYERS_ON: version,
+					TMPDIR: mountedOn,
+					...variables,
+				},
+				report: [report, report],
+			};
+		},
+	};
+}

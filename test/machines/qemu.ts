@@ -1,0 +1,110 @@
+/** One machine, emulated in software, from its start to its end. */
+
+import { readFileSync } from "node:fs";
+import type { Processor } from "../../packaging/executable.ts";
+import type { Machine } from "./machines.ts";
+import type { System } from "./system.ts";
+
+interface Emulator {
+	readonly program: string;
+	readonly machine: string;
+	readonly console: string;
+}
+
+export const emulators: Readonly<Record<Processor, Emulator>> = {
+	x64: { program: "qemu-system-x86_64", machine: "q35", console: "ttyS0" },
+	arm64: { program: "qemu-system-aarch64", machine: "virt,gic-version=3", console: "ttyAMA0" },
+};
+
+/** Without a word for so long it hangs. Generous: the host may be busy with something else. */
+const longestSilenceMs = 20 * 60_000;
+
+export interface Disks {
+	/** With the project; changes to it are forgotten. */
+	readonly payload: string;
+	readonly scratch: string;
+}
+
+export interface Boot {
+	readonly machine: Machine;
+	readonly system: System;
+	readonly disks: Disks;
+	/** The file in which what the machine reports is gathered. */
+	readonly report: string;
+	/** After so many minutes of the host's processor it is ended. */
+	readonly minutes: number;
+	/** Is given what the machine writes to its console. */
+	readonly heard: (text: string) => void;
+}
+
+/**
+ * Time in the machine is counted in instructions, of two nanoseconds each, which takes the host several times as long: so
+ * nothing in it comes too late, however busy the host is, or if it stops the machine for a while.
+ */
+const clock = "shift=1,sleep=on";
+
+/** Minutes of processor time that a process has used. */
+function minutesUsed(pid: number): number {
+	const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]!.split(" ");
+	const ticksPerMinute = 100 * 60;
+	return (Number(fields[11]) + Number(fields[12])) / ticksPerMinute;
+}
+
+/** Runs the machine until it switches itself off, or its time is up. Throws if it falls silent, or qemu fails. */
+export async function boot({
+	machine,
+	system,
+	disks,
+	report,
+	minutes,
+	heard,
+}: Boot): Promise<"ended" | "time is up"> {
+	const emulator = emulators[machine.processor];
+	const disk = (file: string, isForgotten: boolean) => [
+		"-drive",
+		`file=${file},format=raw,if=virtio,snapshot=${isForgotten ? "on" : "off"}`,
+	];
+	const child = Bun.spawn(
+		[
+			// Whatever ends this process ends the machine.
+			...["setpriv", "--pdeathsig", "KILL", emulator.program, "-accel", "tcg", "-icount", clock],
+			...["-machine", emulator.machine, "-cpu", machine.cpu, "-smp", "1", "-m", "3072"],
+			...["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio"],
+			...["-kernel", system.kernel, "-initrd", system.initramfs],
+			...["-append", `console=${emulator.console} quiet panic=-1 mitigations=off`],
+			...disk(system.disk, true),
+			...disk(disks.payload, true),
+			...disk(disks.scratch, false),
+			...["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"],
+			...["-chardev", `file,id=report,path=${report}`, "-device", "virtserialport,chardev=report"],
+		],
+		{ stdio: ["ignore", "pipe", "inherit"] },
+	);
+	let ending: string | undefined;
+	const kill = (why: string) => {
+		ending ??= why;
+		child.kill("SIGKILL");
+	};
+	const timeIsUp = `its ${minutes} minutes are up`;
+	const silence = `said nothing for ${longestSilenceMs / 60_000} minutes and was killed`;
+	const impatience = setTimeout(() => kill(silence), longestSilenceMs);
+	const timer = setInterval(() => {
+		if (child.exitCode === null && minutesUsed(child.pid) > minutes) kill(timeIsUp);
+	}, 1000);
+	try {
+		const decoder = new TextDecoder();
+		for await (const chunk of child.stdout) {
+			impatience.refresh();
+			heard(decoder.decode(chunk, { stream: true }));
+		}
+		await child.exited;
+	} finally {
+		clearTimeout(impatience);
+		clearInterval(timer);
+		child.kill("SIGKILL");
+	}
+	if (ending !== undefined && ending !== timeIsUp) throw new Error(ending);
+	if (ending === undefined && child.exitCode !== 0)
+		throw new Error(`${emulator.program} ended with ${child.exitCode ?? child.signalCode}`);
+	return ending === undefined ? "ended" : "time is up";
+}
