@@ -169,9 +169,9 @@ describe.skipIf(lacks("other ids", "ids in ACLs", "ACLs in the kernel", "closed 
 			options: ["noacl"],
 		});
 		await using overlay = await mountLayers([{}]);
-		expect(setfacl("-m", "u:1000:rw", overlay.path)).toBe(0);
+		expect(setfacl("-m", "u:1000:rwx", overlay.path)).toBe(0);
 		await overlay.remount({ lower: [...overlay.layers.lower, without.path] });
-		expect(setfacl("-m", "u:1001:rw", overlay.path)).toBe(0);
+		expect(setfacl("-m", "u:1001:rwx", overlay.path)).toBe(0);
 		// All else works, for others as well.
 		expect(asUser(1000, 1000, () => readFileSync(overlay.at("f"), "utf8"))).toBe("x");
 		expect(asUser(1000, 2000, () => codeOf(() => readFileSync(overlay.at("f"))))).toBe("EACCES");
