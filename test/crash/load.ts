@@ -97,8 +97,13 @@ function travel(): void {
 		random(2) === 0 ? dirname(from) : oneOf(random, stations(mountpoint)),
 		`${name}.${temporary++}`,
 	);
-	renameSync(from, to);
-	places.set(name, to);
+	try {
+		renameSync(from, to);
+		places.set(name, to);
+	} catch (error) {
+		// Without redirect_dir=on it stays where it is.
+		if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
+	}
 }
 
 try {
