@@ -41,7 +41,8 @@ export async function losePower(trial: Trial, settings: PowerLossSettings): Prom
 	const found = tree.layer(`${name}/found`);
 	const random = randomNumbers(seed);
 	for (const loss of powerLosses(recorded, tree.layer(`${name}/images`), images, random)) {
-		results.push(await examine(loss, lower, found, tree.layer(`${name}/merged-found`), options));
+		const merged = tree.layer(`${name}/merged-found`);
+		results.push(await examine(loss, lower, found, merged, settings.type, options));
 	}
 	return results;
 }
@@ -92,9 +93,11 @@ async function examine(
 	lower: string,
 	path: string,
 	mountpoint: string,
+	type: FileSystem,
 	options: readonly string[],
 ): Promise<string[]> {
-	run("mount", "-o", "loop", image, path);
+	// Of the same file system another image may still be mounted, in a mount namespace that somebody else has made.
+	run("mount", "-o", type === "xfs" ? "loop,nouuid" : "loop", image, path);
 	try {
 		const [upper, work] = [join(path, "upper"), join(path, "work")];
 		const wrong = brokenFiles(upper);

@@ -85,7 +85,10 @@ export class RecordedDisk implements AsyncDisposable {
 	/** Unmounts the file system and ends the recording. */
 	async [Symbol.asyncDispose](): Promise<void> {
 		run("umount", this.path);
-		run("umount", join(this.marks, ".."));
+		// A mount namespace that somebody else has made meanwhile may hold the loop device for a moment.
+		const control = join(this.marks, "..");
+		const isUnmounted = () => Bun.spawnSync(["umount", control], { stderr: "ignore" }).exitCode === 0;
+		await until(isUnmounted, `${control} stays busy`);
 		await this.#recorder.exited;
 	}
 }
