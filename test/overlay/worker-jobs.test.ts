@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { EINVAL, ENOMEM, POLLIN, pollfd } from "../../src/native/layout.ts";
 import { close, type Fd } from "../../src/native/libc/file.ts";
 import { openPipe, poll } from "../../src/native/libc/process.ts";
@@ -97,4 +98,21 @@ test("what cannot be synced is told so", async () => {
 	jobs.close();
 	close(end);
 	close(other);
+});
+
+test("where too few files may be open to hear of the kernel's syncs, they are done in another way", async () => {
+	const syncs = join(import.meta.dir, "../../src/overlay/jobs/syncs.ts");
+	const script = `
+		import { openSync } from "node:fs";
+		import { Syncs } from ${JSON.stringify(syncs)};
+		const syncs = new Syncs();
+		try {
+			for (;;) openSync("/dev/null", "r");
+		} catch (error) {
+			console.log(error.code, syncs.isPossible(), syncs.start(0, true, 1));
+		}`;
+	// The runtime raises the soft limit to the hard one.
+	const command = 'ulimit -n 128; exec "$0" -e "$1"';
+	const { stdout } = Bun.spawnSync(["sh", "-c", command, process.execPath, script]);
+	expect(stdout.toString()).toBe("EMFILE false false\n");
 });

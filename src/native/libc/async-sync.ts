@@ -8,7 +8,6 @@ import {
 	IOCB_FLAG_RESFD,
 	iocb,
 	ioEvent,
-	SYS_io_destroy,
 	SYS_io_getevents,
 	SYS_io_setup,
 	SYS_io_submit,
@@ -39,9 +38,9 @@ const BLOCKS = reserve(8);
 setNumber(BLOCKS, base + BLOCK);
 const EVENTS = reserve(LARGEST_HARVEST * ioEvent.sizeof);
 
-/** A descriptor that becomes readable, by 8 bytes, when something that names it is done. */
+/** A descriptor that becomes readable, by 8 bytes, when something that names it is done; -errno where none can be had. */
 export function openEvents(): Fd {
-	return check(outcome(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) as Fd;
+	return outcome(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) as Fd;
 }
 
 /** For at least so many syncs at a time. */
@@ -49,11 +48,6 @@ export function openSyncQueue(size: number): SyncQueue {
 	setNumber(CONTEXT, 0);
 	const result = outcome(syscall(SYS_io_setup, size, base + CONTEXT));
 	return (result < 0 ? result : getNumber(CONTEXT)) as SyncQueue;
-}
-
-/** Waits for what is in it. */
-export function closeSyncQueue(queue: SyncQueue): void {
-	syscall(SYS_io_destroy, queue, 0);
 }
 
 /**

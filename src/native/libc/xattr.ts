@@ -1,6 +1,6 @@
 /**
  * Extended attributes, of descriptors and of names in a directory. Linux 6.13 has calls for the latter. Before that a name is
- * reached as `/proc/self/fd/DIRECTORY/NAME`, at twice the cost, through the calls that do not follow a symlink: only the one
+ * reached as `/proc/self/fd/DIRECTORY/NAME`, at nearly three times the cost, through the calls that do not follow a symlink: only the one
  * name, which cannot hold a slash, is looked up in the layer.
  */
 import { dlopen, FFIType } from "bun:ffi";

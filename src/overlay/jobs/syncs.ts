@@ -11,7 +11,7 @@ import {
 	startSync,
 } from "../../native/libc/async-sync.ts";
 import { check } from "../../native/libc/errno.ts";
-import { type Fd, NO_FD, read } from "../../native/libc/file.ts";
+import { close, type Fd, NO_FD, read } from "../../native/libc/file.ts";
 import { reserve } from "../../native/memory.ts";
 
 /** At a time; further ones are left to whoever asks. */
@@ -25,7 +25,7 @@ export class Syncs {
 	events = NO_FD;
 	/** Under way. */
 	count = 0;
-	/** -errno where this kernel, or a seccomp filter, has none. */
+	/** -errno where this kernel, or a seccomp filter, has none, or too few files may be open. */
 	private queue: SyncQueue | undefined;
 
 	/** Starts one, `id` to be told at its end; false: it must be done in another way. */
@@ -39,8 +39,10 @@ export class Syncs {
 	/** Whether the kernel does this. */
 	isPossible(): boolean {
 		if (this.queue === undefined) {
-			this.queue = openSyncQueue(LARGEST_COUNT);
-			if (this.queue >= 0) this.events = openEvents();
+			const events = openEvents();
+			this.queue = events < 0 ? (events as number as SyncQueue) : openSyncQueue(LARGEST_COUNT);
+			if (this.queue >= 0) this.events = events;
+			else if (events >= 0) close(events);
 		}
 		return this.queue >= 0;
 	}
