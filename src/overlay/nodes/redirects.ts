@@ -229,8 +229,9 @@ export class Redirects {
 		try {
 			for (const [depth, name] of names.entries()) {
 				writeString(NAME, name);
-				const fd = opener.openDirectory(layer, above, NAME);
+				// First: looking for it may fail, and nothing must be open then that nobody closes.
 				const isHiding = !isLast && hasWhiteoutFile(above, NAME, measure(NAME).length);
+				const fd = opener.openDirectory(layer, above, NAME);
 				if (fd < 0) {
 					if (!isNotDirectory(fd) && fd !== -ENOENT) fail(-fd);
 					search.isOver ||= isHiding || isNotDirectory(fd);
