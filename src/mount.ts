@@ -211,6 +211,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		largestDescriptors,
 		live: options.timeout < defaultOptions.timeout,
 		redirects: options.redirectDirectories,
+		followsUserMetacopies: options.metacopies === "on",
 		largestListings: LARGEST_LISTINGS,
 	});
 }

@@ -103,6 +103,8 @@ export interface MountOptions {
 	 * content can be renamed. Default: "off".
 	 */
 	readonly redirectDirectories: "on" | "follow" | "nofollow" | "off";
+	/** Whether files whose data lies in a layer below are read also where a mark of the `user` namespace says so. */
+	readonly metacopies: "on" | "off";
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;
 }
@@ -136,5 +138,6 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	fileWhiteouts: false,
 	passthrough: "auto",
 	redirectDirectories: "off",
+	metacopies: "off",
 	logFile: undefined,
 });

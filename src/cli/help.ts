@@ -22,6 +22,8 @@ const sections: readonly Section[] = [
 			],
 			["", "Those renamed in a layer are shown if root marked them (off),"],
 			["", "whoever did (on, follow), or refused (nofollow)"],
+			["metacopy=off|on", "Files whose data lies in a layer below are read if root"],
+			["", "marked them (off, default), or whoever did (on)"],
 		],
 	},
 	{

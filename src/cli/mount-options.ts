@@ -132,6 +132,9 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 		redirect_dir: valued("off|on|follow|nofollow", (draft, value, option) => {
 			draft.redirectDirectories = parseChoice(option, value, ["off", "on", "follow", "nofollow"]);
 		}),
+		metacopy: valued("off|on", (draft, value, option) => {
+			draft.metacopies = parseChoice(option, value, ["off", "on"]);
+		}),
 		context: valued('"CONTEXT"', (draft, value, option) => {
 			draft.context = parseContext(option, value);
 		}),

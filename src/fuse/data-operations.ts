@@ -31,6 +31,7 @@ import {
 	fuseLseekOut,
 	fuseReadIn,
 	fuseWriteIn,
+	O_RDONLY,
 	S_ISGID,
 	S_ISUID,
 	statx,
@@ -65,7 +66,7 @@ import {
 	view,
 } from "../native/memory.ts";
 import { asFarAsOwned, killPrivileges } from "../overlay/changes/attributes.ts";
-import { copyUp } from "../overlay/changes/copy-up.ts";
+import { copyUpToWrite, copyUpWhole } from "../overlay/changes/copy-up.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context } from "./context.ts";
@@ -133,7 +134,7 @@ export function dataOperations({
 			const size = argument32(fuseWriteIn.size);
 			const position = argument64(fuseWriteIn.offset);
 			const data = argumentAt(fuseWriteIn.sizeof, size);
-			copyUp(overlay, node);
+			copyUpToWrite(overlay, node);
 			// The kernel goes on with the bits it knows, and would start the program with them.
 			if ((flags & FUSE_WRITE_KILL_SUIDGID) !== 0 && killPrivileges(overlay, node, CALLER))
 				notifications.invalidateAttributes(requestId());
@@ -163,7 +164,10 @@ export function dataOperations({
 			}
 			const dataOnly = (argument32(fuseFsyncIn.fsyncFlags) & FUSE_FSYNC_FDATASYNC) !== 0;
 			// The cache may close its descriptor before the job is done.
-			syncLater("fsync", node, check(duplicate(overlay.files.readable(node))), dataOnly);
+			const { files, metacopies } = overlay;
+			// What was changed of it is in the file itself, not where its data is.
+			const own = metacopies.has(node) ? files.openOwn(node, O_RDONLY) : duplicate(files.readable(node));
+			syncLater("fsync", node, check(own), dataOnly);
 		},
 
 		fsyncdir() {
@@ -196,7 +200,7 @@ export function dataOperations({
 			copy(CONTROL, argumentAt(fuseIoctlIn.sizeof, inSize), inSize);
 			// The kernel does not know these flags of a FUSE file: open would go on and only a later write would fail.
 			if (known.changes && (view.getUint32(CONTROL, true) & known.refused) !== 0) fail(EOPNOTSUPP);
-			if (known.changes) copyUp(overlay, node);
+			if (known.changes) copyUpWhole(overlay, node);
 			const result = check(withDescriptor(overlay, node, (fd) => control(fd, request, CONTROL)));
 			// The kernel does not expect an ioctl to move ctime.
 			if (known.changes) notifications.invalidateAttributes(requestId());
@@ -211,7 +215,7 @@ export function dataOperations({
 			const mode = argument32(fuseFallocateIn.mode);
 			const offset = argument64(fuseFallocateIn.offset);
 			const length = argument64(fuseFallocateIn.length);
-			copyUp(overlay, node);
+			copyUpToWrite(overlay, node);
 			killPrivilegesForCaller(node);
 			const fd = overlay.files.writable(node);
 			const times = timeToKeep(fd);
@@ -225,7 +229,7 @@ export function dataOperations({
 			if (argument64(flags) !== 0) fail(EINVAL);
 			const target = knownNode(overlay, argumentAt(nodeidOut, 8));
 			const source = requestNode(overlay);
-			copyUp(overlay, target);
+			copyUpToWrite(overlay, target);
 			killPrivilegesForCaller(target);
 			const to = overlay.files.writable(target);
 			const length = Number(smaller(argument64(len), LARGEST_COPY));

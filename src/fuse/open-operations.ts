@@ -25,7 +25,7 @@ import { check, fail } from "../native/libc/errno.ts";
 import { truncate } from "../native/libc/file.ts";
 import { EMPTY_NAME } from "../native/memory.ts";
 import { killPrivileges } from "../overlay/changes/attributes.ts";
-import { copyUp, copyUpTruncated } from "../overlay/changes/copy-up.ts";
+import { copyUpToWrite, copyUpTruncated } from "../overlay/changes/copy-up.ts";
 import { create, createNameless } from "../overlay/changes/create.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Context } from "./context.ts";
@@ -92,7 +92,7 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 	/** Brings a file up that will be written to, as kernel overlayfs does when it is opened. */
 	function prepare(node: NodeId, flags: number): void {
 		if ((flags & O_TRUNC) === 0) {
-			copyUp(overlay, node);
+			copyUpToWrite(overlay, node);
 			return;
 		}
 		const kills = (argument32(fuseOpenIn.openFlags) & FUSE_OPEN_KILL_SUIDGID) !== 0;

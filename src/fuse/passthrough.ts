@@ -79,7 +79,7 @@ export class Passthrough {
 	create(node: NodeId, id: number, writing: boolean): void {
 		const { overlay } = this;
 		const backing = this.acquire(node, STAT);
-		const file = { backing, layer: overlay.nodes.layer(node), openings: 0, writers: 0 };
+		const file = { backing, layer: overlay.dataLayer(node), openings: 0, writers: 0 };
 		this.files.set(id, file);
 		this.count(node, file, writing);
 	}
@@ -89,21 +89,21 @@ export class Passthrough {
 	 * must look the name up again, and what opening the real file may.
 	 */
 	open(node: NodeId, id: number, writing: boolean): void {
-		const { nodes } = this.overlay;
+		const { overlay } = this;
 		let file = this.files.get(id);
-		const isCurrent = id === kernelId(this.overlay, node);
+		const isCurrent = id === kernelId(overlay, node);
 		if (!isCurrent && (file === undefined || writing)) fail(ESTALE);
-		if (isCurrent && file !== undefined && file.backing !== 0 && file.layer !== nodes.layer(node)) {
+		if (isCurrent && file !== undefined && file.backing !== 0 && file.layer !== overlay.dataLayer(node)) {
 			this.notifications.invalidateAttributes(id);
-			nodes.renew(node);
+			overlay.nodes.renew(node);
 			fail(ESTALE);
 		}
 		// What refuses to be written to says so here: of its own opening the kernel tells EIO, whatever the reason.
-		if (writing) this.overlay.files.writable(node);
+		if (writing) overlay.files.writable(node);
 		if (file === undefined) {
-			check(statDescriptor(this.overlay.files.readable(node), ATTRIBUTES));
+			check(statDescriptor(overlay.files.readable(node), ATTRIBUTES));
 			const backing = this.acquire(node, ATTRIBUTES);
-			file = { backing, layer: nodes.layer(node), openings: 0, writers: 0 };
+			file = { backing, layer: overlay.dataLayer(node), openings: 0, writers: 0 };
 			this.files.set(id, file);
 			if (file.backing === 0 && !writing && !this.mayHaveChanged(node)) this.giveContent(node, id);
 		}
@@ -138,24 +138,31 @@ export class Passthrough {
 	private giveContent(node: NodeId, id: number): void {
 		const { overlay, notifications } = this;
 		const size = sizeOf(ATTRIBUTES);
-		if (size === 0 || size > LARGEST_STORE || overlay.isUpper(node) || overlay.nodes.flag(node, GIVEN))
+		if (size === 0 || size > LARGEST_STORE || this.hasUpperData(node) || overlay.nodes.flag(node, GIVEN))
 			return;
+		if (overlay.metacopies.isCut(node)) return;
 		overlay.nodes.setFlag(node, GIVEN, true);
 		notifications.storeContent(id, overlay.files.readable(node), Number(size));
 	}
 
 	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
 	private mayHaveChanged(node: NodeId): boolean {
-		return this.overlay.options.live || (this.overlay.isUpper(node) && !this.unfit.has(0));
+		return this.overlay.options.live || (this.hasUpperData(node) && !this.unfit.has(0));
+	}
+
+	private hasUpperData(node: NodeId): boolean {
+		return this.overlay.isUpperLayer(this.overlay.dataLayer(node));
 	}
 
 	/** The kernel's number for the real file of a node with the attributes at `stat`; 0 where this program must move the bytes. */
 	private acquire(node: NodeId, stat: Offset): number {
 		const { overlay } = this;
-		const layer = overlay.nodes.layer(node);
+		const layer = overlay.dataLayer(node);
+		// What lies behind the file's end is not shown.
+		if (overlay.metacopies.isCut(node)) return 0;
 		if (!this.agreed.passthrough || this.refused || this.unfit.has(layer)) return 0;
 		// Who has a lower file open is to see what is written to its copy, and locks are to hold between the two.
-		const mayBeCopied = overlay.work !== undefined && !overlay.isUpper(node);
+		const mayBeCopied = overlay.work !== undefined && !this.hasUpperData(node);
 		if (mayBeCopied && (!this.parts || sizeOf(stat) < SMALLEST_LOWER)) return 0;
 		const fd = overlay.files.readOnly(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);

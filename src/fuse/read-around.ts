@@ -41,8 +41,11 @@ export class ReadAround {
 
 	/** Told of every READ that was answered. */
 	note(node: NodeId, offset: Int64, size: number): void {
-		if (size > LARGEST_RANDOM || offset >= LARGEST_FILE || this.overlay.isUpper(node)) return;
-		const id = kernelId(this.overlay, node);
+		const { overlay } = this;
+		if (size > LARGEST_RANDOM || offset >= LARGEST_FILE || overlay.isUpper(node)) return;
+		// The kernel would take for the file's what lies behind its end.
+		if (overlay.metacopies.isCut(node)) return;
+		const id = kernelId(overlay, node);
 		const pattern = this.patternOf(id);
 		if (++pattern.reads < PATIENCE) return;
 		const stretch = Math.floor(Number(offset) / LARGEST_STRETCH);

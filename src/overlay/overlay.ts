@@ -11,7 +11,6 @@
 import {
 	AT_EMPTY_PATH,
 	DT_DIR,
-	DT_REG,
 	EACCES,
 	EINVAL,
 	ENOENT,
@@ -39,8 +38,9 @@ import { FileCache } from "./nodes/file.ts";
 import { InodeNumbers } from "./nodes/inode-number.ts";
 import { Listings } from "./nodes/listings.ts";
 import { LiveListings } from "./nodes/live-listings.ts";
+import { Metacopies } from "./nodes/metacopies.ts";
 import { measure } from "./nodes/name.ts";
-import { BUSY, LINKED, type NodeId, NodeTable, PLAIN, ROOT } from "./nodes/node.ts";
+import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./nodes/node.ts";
 import { Parked } from "./nodes/parked.ts";
 import type { Places } from "./nodes/places.ts";
 import { type RedirectMode, Redirects } from "./nodes/redirects.ts";
@@ -71,6 +71,8 @@ export interface OverlayOptions {
 	readonly live: boolean;
 	/** Which renamed directories of the layers are followed, and whether directories with lower content can be renamed. */
 	readonly redirects: RedirectMode;
+	/** Files without data are followed also where a mark of the `user` namespace says so. */
+	readonly followsUserMetacopies: boolean;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -89,6 +91,7 @@ export class Overlay implements Places {
 	readonly redirects: Redirects;
 	readonly directories: DirectoryCache;
 	readonly listings: Listings;
+	readonly metacopies: Metacopies;
 	readonly files: FileCache;
 	readonly upperLinks = new UpperLinks();
 	readonly diskPace = new DiskPace();
@@ -126,7 +129,15 @@ export class Overlay implements Places {
 		this.listings = new ListingsOfKind(this.nodes, layers, this.directories, jobs, options.largestListings);
 		this.listings.onRead = (node) => this.markIdle(node);
 		this.directories.onDrop = (directory) => this.listings.drop(directory);
-		this.files = new FileCache(this.nodes, layers, this, this.refusals, descriptors);
+		this.metacopies = new Metacopies(
+			this.nodes,
+			layers,
+			this.directories,
+			this.redirects,
+			this.refusals,
+			options.followsUserMetacopies,
+		);
+		this.files = new FileCache(this.nodes, layers, this, this.metacopies, descriptors);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();
@@ -143,6 +154,11 @@ export class Overlay implements Places {
 
 	isUpper(node: NodeId): boolean {
 		return this.isUpperLayer(this.nodes.layer(node));
+	}
+
+	/** Index of the layer that has a regular file's data. */
+	dataLayer(node: NodeId): number {
+		return this.metacopies.layerOf(node) ?? this.nodes.layer(node);
 	}
 
 	isUpperLayer(layer: number): boolean {
@@ -281,17 +297,17 @@ export class Overlay implements Places {
 		return fd;
 	}
 
-	/** Refuses another name to a file of the upper layer without its data, which would not be found under that. */
-	refuseToName(node: NodeId): void {
-		const { nodes } = this;
-		if (nodes.kind(node) !== DT_REG || nodes.flag(node, PLAIN) || !this.isUpper(node)) return;
-		const { directory, name } = this.locate(node);
-		this.refusals.refuseMetacopy(node, directory, name);
-	}
-
 	/** Throws {@link Deferred} while a job works on the node. */
 	settle(node: NodeId): void {
 		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
+	}
+
+	/** The job a request waited for has failed: that is its answer. */
+	throwFailure(node: NodeId): void {
+		const failure = this.failures.get(node);
+		if (failure === undefined) return;
+		this.failures.delete(node);
+		fail(failure);
 	}
 
 	/**
@@ -348,6 +364,7 @@ export class Overlay implements Places {
 		this.parked.remove(node);
 		this.failures.delete(node);
 		this.redirects.forget(node);
+		this.metacopies.forget(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}
 }

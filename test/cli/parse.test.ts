@@ -161,6 +161,8 @@ describe("mount options", () => {
 		["redirect_dir=on", { redirectDirectories: "on" }],
 		["redirect_dir=follow", { redirectDirectories: "follow" }],
 		["redirect_dir=nofollow", { redirectDirectories: "nofollow" }],
+		["metacopy=off", {}],
+		["metacopy=on", { metacopies: "on" }],
 		["context=u:r:t:s0", { context: bytes("u:r:t:s0") }],
 		['context="u:r:t:s0:c1,c2"', { context: bytes("u:r:t:s0:c1,c2") }],
 		[$`context=u:r:t:s0:c1\,c2`, { context: bytes("u:r:t:s0:c1,c2") }],
@@ -291,6 +293,7 @@ describe("errors", () => {
 			"redirect_dir=",
 			"redirect_dir= is not valid: write redirect_dir=off or redirect_dir=on or redirect_dir=follow or redirect_dir=nofollow",
 		],
+		["metacopy=follow", "metacopy=follow is not valid: write metacopy=off or metacopy=on"],
 		["uidmapping=1:2", "uidmapping=1:2: 2 numbers do not make triples: give triples ON-DISK:SHOWN:LENGTH"],
 		["xino=yes", "xino=yes is not valid: write xino=off or xino=auto or xino=on"],
 		[

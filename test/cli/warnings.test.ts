@@ -29,9 +29,9 @@ describe("warnings", () => {
 		["upperdri", ["unknown argument ignored: upperdri: did you mean upperdir?"]],
 		["squash_to_uuid=1", ["unknown argument ignored: squash_to_uuid=1: did you mean squash_to_uid?"]],
 		[
-			"metacopy=on,index=off,relatime,async,uuid=null",
+			"nfs_export=on,index=off,relatime,async,uuid=null",
 			[
-				"unknown argument ignored: metacopy=on",
+				"unknown argument ignored: nfs_export=on",
 				"unknown argument ignored: index=off",
 				"unknown argument ignored: relatime",
 				"unknown argument ignored: async",

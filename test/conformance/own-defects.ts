@@ -87,8 +87,8 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 	},
 	"layers that the kernel wrote with metacopy=on read as zeros, with redirect_dir=on as empty directories": {
 		tests: {
-			"mount/elsewhere.test.ts": [
-				"is refused to whatever is tried, stays as it was and is reported",
+			"mount/metacopy.test.ts": ["is shown as the kernel shows it, %s"],
+			"mount/metacopy-marks.test.ts": [
 				"a file whose attributes take blocks is refused when its data is asked for",
 			],
 			"mount/redirect.test.ts": ["are shown as the kernel shows them, with the same numbers"],

@@ -14,10 +14,11 @@ import {
 	renameSync,
 	rmdirSync,
 	symlinkSync,
+	truncateSync,
 	unlinkSync,
 	writeFileSync,
 } from "node:fs";
-import { type Description, directory, fifo, file, symlink, whiteout } from "../harness/layers.ts";
+import { type Description, directory, fifo, file, sparseFile, symlink, whiteout } from "../harness/layers.ts";
 import { codeOf, RENAME_EXCHANGE, renameat2 } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { isKernel } from "../harness/program.ts";
@@ -48,6 +49,7 @@ const lower: Description = {
 	fifo: fifo(),
 	"d/x": "x",
 	"merged/low": "low",
+	below: "content below",
 	both: "lower",
 	"empty/inner": "hidden",
 	"hidden/secret": "secret",
@@ -58,6 +60,7 @@ const lower: Description = {
 };
 const upper: Description = {
 	"merged/up": "up",
+	below: sparseFile(13, {}, { xattrs: { "trusted.overlay.metacopy": "" } }),
 	both: "upper",
 	"empty/inner": whiteout(),
 	"up/file": "file",
@@ -86,6 +89,9 @@ const operations: Readonly<Record<string, Operation>> = {
 	"two files change places": (at) => renameat2(at("a"), at("u"), RENAME_EXCHANGE),
 	"a lower directory is renamed into another": (at) => renameSync(at("d"), at("merged", "new")),
 	"two merged directories change places": (at) => renameat2(at("merged"), at("d"), RENAME_EXCHANGE),
+	"a file whose data is in a layer below is written": (at) => appendFileSync(at("below"), "+"),
+	"a file whose data is in a layer below is cut": (at) => truncateSync(at("below"), 5),
+	"a file whose data is in a layer below is renamed": (at) => renameSync(at("below"), at("new")),
 	"an upper file gets a second name, over a whiteout": (at) => linkSync(at("u"), at("gone")),
 };
 
@@ -122,7 +128,7 @@ function failuresOf(lines: readonly string[]): Failure[] {
 		});
 }
 
-const most = 48;
+const most = 64;
 
 test.skipIf(lacks("the machine's root") || isKernel).each(Object.entries(operations))(
 	"%s, or not at all",

@@ -41,6 +41,7 @@ const sourceTests = [
 			"link",
 			"live-layers",
 			"memory",
+			"metacopy",
 			"new-files",
 			"offsets",
 			"options",

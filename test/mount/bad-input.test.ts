@@ -146,6 +146,7 @@ describe("bad input is refused with one line that names it", () => {
 		"xattr_permissions=7",
 		"xino=maybe",
 		"redirect_dir=perhaps",
+		"metacopy=perhaps",
 	])("option %s", async (option) => {
 		await expectRefusal((layers) => ({
 			args: ["-o", `${layerOptions(layers)},${option}`, layers.mountpoint],

@@ -1,11 +1,11 @@
 /** What a copy takes over from the object it stands for, besides content: owner, origin, attributes, mode, times. */
 
-import { DT_DIR, DT_LNK, statx } from "../../native/layout.ts";
+import { DT_DIR, DT_LNK, statx, timespec, UTIME_NOW, UTIME_OMIT } from "../../native/layout.ts";
 import { check } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { changeMode, changeOwner, changeTimes, statFlagged } from "../../native/libc/metadata.ts";
 import { kindOf, linkCount, modeOf, timesOf } from "../../native/libc/stat.ts";
-import { type Name, reserve, words } from "../../native/memory.ts";
+import { type Name, reserve, setNumber, words } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
 import { ownAccess } from "../marks/identity.ts";
 import { writeOrigin } from "../marks/origin.ts";
@@ -15,6 +15,10 @@ import { copyAttributes } from "./copy-attributes.ts";
 
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
+/** Two `struct timespec`: the access time stays, the modification time is now. */
+export const MODIFIED_NOW = reserve(2 * timespec.sizeof);
+setNumber(MODIFIED_NOW + timespec.tvNsec, UTIME_OMIT);
+setNumber(MODIFIED_NOW + timespec.sizeof + timespec.tvNsec, UTIME_NOW);
 /** The lower object's attributes, with an override applied: filled by {@link lookAt}, whose result goes with it. */
 export const SOURCE = reserve(statx.sizeof);
 

@@ -22,13 +22,10 @@ import {
 	S_IFMT,
 	S_IFREG,
 	statx,
-	timespec,
-	UTIME_NOW,
-	UTIME_OMIT,
 } from "../../native/layout.ts";
 import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../../native/libc/directory.ts";
 import { check, Errno, fail } from "../../native/libc/errno.ts";
-import { cloneFile, close, duplicate, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
+import { close, duplicate, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
 import { changeTimesOf, changeTimesOfOpen, stat, statDescriptor } from "../../native/libc/metadata.ts";
 import { deviceOf, inodeHigh, inodeLow, modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
 import {
@@ -39,33 +36,28 @@ import {
 	readString,
 	release,
 	reserve,
-	setNumber,
 	smaller,
 	store,
 } from "../../native/memory.ts";
 import type { Task } from "../jobs/job.ts";
-import { copyContent } from "../layers/copy-content.ts";
+import { cloneContent, copyContent, LARGEST_INLINE_COPY } from "../layers/copy-content.ts";
 import type { Durability } from "../layers/durability.ts";
-import type { Layer } from "../layers/layer.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
-import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
+import { type NodeId, PLAIN, PURE, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
-import { copyMetadata, lookAt, type Original, SOURCE } from "./copy-metadata.ts";
+import { complete } from "./complete.ts";
+import { copyMetadata, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
+import { makingDurable, waitsHere } from "./durable.ts";
 
-/** Up to this many bytes are copied at once, by the thread that answers requests. */
-const LARGEST_INLINE_COPY = 1 << 20;
-
+/** What limits nothing. */
+const ALL = Number.POSITIVE_INFINITY;
 const PARENT = reserve(statx.sizeof);
 /** A copy with an inode number of its own. */
 const PARTED = reserve(statx.sizeof);
 const TARGET = reserve(PATH_MAX + 1);
-/** Two `struct timespec`: the access time stays, the modification time is now. */
-const MODIFIED_NOW = reserve(2 * timespec.sizeof);
-setNumber(MODIFIED_NOW + timespec.tvNsec, UTIME_OMIT);
-setNumber(MODIFIED_NOW + timespec.sizeof + timespec.tvNsec, UTIME_NOW);
 
 /** A copy on its way through the steps. */
 interface Copy {
@@ -86,21 +78,44 @@ interface FileCopy extends Copy {
 
 /**
  * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
- * copy goes on in the background, and what copying may.
+ * copy goes on in the background, and what copying may. A file's data may be in another layer still: what changes that, or
+ * gives the file another name, has it copied, too.
  */
 export function copyUp(overlay: Overlay, node: NodeId): void {
-	if (!overlay.isUpper(node)) raise(overlay, node, Number.POSITIVE_INFINITY);
+	if (!overlay.isUpper(node)) raise(overlay, node, ALL);
+	else if (overlay.metacopies.has(node)) overlay.settle(node);
 }
 
-/** As {@link copyUp}, of a file about to be cut to `size` bytes: what lies behind is not copied. */
+/** As {@link copyUp}, of a regular file that is about to be written to. */
+export function copyUpToWrite(overlay: Overlay, node: NodeId): void {
+	copyUpTruncated(overlay, node, ALL);
+}
+
+/** As {@link copyUpToWrite}, of a file about to be cut to `size` bytes: what lies behind is not copied. */
 export function copyUpTruncated(overlay: Overlay, node: NodeId, size: Int64): void {
 	if (!overlay.isUpper(node)) raise(overlay, node, size);
+	else if (overlay.files.lacksData(node)) complete(overlay, node, size);
+}
+
+/** As {@link copyUp}, of what is about to get another name: a file is to be whole, as under that its data is not found. */
+export function copyUpWhole(overlay: Overlay, node: NodeId): void {
+	const { nodes, metacopies } = overlay;
+	if (!overlay.isUpper(node)) {
+		raise(overlay, node, ALL);
+		return;
+	}
+	if (nodes.kind(node) !== DT_REG || nodes.flag(node, PLAIN)) return;
+	if (!metacopies.has(node)) {
+		const { directory, name } = overlay.locate(node);
+		metacopies.look(node, directory, name);
+	}
+	if (metacopies.has(node)) complete(overlay, node, ALL);
 }
 
 function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
 	const work = overlay.writable();
 	overlay.settle(node);
-	throwFailure(overlay, node);
+	overlay.throwFailure(node);
 	confirmName(overlay, node);
 	if (overlay.nodes.isNamed(node)) raiseParents(overlay, node);
 	const kind = overlay.nodes.kind(node);
@@ -125,16 +140,18 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 }
 
 function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64): void {
-	const { nodes, files, options } = overlay;
+	const { nodes, files, metacopies, options } = overlay;
 	const from = files.readable(node);
-	check(statDescriptor(from, SOURCE));
+	if (metacopies.has(node)) lookAt(overlay, node);
+	else check(statDescriptor(from, SOURCE));
 	const size = sizeOf(SOURCE);
 	const length = smaller(size, limit);
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
 	const copy = { overlay, work, node, temporary, to, isCut: length < size, durability };
-	const cloned = length === size && length > 0 && clone(overlay.layers[nodes.layer(node)]!, from, to);
+	const isAll = length === size && length > 0 && !metacopies.isCut(node);
+	const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
 	if (!cloned && length > LARGEST_INLINE_COPY) {
 		const source = orDiscard(copy, () => check(duplicate(from)));
 		finishLater(copy, { kind: "copy", from: source, to, length }, undefined, source);
@@ -144,11 +161,11 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 		if (!cloned) check(copyContent(from, to, length));
 		return describeFile(copy);
 	});
-	if (waitsHere(copy)) {
+	if (waitsHere(overlay, durability)) {
 		orDiscard(copy, () => check(overlay.diskPace.makeDurable(to, durability, () => overlay.jobs.hasOthers)));
 		nameFile(copy, original);
 	} else {
-		finishLater(copy, makingDurable(copy), original);
+		finishLater(copy, makingDurable(to, durability), original);
 	}
 }
 
@@ -166,7 +183,7 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 		orDiscard(kept, () => check(result));
 		if (described === undefined) {
 			described = orDiscard(kept, () => describeFile(kept));
-			if (kept.durability !== "none") return makingDurable(kept);
+			if (kept.durability !== "none") return makingDurable(kept.to, kept.durability);
 		}
 		nameFile(kept, described);
 		return undefined;
@@ -186,11 +203,7 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 		}
 		return next;
 	});
-	throwFailure(overlay, node);
-}
-
-function makingDurable({ to, durability }: FileCopy): Task {
-	return durability === "synced" ? { kind: "dataSync", fd: to } : { kind: "writeBack", fd: to };
+	overlay.throwFailure(node);
 }
 
 /** A step of a copy: where it fails, nothing of the copy is left. */
@@ -202,27 +215,6 @@ function orDiscard<Result>(copy: FileCopy, step: () => Result): Result {
 		removeName(copy.work.fd, copy.temporary, 0);
 		throw error;
 	}
-}
-
-/** Whether to wait for the disk in this thread. */
-function waitsHere({ overlay: { jobs, diskPace }, durability }: FileCopy): boolean {
-	if (durability === "none") return true;
-	return !(durability === "synced" && jobs.hasOthers && jobs.shareSyncs) && diskPace.isQuick();
-}
-
-/** The copy a request waited for has failed: that is its answer. */
-function throwFailure(overlay: Overlay, node: NodeId): void {
-	const failure = overlay.failures.get(node);
-	if (failure === undefined) return;
-	overlay.failures.delete(node);
-	fail(failure);
-}
-
-/** Shares the blocks, where the file system can. Where it cannot, that is not tried again. */
-function clone(layer: Layer, from: Fd, to: Fd): boolean {
-	if (!layer.mayShareBlocks) return false;
-	layer.mayShareBlocks = cloneFile(from, to) === 0;
-	return layer.mayShareBlocks;
 }
 
 /** Gives a copy, whose content is there, all that describes it. */
@@ -240,6 +232,7 @@ function nameFile(copy: FileCopy, original: Original): void {
 	const { nodes, files } = overlay;
 	orDiscard(copy, () => moveToPlace(copy, original));
 	nodes.setLayer(node, 0);
+	overlay.metacopies.forget(node);
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
 	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);

@@ -13,7 +13,7 @@ import { LINKABLE, type NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { readAttributes, STAT } from "../reading/attributes.ts";
 import { checkNewName, findLayer, NOWHERE } from "../reading/lookup.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyUp, copyUpWhole } from "./copy-up.ts";
 import { makeLinkTo } from "./nameless.ts";
 
 /**
@@ -28,8 +28,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	checkLinkable(overlay, node);
 	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
-	overlay.refuseToName(node);
-	copyUp(overlay, node);
+	copyUpWhole(overlay, node);
 	copyUp(overlay, parent);
 	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
 	const upper = directory.fds[0]!;

@@ -36,7 +36,7 @@ import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "../reading/lookup.ts";
 import { copyAppearance } from "./copy-metadata.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyUp, copyUpWhole } from "./copy-up.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { withoutName } from "./nameless.ts";
 import { markToMove } from "./redirect.ts";
@@ -119,8 +119,8 @@ function renameNodes(overlay: Overlay, work: Workdir, from: Asked, to: Asked, ex
 	checkMovable(overlay, from.node, staysInParent);
 	if (exchange) checkMovable(overlay, to.node, staysInParent);
 	else if (to.node !== NO_NODE) checkReplaceable(overlay, from.node, to.node);
-	copyUp(overlay, from.node);
-	if (exchange) copyUp(overlay, to.node);
+	copyUpWhole(overlay, from.node);
+	if (exchange) copyUpWhole(overlay, to.node);
 	copyUp(overlay, from.parent);
 	copyUp(overlay, to.parent);
 	const ends = [endOf(overlay, from), endOf(overlay, to)] as const;
@@ -134,11 +134,10 @@ function endOf(overlay: Overlay, { parent, name, node }: Asked): End {
 	return { directory, name, node, below: isBelow(overlay, directory, name) };
 }
 
-/** Refuses files without their data, and directories with lower content for which there is no mark. */
+/** Refuses directories with lower content for which there is no mark. */
 function checkMovable(overlay: Overlay, node: NodeId, staysInParent: boolean): void {
 	const { redirects } = overlay;
 	overlay.settle(node);
-	overlay.refuseToName(node);
 	if (overlay.nodes.kind(node) !== DT_DIR) return;
 	if (overlay.isUpper(node) && !overlay.directories.get(node).isMerged) return;
 	if (!redirects.areMade) fail(EXDEV);

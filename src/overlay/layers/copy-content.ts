@@ -11,8 +11,12 @@ import {
 	SEEK_DATA,
 	SEEK_HOLE,
 } from "../../native/layout.ts";
-import { copyRange, type Fd, pread, pwrite, seek, truncate } from "../../native/libc/file.ts";
+import { cloneFile, copyRange, type Fd, pread, pwrite, seek, truncate } from "../../native/libc/file.ts";
 import { advance, distance, type Int64, type Offset, reserve, smaller } from "../../native/memory.ts";
+import type { Layer } from "./layer.ts";
+
+/** Up to this many bytes are copied at once, by the thread that answers requests. */
+export const LARGEST_INLINE_COPY = 1 << 20;
 
 const BUFFER_SIZE = 1 << 18;
 /** To be copied by one call at most. */
@@ -20,6 +24,13 @@ const LARGEST_STRETCH = 1 << 30;
 /** The kernel cannot copy between these files, or a seccomp filter refuses to let it (-EPERM, -ENOSYS). */
 const NOT_COPIED = [-EXDEV, -EINVAL, -EOPNOTSUPP, -ENOSYS, -EPERM];
 let reserved: Offset | undefined;
+
+/** Has `to` share all blocks of a file of `layer`, where the file system can. Where it cannot, that is not tried again. */
+export function cloneContent(layer: Layer, from: Fd, to: Fd): boolean {
+	if (!layer.mayShareBlocks) return false;
+	layer.mayShareBlocks = cloneFile(from, to) === 0;
+	return layer.mayShareBlocks;
+}
 
 /**
  * Makes the empty file `to` hold the first `length` bytes of `from`. `from` may be shorter: then the rest is a hole.

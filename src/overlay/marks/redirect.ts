@@ -1,7 +1,8 @@
 /**
- * The mark of a directory that was renamed, `overlay.redirect`: where the layers below have what belongs to it. A value
- * without a slash is another name in the same parent; one that begins with a slash is the way from the root of the overlay,
- * as its layers below have it. Whoever looks on in the layers below looks for that in place of the directory's own name.
+ * The mark of a directory that was renamed, `overlay.redirect`, or of a file without its data (metacopy.ts): where the layers
+ * below have what belongs to it. A value without a slash is another name in the same parent; one that begins with a slash is
+ * the way from the root of the overlay, as its layers below have it. Whoever looks on in the layers below looks for that in
+ * place of its own name.
  *
  * The `trusted` namespace is the machine's, and believed unless asked not to. In the `user` namespace anybody who may write
  * to a directory can set the mark, and with it show what lies elsewhere in the layers below: believed only where asked to.
@@ -30,7 +31,7 @@ const VALUE = reserve(PATH_MAX);
 
 export type RedirectNamespace = keyof typeof ATTRIBUTES;
 
-/** Names to go down by: from the parent of the directory, or from the root. */
+/** Names to go down by: from the parent of what has the mark, or from the root. */
 export interface Way {
 	readonly fromRoot: boolean;
 	/** One at least; only one where it begins at the parent. */
@@ -44,9 +45,13 @@ export function isRedirected(directory: Fd, attributes: ByteString | undefined):
 
 /** Which mark of the directory counts; undefined: it has none. */
 export function redirectNamespace(directory: Fd): RedirectNamespace | undefined {
-	const has = (attribute: number) => succeeds(getAttributeOf(directory, attribute, EMPTY_NAME, 0));
-	if (has(ATTRIBUTES.trusted)) return "trusted";
-	return has(ATTRIBUTES.user) ? "user" : undefined;
+	if (hasRedirect(directory, "trusted")) return "trusted";
+	return hasRedirect(directory, "user") ? "user" : undefined;
+}
+
+/** Whether what the descriptor is of has the mark in this namespace. */
+export function hasRedirect(fd: Fd, namespace: RedirectNamespace): boolean {
+	return succeeds(getAttributeOf(fd, ATTRIBUTES[namespace], EMPTY_NAME, 0));
 }
 
 /** The mark's value, which may be anything; undefined: it is longer than a path. Throws what reading may. */

@@ -2,7 +2,8 @@
  * The files' content. The kernel sends no OPEN, so a descriptor is kept for a node from its first use: as many as
  * the limit allows, the longest unused closed first; for a node without a name to which nothing else leads for as long
  * as it lives. What is open for writing is closed a moment after its last use: it keeps a program in the upper layer
- * from being run there, and the layer's file system from being made read-only.
+ * from being run there, and the layer's file system from being made read-only. Of a file whose data lies in another layer
+ * (metacopies.ts) what is open here is good for naming it only; its data is read from there.
  */
 
 import {
@@ -20,9 +21,9 @@ import { close, type Fd, NO_FD, openAt, reopen } from "../../native/libc/file.ts
 import { EMPTY_NAME } from "../../native/memory.ts";
 import type { Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
+import type { Metacopies } from "./metacopies.ts";
 import { type NodeId, type NodeTable, PLAIN } from "./node.ts";
 import type { Places } from "./places.ts";
-import type { Refusals } from "./refusals.ts";
 
 /** What a descriptor is good for; each includes those before it. */
 const NAMING = 0;
@@ -46,7 +47,7 @@ export class FileCache {
 	private readonly nodes: NodeTable;
 	private readonly layers: readonly Layer[];
 	private readonly places: Places;
-	private readonly refusals: Refusals;
+	private readonly metacopies: Metacopies;
 	private readonly files = new Map<NodeId, OpenFile>();
 	/** Those that are not held, in order of last use. */
 	private readonly closable = new Set<NodeId>();
@@ -62,13 +63,13 @@ export class FileCache {
 		nodes: NodeTable,
 		layers: readonly Layer[],
 		places: Places,
-		refusals: Refusals,
+		metacopies: Metacopies,
 		largest: number,
 	) {
 		this.nodes = nodes;
 		this.layers = layers;
 		this.places = places;
-		this.refusals = refusals;
+		this.metacopies = metacopies;
 		this.largest = largest;
 		this.mostHeld = largest / 2;
 	}
@@ -98,6 +99,28 @@ export class FileCache {
 	readOnly(node: NodeId): Fd {
 		const file = this.files.get(node);
 		return file?.use === WRITING ? this.acquire(node, file, READING, O_RDONLY) : this.readable(node);
+	}
+
+	/**
+	 * Opens a regular file of the upper layer to write to, unless it has its data in another layer, which must be copied
+	 * first: whether that is so. Throws what opening may.
+	 */
+	lacksData(node: NodeId): boolean {
+		const { metacopies } = this;
+		if (metacopies.has(node)) return true;
+		const file = this.files.get(node);
+		if (file?.use === WRITING) return false;
+		this.acquire(node, file, WRITING, O_RDWR);
+		return metacopies.has(node);
+	}
+
+	/**
+	 * A descriptor of the caller's own of a regular file itself, also where its data is not in it. Throws what opening may.
+	 */
+	openOwn(node: NodeId, flags: number): Fd {
+		const fd = this.openFor(node, this.files.get(node), flags | O_NONBLOCK);
+		this.checkObject(node, fd);
+		return fd;
 	}
 
 	/** The node's descriptor, good for whatever; NO_FD where none is open. */
@@ -209,10 +232,13 @@ export class FileCache {
 
 	/** Closes the descriptors not used lately while there are more than may be. Called between requests only. */
 	trim(): void {
-		if (this.files.size <= this.largest) return;
+		const { metacopies } = this;
+		metacopies.trim(this.largest / 4);
+		const largest = this.largest - metacopies.opened;
+		if (this.files.size <= largest) return;
 		// What comes around a second time is closed, used lately or not.
 		for (const node of this.closable) {
-			if (this.files.size <= (this.largest * 3) / 4) return;
+			if (this.files.size <= (largest * 3) / 4) return;
 			const file = this.files.get(node)!;
 			if (file.recent) {
 				file.recent = false;
@@ -224,12 +250,21 @@ export class FileCache {
 		}
 	}
 
+	/** Throws ESTALE, and closes the descriptor, where it is of what is another object by now. */
+	private checkObject(node: NodeId, fd: Fd): void {
+		try {
+			if (this.nodes.isNamed(node)) this.places.checkOpened(node, fd);
+		} catch (error) {
+			close(fd);
+			throw error;
+		}
+	}
+
 	/** Before the first use of a descriptor: what must not be read must not be written either. */
 	private checkUsable(node: NodeId, fd: Fd): void {
-		const { nodes } = this;
+		this.checkObject(node, fd);
 		try {
-			if (nodes.isNamed(node)) this.places.checkOpened(node, fd);
-			if (!nodes.flag(node, PLAIN)) this.refusals.refuseMetacopy(node, fd, EMPTY_NAME);
+			if (!this.nodes.flag(node, PLAIN)) this.metacopies.look(node, fd, EMPTY_NAME);
 		} catch (error) {
 			close(fd);
 			throw error;
@@ -237,10 +272,16 @@ export class FileCache {
 	}
 
 	private acquire(node: NodeId, file: OpenFile | undefined, use: number, flags: number): Fd {
+		const { metacopies } = this;
+		if (use === READING && metacopies.has(node)) return metacopies.readable(node);
 		const fd = this.openFor(node, file, flags | O_NONBLOCK);
 		if (file === undefined || file.use === NAMING) this.checkUsable(node, fd);
-		this.put(node, fd, use);
-		return fd;
+		if (!metacopies.has(node)) {
+			this.put(node, fd, use);
+			return fd;
+		}
+		this.put(node, fd, NAMING);
+		return metacopies.readable(node);
 	}
 
 	/**

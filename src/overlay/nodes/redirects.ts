@@ -59,11 +59,16 @@ export interface Mark {
 }
 
 /** What is looked for in the layers from here on. */
-interface Search {
-	readonly stack: Directory;
+export interface Search {
 	way: Way;
 	/** The layers below have nothing more to add. */
 	isOver: boolean;
+}
+
+/** Where a way has led to in a layer: a descriptor, and what that directory says of itself. */
+interface Reached {
+	readonly fd: Fd;
+	readonly marks: number;
 }
 
 export class Redirects {
@@ -93,6 +98,11 @@ export class Redirects {
 	/** Directories that lower layers contribute to can be renamed. */
 	get areMade(): boolean {
 		return this.mode === "on";
+	}
+
+	/** No mark is to be followed. */
+	get areRefused(): boolean {
+		return this.mode === "nofollow";
 	}
 
 	/** No directory that the kernel knows was renamed. */
@@ -185,14 +195,18 @@ export class Redirects {
 		// Nothing lies below: it has no more than it shows.
 		if (from >= bottom) return;
 		const mark = this.read(node, from, opener.borrow(stack, from));
-		const search: Search = { stack, way: this.parse(node, from, mark), isOver: false };
+		const search: Search = { way: this.parse(node, from, mark.value), isOver: false };
 		const ways = new Map<number, Way>();
 		for (let index = from + 1; index <= bottom && !search.isOver; index++) {
 			const base = search.way.fromRoot ? root : parent;
 			if (!base.layers.includes(index)) continue;
 			const { way } = search;
-			if (this.searchLayer(opener, search, index, opener.borrow(base, index), index === bottom))
-				ways.set(index, way);
+			const above = opener.borrow(base, index);
+			const { length } = way.names;
+			const reached = this.descend(opener, node, search, index, above, length, index === bottom);
+			if (reached === undefined) continue;
+			opener.add(stack, index, reached.fd, () => reached.marks);
+			ways.set(index, way);
 		}
 		if (ways.size === 0) this.refusals.refuseLost(node, from, mark.value);
 		const record = this.recordOf(node);
@@ -208,7 +222,8 @@ export class Redirects {
 		return value === undefined ? this.refusals.refuseMalformed(node, layer) : { namespace, value };
 	}
 
-	private parse(node: NodeId, layer: number, { value }: Mark): Way {
+	/** The way that a mark's value stands for. Throws EINVAL for a malformed one. */
+	parse(node: NodeId, layer: number, value: ByteString): Way {
 		try {
 			return wayOf(value);
 		} catch (error) {
@@ -217,36 +232,48 @@ export class Redirects {
 		}
 	}
 
-	/** Goes down in one layer, from its directory `base`. Whether there is what is looked for; then `stack` has it. */
-	private searchLayer(opener: Opener, search: Search, index: number, base: Fd, isLast: boolean): boolean {
+	/**
+	 * Goes down in one layer, from its directory `base`, by the first `count` names of the way, and changes the search as what
+	 * is met there says. Returns where it ends, for the caller to close unless that is `base`; undefined: there is no such
+	 * directory. Throws what following marks and opening may.
+	 */
+	descend(
+		opener: Pick<Opener, "openDirectory">,
+		node: NodeId,
+		search: Search,
+		index: number,
+		base: Fd,
+		count: number,
+		isLast: boolean,
+	): Reached | undefined {
 		const layer = this.layers[index]!;
-		const { node } = search.stack;
-		const names = [...search.way.names];
+		const { fromRoot, names } = search.way;
 		let above = base;
 		// What the layers below are searched for, up to where this one was gone down.
-		let next: Way = { fromRoot: search.way.fromRoot, names: [] };
+		let next: Way = { fromRoot, names: [] };
+		let depth = 0;
 		let marks = 0;
 		try {
-			for (const [depth, name] of names.entries()) {
+			for (; depth < count; depth++) {
+				const name = names[depth]!;
 				writeString(NAME, name);
 				// First: looking for it may fail, and nothing must be open then that nobody closes.
 				const isHiding = !isLast && hasWhiteoutFile(above, NAME, measure(NAME).length);
 				const fd = opener.openDirectory(layer, above, NAME);
+				if (above !== base) close(above);
+				above = base;
 				if (fd < 0) {
 					if (!isNotDirectory(fd) && fd !== -ENOENT) fail(-fd);
 					search.isOver ||= isHiding || isNotDirectory(fd);
-					next = { ...next, names: [...next.names, ...names.slice(depth)] };
-					if (above !== base) close(above);
-					return false;
+					return undefined;
 				}
-				if (above !== base) close(above);
 				above = fd;
 				marks = readMarks(fd, !isLast);
 				let step: Way = { fromRoot: false, names: [name] };
 				if ((marks & OPAQUE) !== 0) {
 					search.isOver = true;
 				} else if ((marks & REDIRECTED) !== 0 && !isLast) {
-					step = this.parse(node, index, this.read(node, index, fd));
+					step = this.parse(node, index, this.read(node, index, fd).value);
 					// What was hidden in the layers below is not on the way that they are searched by now.
 					if (step.fromRoot) search.isOver = false;
 				} else if (isHiding) {
@@ -258,10 +285,9 @@ export class Redirects {
 			if (above !== base) close(above);
 			throw error;
 		} finally {
-			search.way = next;
+			search.way = { ...next, names: [...next.names, ...names.slice(depth)] };
 		}
-		opener.add(search.stack, index, above, () => marks);
-		return true;
+		return { fd: above, marks };
 	}
 
 	/**

@@ -1,26 +1,23 @@
 /**
- * Objects that cannot be shown right, because their content lies elsewhere: files without data (elsewhere.ts), and renamed
- * directories whose mark (redirect.ts) is not to be followed, or leads nowhere. They are refused, with EPERM as by kernel
- * overlayfs where it is not to follow them, and reported once each, with a remedy.
+ * Objects that cannot be shown right, because their content lies elsewhere: renamed directories (marks/redirect.ts) and files
+ * without data (marks/metacopy.ts) whose mark is not to be followed, or leads nowhere. They are refused, with EPERM as by
+ * kernel overlayfs where it is not to follow them, and reported once each, with a remedy.
  * Source: Linux fs/overlayfs/namei.c, ovl_lookup.
  */
 
 import { display } from "../../display.ts";
-import { EINVAL, EIO, EPERM, ESTALE } from "../../native/layout.ts";
+import { DT_DIR, EINVAL, EIO, EPERM, ESTALE } from "../../native/layout.ts";
 import { fail } from "../../native/libc/errno.ts";
-import type { Fd } from "../../native/libc/file.ts";
-import { attributeNames } from "../../native/libc/xattr.ts";
-import type { Name } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
-import { isMetacopy } from "../marks/elsewhere.ts";
 import type { RedirectNamespace } from "../marks/redirect.ts";
 import type { NodeId, NodeTable } from "./node.ts";
 
 /** A layer may hold any number of them. */
 const LARGEST_REPORTS = 100;
 /** What to do about a mark that no overlay has written. */
-const REPAIR = "remove the directory's overlay.redirect from the layer, or the directory";
+const REPAIR = "remove its overlay.redirect from the layer, or itself";
+const FILE = "a copied-up file without its data (overlay.metacopy)";
 
 export class Refusals {
 	/** Told what is refused, and what to do about it. */
@@ -34,31 +31,32 @@ export class Refusals {
 		this.layers = layers;
 	}
 
-	/** Refuses a directory that was renamed, because its mark is not to be followed. */
+	/** Refuses what was renamed, because its mark is not to be followed. */
 	refuseRedirected(node: NodeId, layer: number, namespace: RedirectNamespace): never {
 		const remedy =
 			namespace === "user"
 				? "mount with redirect_dir=follow, if whoever may write to the layer may show whatever lies in those below"
 				: "mount without redirect_dir=nofollow";
-		this.refuse(
-			node,
-			layer,
-			`a renamed directory whose ${namespace}.overlay.redirect is not followed`,
-			remedy,
-		);
+		const what = `${this.describe(node)} whose ${namespace}.overlay.redirect is not followed`;
+		this.refuse(node, layer, what, remedy);
 	}
 
-	/** Refuses a directory whose mark is none that an overlay writes, or has no such `value`. */
+	/** Refuses what has a mark that no overlay writes, or has no such `value`. */
 	refuseMalformed(node: NodeId, layer: number, value?: ByteString): never {
 		const mark = `its overlay.redirect${value === undefined ? "" : ` ${display(value)}`}`;
-		const what = `a renamed directory, and ${mark} is neither a name nor a path from the root`;
+		const what = `${this.describe(node)}, and ${mark} is neither a name nor a path from the root`;
 		this.refuse(node, layer, what, REPAIR, EINVAL);
 	}
 
-	/** Refuses a directory whose mark leads to no directory in the layers below. */
+	/** Refuses what the layers below have nothing of. `value`: where they should have it. */
 	refuseLost(node: NodeId, layer: number, value: ByteString): never {
-		const what = `a renamed directory, and no layer below has a directory ${display(value)}`;
-		this.refuse(node, layer, what, "mount it over the layers that it was renamed over", EIO);
+		const kind = this.nodes.kind(node) === DT_DIR ? "directory" : "file of that size with data";
+		const what = `${this.describe(node)}, and no layer below has a ${kind} ${display(value)}`;
+		this.refuse(node, layer, what, "mount it over the layers that it was made over", EIO);
+	}
+
+	private describe(node: NodeId): string {
+		return this.nodes.kind(node) === DT_DIR ? "a renamed directory" : FILE;
 	}
 
 	/** Refuses a directory that is shown under another name, too. */
@@ -67,21 +65,18 @@ export class Refusals {
 		this.refuse(node, this.nodes.layer(node), what, REPAIR, ESTALE);
 	}
 
-	/**
-	 * Refuses a regular file, `name` in `directory` or what `directory` is open on, that was copied up without its data.
-	 * `attributes`: their names, where they are known.
-	 */
-	refuseMetacopy(
-		node: NodeId,
-		directory: Fd,
-		name: Name,
-		attributes = attributeNames(directory, name),
-	): void {
-		if (!isMetacopy(directory, name, attributes)) return;
-		const what =
-			"a copied-up file without its data, which kernel overlayfs with metacopy=on finds and this program does not";
-		const remedy = "mount the layers with kernel overlayfs and this option, and copy what it shows";
+	/** Refuses a file without data, because users' marks of such are not to be followed. */
+	refuseMetacopy(node: NodeId): never {
+		const remedy =
+			"mount with metacopy=on, if whoever may write to the layer may show whatever lies in those below";
+		const what = `${FILE}, and users' marks of such are not followed`;
 		this.refuse(node, this.nodes.layer(node), what, remedy);
+	}
+
+	/** Refuses a file without data whose mark has a value that no overlay writes. */
+	refuseStrangeMetacopy(node: NodeId, layer: number): never {
+		const what = `${FILE}, and that mark has a value that is not known`;
+		this.refuse(node, layer, what, "mount the layers with kernel overlayfs, and copy what it shows", EIO);
 	}
 
 	private refuse(node: NodeId, layer: number, what: string, remedy: string, code = EPERM): never {

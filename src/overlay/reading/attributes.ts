@@ -38,11 +38,12 @@ export function show(overlay: Overlay, node: NodeId, directory: Fd, name: Name):
 	return node;
 }
 
-/** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number and link count. */
+/** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number, link count and blocks. */
 export function finishAttributes(overlay: Overlay, node: NodeId): void {
-	const { nodes } = overlay;
+	const { nodes, metacopies } = overlay;
 	words[(STAT + statx.stxIno) >>> 2] = nodes.inodeLow(node);
 	words[(STAT + statx.stxIno + 4) >>> 2] = nodes.inodeHigh(node);
+	if (!metacopies.areNone) metacopies.showBlocks(node, STAT);
 	if (nodes.kind(node) === DT_DIR) {
 		const links = directoryLinks(overlay, node);
 		if (links !== undefined) words[(STAT + statx.stxNlink) >>> 2] = links;

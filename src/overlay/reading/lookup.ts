@@ -15,7 +15,7 @@ import { statDescriptor } from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "../../native/libc/stat.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
 import { type Name, type Offset, reserve } from "../../native/memory.ts";
-import { looksHollow } from "../marks/elsewhere.ts";
+import { looksHollow } from "../marks/metacopy.ts";
 import { readOrigin } from "../marks/origin.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
@@ -202,8 +202,8 @@ export function mayHoldOrigins(overlay: Overlay, directory: Directory): boolean 
 }
 
 /**
- * A file that was copied up keeps the number it had in the lower layer, and is refused if its data was left there. Its
- * attributes are asked for only where there is a sign that it has any.
+ * A file that was copied up keeps the number it had in the lower layer, and has its data from there if that was left behind.
+ * Its attributes are asked for only where there is a sign that it has any.
  */
 function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer: number): void {
 	const { nodes, inodes } = overlay;
@@ -214,8 +214,8 @@ function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer:
 		const fd = overlay.directories.borrow(directory, layer);
 		const name = nodes.name(node);
 		const attributes = attributeNames(fd, name);
-		if (mayLackData) overlay.refusals.refuseMetacopy(node, fd, name, attributes);
 		if (mayHaveOrigin) origin = readOrigin(overlay.layers, fd, name, attributes, PROBE);
+		if (mayLackData) overlay.metacopies.look(node, fd, name, attributes);
 	}
 	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	else inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));

@@ -97,6 +97,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		largestListings: 1 << 20,
 		live: false,
 		redirects: "off",
+		followsUserMetacopies: false,
 		...settings.options,
 	});
 	return { overlay, before, atRest: countDescriptors() };
