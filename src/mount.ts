@@ -31,6 +31,8 @@ import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
 import { WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
+import { claim, findKernelUses } from "./overlay/layers/in-use.ts";
+import type { Layer } from "./overlay/layers/layer.ts";
 import { LayerUnusable, openLayers } from "./overlay/layers/open-layers.ts";
 import { Workdir } from "./overlay/layers/workdir.ts";
 import { prepareWorkdir } from "./overlay/marks/abilities.ts";
@@ -86,7 +88,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,
-		{ timeout: options.timeout, fsync: options.fsync, partsReaders: options.passthrough === "on" },
+		{ timeout: options.timeout, fsync: isSynced(options), partsReaders: options.passthrough === "on" },
 		log,
 	);
 	const features = {
@@ -116,10 +118,9 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	process.chdir("/");
 	try {
 		// Not before: a mount that fails leaves its layers untouched.
-		prepareOverlay(overlay, options);
+		prepareOverlay(overlay, options, log);
 		overlay.identity?.markRoot(overlay.layers);
 		if (options.xino === "on") checkNumbersLast(overlay);
-		if (overlay.work?.isShared) log.warn("the workdir is in use by another mount");
 		session.begin(features);
 		if (mountpoint.device !== undefined) widenReadAhead(mountpoint.device);
 	} catch (error) {
@@ -158,16 +159,66 @@ function mountSession(options: MountOptions, log: Log, attempt: (argument: ByteS
 }
 
 /** Throws LayerUnusable. */
-function prepareOverlay({ work, layers }: Overlay, { workDirectory }: MountOptions): void {
-	try {
-		if (work !== undefined) prepareWorkdir(work, layers[0]!.root);
-	} catch (error) {
-		if (!(error instanceof Errno)) throw error;
-		const name = display(workDirectory ?? ("" as ByteString));
-		throw new LayerUnusable(
-			`cannot use workdir ${name}: ${describeErrno(error.code)}: it must be a writable directory, and \`work\` in it, if it exists, one that can be emptied`,
+function prepareOverlay({ work, layers }: Overlay, options: MountOptions, log: Log): void {
+	if (work === undefined) return;
+	const upper = layers[0]!;
+	const uses = findKernelUses(upper.root, work.directory);
+	const isFree = claim(upper.root);
+	workingIn(options, () => prepareWorkdir(work, upper.root, uses.length > 0));
+	const names = { upper: `upperdir ${display(upper.path)}`, work: `workdir ${nameOfWorkdir(options)}` };
+	const warn = (name: string, by: string) =>
+		log.warn(
+			`${name} is in use by ${by}: what is changed in one mount the other does not expect, and both may go wrong`,
+		);
+	for (const { mountpoint, ...used } of uses) {
+		const by = `kernel overlayfs, mounted on ${display(mountpoint)}`;
+		warn(
+			used.upper && used.work ? `${names.upper}, with its workdir,` : used.upper ? names.upper : names.work,
+			by,
 		);
 	}
+	if (!isFree) warn(names.upper, "another mount of this program");
+	else if (work.isShared && uses.length === 0) warn(names.work, "another mount of this program");
+	if (work.lacksVolatileMark)
+		log.warn(
+			`${names.work} cannot be marked as volatile, as the disk is full: after a crash of the machine nothing will tell that the upperdir may be damaged`,
+		);
+}
+
+/** Throws LayerUnusable where an earlier mount has left the upper layer as one that may be damaged, or otherwise unusable. */
+function checkWorkdir(work: Workdir, options: MountOptions): void {
+	const feature = workingIn(options, () => work.obstacle());
+	if (feature === undefined) return;
+	const name = nameOfWorkdir(options);
+	const upper = display(options.upperDirectory ?? ("" as ByteString));
+	if (feature === "volatile") {
+		throw new LayerUnusable(
+			`workdir ${name} was last used with volatile, and the machine was started again since: upperdir ${upper} may be damaged: give a new upperdir and workdir; or, if the machine did not crash, remove ${name}/work/incompat/volatile; ro lets you look`,
+		);
+	}
+	throw new LayerUnusable(
+		`workdir ${name} needs the feature ${display(feature)} (${name}/work/incompat), which this program does not have: mount it with what made it, or give a new upperdir and workdir`,
+	);
+}
+
+/** Throws LayerUnusable where the file system fails what is done in the workdir. */
+function workingIn<Result>(options: MountOptions, action: () => Result): Result {
+	try {
+		return action();
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		throw new LayerUnusable(
+			`cannot use workdir ${nameOfWorkdir(options)}: ${describeErrno(error.code)}: it must be a writable directory, and \`work\` in it, if it exists, one that can be emptied`,
+		);
+	}
+}
+
+function nameOfWorkdir({ workDirectory }: MountOptions): string {
+	return display(workDirectory ?? ("" as ByteString));
+}
+
+function isSynced({ fsync }: MountOptions): boolean {
+	return fsync === "auto" || fsync === "strict";
 }
 
 /** `xino=on` promises numbers that stay: those of copied-up files are kept in attributes. Throws LayerUnusable. */
@@ -190,7 +241,14 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 	const work =
 		opened.work === undefined || options.readOnly
 			? undefined
-			: new Workdir(opened.work, options.fileWhiteouts);
+			: new Workdir(opened.work, {
+					fileWhiteouts: options.fileWhiteouts,
+					userAttributes: options.userAttributes,
+					isVolatile: options.fsync === "volatile",
+					syncsAll: options.fsync === "strict",
+				});
+	if (work !== undefined) checkWorkdir(work, options);
+	if (!options.originUuids) leaveOutUuids(layers, log);
 	const overflow = {
 		uid: readNumber("/proc/sys/kernel/overflowuid"),
 		gid: readNumber("/proc/sys/kernel/overflowgid"),
@@ -199,7 +257,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 	const spare = limit - RESERVED_DESCRIPTORS - layers.length;
 	const largestDescriptors = Math.max(Math.min(spare, LARGEST_DESCRIPTORS), SMALLEST_DESCRIPTORS);
 	return new Overlay(layers, work, identity, jobs, {
-		fsync: options.fsync,
+		fsync: isSynced(options),
 		staticLinkCount: options.staticLinkCount,
 		fastInode: options.fastInode && options.xino !== "on",
 		inode32: options.inode32,
@@ -214,6 +272,13 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		followsUserMetacopies: options.metacopies === "on",
 		largestListings: LARGEST_LISTINGS,
 	});
+}
+
+/** With several file systems a handle without a uuid could lead to a file of another one. */
+function leaveOutUuids(layers: readonly Layer[], log: Log): void {
+	if (layers.some(({ device }) => device !== layers[0]!.device))
+		log.warn("uuid=off needs all layers on one file system: they are told apart by their uuids");
+	else for (const layer of layers) layer.namesFileSystem = false;
 }
 
 /** Each layer's root is open as long as the mount is there. Throws LayerUnusable. */

@@ -35,6 +35,13 @@ export type KernelOption =
 	| "splice_move"
 	| "kernel_cache";
 
+/**
+ * What is made durable: "off": nothing, fsync and fsyncdir do nothing; "volatile": the same, and the workdir is marked for that
+ * (layers/volatile.ts); "auto": what is asked for, and copies of files before they get their names; "strict": their metadata
+ * and directories that are copied up, too.
+ */
+export type FsyncMode = "off" | "volatile" | "auto" | "strict";
+
 export interface MountOptions {
 	/** Where to mount; may be `/dev/fd/N`, an already mounted /dev/fuse descriptor. */
 	readonly mountpoint: ByteString;
@@ -60,8 +67,8 @@ export interface MountOptions {
 	readonly timeout: number;
 	/** Accepted for compatibility: one thread serves all requests either way. Default: false. */
 	readonly threaded: boolean;
-	/** False: fsync and fsyncdir do nothing, copy-up is not made durable. Default: true. */
-	readonly fsync: boolean;
+	/** What is made durable. Default: "auto". */
+	readonly fsync: FsyncMode;
 	/** Let the kernel gather writes in its page cache. Default: true. */
 	readonly writeback: boolean;
 	/** Trust the inode numbers readdir gives instead of resolving origins, unless `xino` is "on". Default: false. */
@@ -105,6 +112,10 @@ export interface MountOptions {
 	readonly redirectDirectories: "on" | "follow" | "nofollow" | "off";
 	/** Whether files whose data lies in a layer below are read also where a mark of the `user` namespace says so. */
 	readonly metacopies: "on" | "off";
+	/** Keep marks in attributes of the `user` namespace although those of `trusted` can be set. Default: false. */
+	readonly userAttributes: boolean;
+	/** Origins name the file system that they are on, by its uuid. Default: true. */
+	readonly originUuids: boolean;
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;
 }
@@ -120,7 +131,7 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	gidMapping: Object.freeze([]),
 	timeout: 1e9,
 	threaded: false,
-	fsync: true,
+	fsync: "auto",
 	writeback: true,
 	fastInode: false,
 	xattrs: true,
@@ -139,5 +150,7 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	passthrough: "auto",
 	redirectDirectories: "off",
 	metacopies: "off",
+	userAttributes: false,
+	originUuids: true,
 	logFile: undefined,
 });

@@ -1,7 +1,7 @@
 /** The options of `-o`: one entry each, with what its value looks like and what it changes. */
 
 import { display } from "../display.ts";
-import type { ByteString, KernelOption, MountOptions } from "../options.ts";
+import type { ByteString, FsyncMode, KernelOption, MountOptions } from "../options.ts";
 import { parseIdMapping } from "./id-mapping.ts";
 import { addKernelOption, isKernelOption, kernelOptions } from "./kernel-options.ts";
 import { resolveEscapes, splitOptions } from "./option-string.ts";
@@ -24,13 +24,13 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 export interface Draft extends Mutable<Omit<MountOptions, "mountpoint" | "kernelOptions">> {
 	mountpoint: ByteString | undefined;
 	kernelOptions: KernelOption[];
-	/** Means `fsync=0` wherever it stands. */
+	/** Wins over `fsync=1` wherever it stands. */
 	volatile: boolean;
 	warnings: string[];
 }
 
 interface OptionSyntax {
-	/** What the value looks like; undefined: a boolean, whose value may be left out. */
+	/** What the value looks like; undefined: 0 or 1, or nothing for 1. */
 	readonly value: string | undefined;
 	readonly apply: (draft: Draft, value: ByteString | undefined, option: string) => void;
 }
@@ -57,9 +57,18 @@ function boolean(set: (draft: Draft, value: boolean) => void): OptionSyntax {
 	};
 }
 
-const fsync = boolean((draft, value) => {
-	draft.fsync = value;
-});
+/** A boolean, as ever, or one of kernel overlayfs's words, of which, with `volatile`, the last counts. */
+const fsync: OptionSyntax = {
+	value: "0|1|auto|strict|volatile",
+	apply(draft, given, option) {
+		if (given === undefined || /^-?[0-9]+$/.test(given)) {
+			draft.fsync = parseBoolean(option, given) ? "auto" : "off";
+		} else {
+			draft.fsync = parseChoice(option, given, ["0", "1", "auto", "strict", "volatile"]) as FsyncMode;
+			draft.volatile = false;
+		}
+	},
+};
 const fastInode = boolean((draft, value) => {
 	draft.fastInode = value;
 });
@@ -134,6 +143,24 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 		}),
 		metacopy: valued("off|on", (draft, value, option) => {
 			draft.metacopies = parseChoice(option, value, ["off", "on"]);
+		}),
+		userxattr: boolean((draft, value) => {
+			draft.userAttributes = value;
+		}),
+		uuid: valued("auto|null|off|on", (draft, value, option) => {
+			const mode = parseChoice(option, value, ["auto", "null", "off", "on"]);
+			if (mode === "on") {
+				throw new UsageError(
+					"uuid=on: a FUSE mount cannot have a file system id of its own: leave it out, or write uuid=null",
+				);
+			}
+			draft.originUuids = mode !== "off";
+		}),
+		nfs_export: valued("off|on", (_, value, option) => {
+			if (parseChoice(option, value, ["off", "on"]) === "off") return;
+			throw new UsageError(
+				"nfs_export=on: the file handles of a FUSE mount do not last, so NFS clients would lose their files: leave it out, and mount with kernel overlayfs what NFS is to export",
+			);
 		}),
 		context: valued('"CONTEXT"', (draft, value, option) => {
 			draft.context = parseContext(option, value);

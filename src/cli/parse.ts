@@ -105,6 +105,6 @@ function complete(draft: Draft): MountOptions {
 		kernelOptions: Object.freeze(rest.kernelOptions),
 		// Tracing needs the terminal.
 		foreground: rest.foreground || rest.debug,
-		fsync: rest.fsync && !volatile,
+		fsync: volatile ? "volatile" : rest.fsync,
 	});
 }

@@ -8,11 +8,11 @@ import { ENOENT, ENOTDIR, EPERM, O_DIRECTORY, O_PATH, statx } from "../native/la
 import { describeErrno, errnoName } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt, realPath, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { mountId, statDescriptor } from "../native/libc/metadata.ts";
+import { type MountEntry, mountAt, readMountTable } from "../native/libc/mount-table.ts";
 import { run, unmountLazily } from "../native/libc/process.ts";
 import { reserve, store } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { remedyFor } from "../remedy.ts";
-import { type MountEntry, mountAt, readMountTable } from "./mount-table.ts";
 
 const STAT = reserve(statx.sizeof);
 

@@ -22,6 +22,7 @@ import {
 } from "../native/layout.ts";
 import { check, Errno, errnoName } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt, read, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { MOUNT_TABLE } from "../native/libc/mount-table.ts";
 import { descriptorControl, poll, yieldProcessor } from "../native/libc/process.ts";
 import { mindedSignals, openSignals } from "../native/libc/signals.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
@@ -33,7 +34,6 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { CallerProcessor } from "./caller-processor.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
-import { MOUNT_TABLE } from "./mount-table.ts";
 import { MountFailed, type Mountpoint } from "./mountpoint.ts";
 import { beginMessage, REQUEST, REQUEST_SIZE } from "./request.ts";
 

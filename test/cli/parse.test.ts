@@ -58,7 +58,7 @@ describe("a whole command line", () => {
 				upperDirectory: bytes("id/diff"),
 				workDirectory: bytes("id/work"),
 				uidMapping: [{ onDisk: 0, shown: 1000, length: 1 }],
-				fsync: false,
+				fsync: "volatile",
 			},
 			warnings: [],
 		});
@@ -130,14 +130,30 @@ describe("mount options", () => {
 		["threaded", { threaded: true }],
 		["threaded=4", { threaded: true }],
 		["threaded=-1", { threaded: true }],
-		["fsync=0", { fsync: false }],
+		["fsync=0", { fsync: "off" }],
 		["fsync=1", {}],
-		["fsync=00", { fsync: false }],
-		["sync=0", { fsync: false }],
-		["volatile", { fsync: false }],
-		["volatile,fsync=1", { fsync: false }],
+		["fsync=00", { fsync: "off" }],
+		["fsync=0,fsync", {}],
+		["sync=0", { fsync: "off" }],
+		["volatile", { fsync: "volatile" }],
+		["volatile,fsync=1", { fsync: "volatile" }],
+		["fsync=0,volatile", { fsync: "volatile" }],
 		["volatile=0", {}],
-		["fsync=0,volatile=0", { fsync: false }],
+		["fsync=0,volatile=0", { fsync: "off" }],
+		["fsync=auto", {}],
+		["fsync=strict", { fsync: "strict" }],
+		["fsync=volatile", { fsync: "volatile" }],
+		["fsync=strict,volatile", { fsync: "volatile" }],
+		["volatile,fsync=strict", { fsync: "strict" }],
+		["volatile,fsync=auto", {}],
+		["fsync=volatile,fsync=1", {}],
+		["userxattr", { userAttributes: true }],
+		["userxattr=0", {}],
+		["uuid=auto", {}],
+		["uuid=null", {}],
+		["uuid=off", { originUuids: false }],
+		["uuid=off,uuid=auto", {}],
+		["nfs_export=off", {}],
 		["writeback=0", { writeback: false }],
 		["writeback", {}],
 		["writeback=0,writeback=1", {}],
@@ -305,7 +321,20 @@ describe("errors", () => {
 		['context=""', 'context="" is not valid: write context="CONTEXT"'],
 		['context="a"b', 'context="a"b is not valid: write context="CONTEXT"'],
 		['context=a"b', 'context=a"b is not valid: write context="CONTEXT"'],
-		["fsync=a\nb", "fsync=a\\nb is not valid: write fsync=0 or fsync=1"],
+		[
+			"fsync=a\nb",
+			"fsync=a\\nb is not valid: write fsync=0 or fsync=1 or fsync=auto or fsync=strict or fsync=volatile",
+		],
+		[
+			"uuid=on",
+			"uuid=on: a FUSE mount cannot have a file system id of its own: leave it out, or write uuid=null",
+		],
+		["uuid=yes", "uuid=yes is not valid: write uuid=auto or uuid=null or uuid=off or uuid=on"],
+		[
+			"nfs_export=on",
+			"nfs_export=on: the file handles of a FUSE mount do not last, so NFS clients would lose their files: leave it out, and mount with kernel overlayfs what NFS is to export",
+		],
+		["nfs_export", "nfs_export needs a value: write nfs_export=off|on"],
 	])("%j", (options, message) => {
 		expect(() => withOptions(options)).toThrow(new UsageError(message));
 	});
@@ -337,7 +366,7 @@ describe("errors", () => {
 	});
 
 	it.each([
-		...["threaded", "fsync", "volatile", "writeback", "fast_ino", "noxattrs", "noacl", "static_nlink"],
+		...["threaded", "userxattr", "volatile", "writeback", "fast_ino", "noxattrs", "noacl", "static_nlink"],
 		...["squash_to_root", "ino32_t", "debug"],
 	])("%s with a bad value", (option) => {
 		for (const value of ["", "yes", "1x", "0.5"]) {

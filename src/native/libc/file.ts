@@ -47,6 +47,7 @@ const libc = dlopen("libc.so.6", {
 	fsync: { args: ["i32"], returns: "i32" },
 	sync_file_range: { args: ["i32", FFIType.i64_fast, FFIType.i64_fast, "u32"], returns: "i32" },
 	fdatasync: { args: ["i32"], returns: "i32" },
+	syncfs: { args: ["i32"], returns: "i32" },
 	fallocate: { args: ["i32", "i32", FFIType.i64_fast, FFIType.i64_fast], returns: "i32" },
 	lseek: { args: ["i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
 	copy_file_range: { args: ["i32", "usize", "i32", "usize", "usize", "u32"], returns: FFIType.i64_fast },
@@ -136,6 +137,11 @@ export function sync(fd: Fd): number {
 
 export function dataSync(fd: Fd): number {
 	return outcome(libc.fdatasync(fd));
+}
+
+/** Writes all of a file system to the disk. */
+export function syncFileSystem(fd: Fd): number {
+	return outcome(libc.syncfs(fd));
 }
 
 const WRITE_BACK = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;

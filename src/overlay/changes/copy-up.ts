@@ -124,6 +124,11 @@ function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
 	else raiseSpecial(overlay, work, node);
 }
 
+/** How a copy is made durable before it gets its name. */
+function neededFor({ options, nodes, work }: Overlay, node: NodeId): Durability {
+	return options.fsync && work !== undefined && nodes.isNamed(node) ? work.durability : "none";
+}
+
 /** By a loop, not by recursion: a path may be thousands of directories deep. */
 function raiseParents(overlay: Overlay, node: NodeId): void {
 	const { nodes } = overlay;
@@ -131,6 +136,7 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 	for (let parent = nodes.parent(node); !overlay.isUpper(parent); parent = nodes.parent(parent)) {
 		if (!nodes.isNamed(parent)) fail(ENOENT);
 		overlay.settle(parent);
+		overlay.throwFailure(parent);
 		pending.push(parent);
 		if (parent === ROOT) break;
 	}
@@ -140,7 +146,7 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 }
 
 function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64): void {
-	const { nodes, files, metacopies, options } = overlay;
+	const { files, metacopies } = overlay;
 	const from = files.readable(node);
 	if (metacopies.has(node)) lookAt(overlay, node);
 	else check(statDescriptor(from, SOURCE));
@@ -148,7 +154,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	const length = smaller(size, limit);
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
-	const durability = options.fsync && nodes.isNamed(node) ? work.durability : "none";
+	const durability = neededFor(overlay, node);
 	const copy = { overlay, work, node, temporary, to, isCut: length < size, durability };
 	const isAll = length === size && length > 0 && !metacopies.isCut(node);
 	const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
@@ -239,21 +245,52 @@ function nameFile(copy: FileCopy, original: Original): void {
 }
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
-	const { nodes, directories } = overlay;
-	const directory = directories.get(node);
 	const original = lookAt(overlay, node);
 	const temporary = work.temporaryName();
 	checkMade(makeDirectory(work.fd, temporary, 0o700));
-	let fd: Fd | undefined;
-	try {
-		fd = check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-		copyMetadata(overlay, node, original, work.fd, temporary);
-		moveToPlace({ overlay, work, node, temporary }, original);
-	} catch (error) {
-		if (fd !== undefined) close(fd);
-		removeName(work.fd, temporary, AT_REMOVEDIR);
-		throw error;
+	const copy = { overlay, work, node, temporary };
+	const fd = orRemove(copy, NO_FD, () =>
+		check(openAt(work.fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),
+	);
+	orRemove(copy, fd, () => copyMetadata(overlay, node, original, work.fd, temporary));
+	const durability = neededFor(overlay, node);
+	if (durability !== "whole") {
+		nameDirectory(copy, fd, original);
+	} else if (waitsHere(overlay, durability)) {
+		const hasOthers = () => overlay.jobs.hasOthers;
+		orRemove(copy, fd, () => check(overlay.diskPace.makeDurable(fd, durability, hasOthers)));
+		nameDirectory(copy, fd, original);
+	} else {
+		nameDirectoryLater(copy, fd, original, makingDurable(fd, durability));
 	}
+}
+
+/** Gives the copy of a directory its name once `task` is done. */
+function nameDirectoryLater(copy: Copy, fd: Fd, original: Original, task: Task): void {
+	const { overlay, node } = copy;
+	// What is scratch here may change meanwhile.
+	const kept = { ...copy, temporary: store(readString(copy.temporary)) };
+	overlay.runJob(node, task, (result) => {
+		try {
+			orRemove(kept, fd, () => check(result));
+			nameDirectory(kept, fd, original);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+			overlay.failures.set(node, error.code);
+		} finally {
+			release(kept.temporary, lengthOf(kept.temporary) + 1);
+		}
+		return undefined;
+	});
+	overlay.throwFailure(node);
+}
+
+/** Gives the finished copy of a directory its name; takes over `fd`, which is open on it. */
+function nameDirectory(copy: Copy, fd: Fd, original: Original): void {
+	const { overlay, node } = copy;
+	const { nodes, directories } = overlay;
+	const directory = directories.get(node);
+	orRemove(copy, fd, () => moveToPlace(copy, original));
 	nodes.setLayer(node, 0);
 	// The lower directory now joins in under the copy.
 	nodes.setFlag(node, PURE, false);
@@ -262,6 +299,17 @@ function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
 	} else {
 		close(fd);
 		directories.drop(node);
+	}
+}
+
+/** A step of a directory's copy: where it fails, nothing of the copy is left. */
+function orRemove<Result>({ work, temporary }: Copy, fd: Fd, step: () => Result): Result {
+	try {
+		return step();
+	} catch (error) {
+		if (fd !== NO_FD) close(fd);
+		removeName(work.fd, temporary, AT_REMOVEDIR);
+		throw error;
 	}
 }
 

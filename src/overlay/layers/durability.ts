@@ -7,13 +7,16 @@
 import { existsSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { ENOSYS, EPERM, EXT4_SUPER_MAGIC, statfs, statx, XFS_SUPER_MAGIC } from "../../native/layout.ts";
-import { dataSync, type Fd, writeBack } from "../../native/libc/file.ts";
+import { dataSync, type Fd, sync, writeBack } from "../../native/libc/file.ts";
 import { statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
 import { getNumber, reserve } from "../../native/memory.ts";
 
-/** How a copy is made durable, as far as `fsync` and the upper layer ask for it. */
-export type Durability = "none" | "written" | "synced";
+/**
+ * How a copy is made durable, as far as `fsync` and the upper layer ask for it; "whole": with all that describes it, and copies
+ * of directories as well.
+ */
+export type Durability = "none" | "written" | "synced" | "whole";
 
 /** The journal inside of an ext4 file system is this inode of it. */
 const JOURNAL_INODE = 8;
@@ -43,6 +46,7 @@ function hasJournal(directory: Fd): boolean {
 /** Returns 0 or -errno. */
 export function makeDurable(fd: Fd, durability: Durability): number {
 	if (durability === "none") return 0;
+	if (durability === "whole") return sync(fd);
 	const written = durability === "written" ? writeBack(fd) : -ENOSYS;
 	// Refused by a seccomp filter, too.
 	return written === -ENOSYS || written === -EPERM ? dataSync(fd) : written;

@@ -61,6 +61,8 @@ export class Layer {
 	readonly keepsHandles: boolean;
 	/** On a file system that stands on others: overlayfs or FUSE. */
 	readonly isStacked: boolean;
+	/** Origins of what is in it name its file system by uuid; else by zeros. */
+	namesFileSystem = true;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */

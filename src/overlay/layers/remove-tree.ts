@@ -21,7 +21,17 @@ import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt, seek } from "../../native/libc/file.ts";
 import { changeModeOfPath, statDescriptor } from "../../native/libc/metadata.ts";
 import { modeOf } from "../../native/libc/stat.ts";
-import { bytes, type Name, readString, release, reserve, store, view } from "../../native/memory.ts";
+import {
+	bytes,
+	lengthOf,
+	type Name,
+	readString,
+	release,
+	reserve,
+	sameBytes,
+	store,
+	view,
+} from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 
 const MODE_BITS = 0o7777;
@@ -50,9 +60,9 @@ export function removeTreeAt(directory: Fd, name: Name): void {
 
 /**
  * Removes everything in a directory, of which `directory` may be an O_PATH descriptor, even if its owner, as which this
- * process runs, may not. Users may have it open: its mode is the same afterwards.
+ * process runs, may not. Users may have it open: its mode is the same afterwards. `kept`: a name to leave as it is.
  */
-export function emptyDirectory(directory: Fd): void {
+export function emptyDirectory(directory: Fd, kept?: Name): void {
 	check(statDescriptor(directory, STAT));
 	const mode = modeOf(STAT) & MODE_BITS;
 	const isClosed = (mode & OWN_ACCESS) !== OWN_ACCESS;
@@ -61,7 +71,7 @@ export function emptyDirectory(directory: Fd): void {
 	try {
 		const reader = check(openAt(directory, SELF, O_RDONLY | O_DIRECTORY));
 		try {
-			removeEntries(reader);
+			removeEntries(reader, kept);
 		} finally {
 			close(reader);
 		}
@@ -71,10 +81,10 @@ export function emptyDirectory(directory: Fd): void {
 }
 
 /** A subdirectory is emptied first and the reading begun again after it. */
-function removeEntries(directory: Fd): void {
+function removeEntries(directory: Fd, kept: Name | undefined): void {
 	for (;;) {
 		check(seek(directory, 0, SEEK_SET));
-		const nested = removeFiles(directory);
+		const nested = removeFiles(directory, kept);
 		if (nested === undefined) return;
 		const name = store(nested);
 		removeTreeAt(directory, name);
@@ -83,13 +93,13 @@ function removeEntries(directory: Fd): void {
 }
 
 /** Removes the files of a directory; returns the first subdirectory's name, once one is met that is not empty. */
-function removeFiles(directory: Fd): ByteString | undefined {
+function removeFiles(directory: Fd, kept: Name | undefined): ByteString | undefined {
 	for (;;) {
 		const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
 		if (length === 0) return undefined;
 		for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
 			const name = (ENTRIES + at + linuxDirent64.dName) as Name;
-			if (isDot(name)) continue;
+			if (isDot(name) || (kept !== undefined && sameBytes(name, kept, lengthOf(kept) + 1))) continue;
 			const isDirectory = bytes[ENTRIES + at + linuxDirent64.dType] === DT_DIR;
 			const flags = isDirectory ? AT_REMOVEDIR : 0;
 			const result = removeName(directory, name, flags);
@@ -102,10 +112,21 @@ function removeFiles(directory: Fd): ByteString | undefined {
 
 /** Whether a directory holds nothing. */
 export function isEmpty(directory: Fd): boolean {
+	return namesIn(directory, 1).length === 0;
+}
+
+/** The names in a directory, the first `most` of them. */
+export function namesIn(directory: Fd, most = Number.POSITIVE_INFINITY): ByteString[] {
+	const names: ByteString[] = [];
 	check(seek(directory, 0, SEEK_SET));
-	const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
-	for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
-		if (!isDot((ENTRIES + at + linuxDirent64.dName) as Name)) return false;
+	for (;;) {
+		const length = check(readEntries(directory, ENTRIES, ENTRIES_SIZE));
+		if (length === 0) return names;
+		for (let at = 0; at < length; at += view.getUint16(ENTRIES + at + linuxDirent64.dReclen, true)) {
+			const name = (ENTRIES + at + linuxDirent64.dName) as Name;
+			if (isDot(name)) continue;
+			names.push(readString(name));
+			if (names.length >= most) return names;
+		}
 	}
-	return true;
 }

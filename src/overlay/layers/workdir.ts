@@ -3,28 +3,21 @@
  *
  * Every change that takes more than one step is made here and moved into the upper layer by one rename, so that a
  * crash leaves junk only here, which the next mount clears away. Used: `WORKDIR/work`, mode 0700, locked by the
- * mount that uses it.
+ * mount that uses it (in-use.ts). What is in `WORKDIR/work/incompat` stays (volatile.ts).
  */
 
-import {
-	EEXIST,
-	EIO,
-	ENOENT,
-	LOCK_EX,
-	LOCK_NB,
-	O_DIRECTORY,
-	O_NOFOLLOW,
-	O_RDONLY,
-} from "../../native/layout.ts";
+import { EEXIST, EIO, ENOENT, ENOTDIR } from "../../native/layout.ts";
 import { makeDirectory, removeName } from "../../native/libc/directory.ts";
-import { check, Errno, fail } from "../../native/libc/errno.ts";
-import { close, type Fd, lock, NO_FD, openAt } from "../../native/libc/file.ts";
+import { check, Errno, fail, isForLackOfSpace } from "../../native/libc/errno.ts";
+import { close, type Fd, NO_FD, syncFileSystem } from "../../native/libc/file.ts";
 import { changeMode } from "../../native/libc/metadata.ts";
 import { removeAttributeOf } from "../../native/libc/xattr.ts";
 import { type Name, reserve, store, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { type Durability, neededDurability } from "./durability.ts";
+import { claim } from "./in-use.ts";
 import { emptyDirectory, removeTreeAt } from "./remove-tree.ts";
+import { INCOMPAT, markVolatile, openDirectory, readIncompatibility } from "./volatile.ts";
 
 const WORK = store("work" as ByteString);
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
@@ -32,10 +25,23 @@ const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 export const SHARED_WHITEOUT = store("#whiteout" as ByteString);
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
 
+export interface WorkdirOptions {
+	/** Write `.wh.` files even where devices can be made. */
+	readonly fileWhiteouts: boolean;
+	/** Keep marks in attributes of users even where those of the `trusted` namespace can be set. */
+	readonly userAttributes: boolean;
+	/** Nothing is made durable, and a mark is to say so. */
+	readonly isVolatile: boolean;
+	/** Of copies all is made durable before they get their names, and so are copied directories. */
+	readonly syncsAll: boolean;
+}
+
 export class Workdir {
 	fd: Fd = NO_FD;
 	/** Another mount works here: its temporaries were left alone. */
 	isShared = false;
+	/** What was written to the upper layer is to count as lost after a crash of the machine, and nothing says so. */
+	lacksVolatileMark = false;
 	/** Whiteouts are `.wh.NAME` files, because devices cannot be made here or were asked not to. */
 	fileWhiteouts: boolean;
 	/** Attributes of the `trusted` namespace can be set; else `user` ones take their place. */
@@ -50,32 +56,65 @@ export class Workdir {
 	renameFlags = 0;
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
-	private readonly directory: Fd;
+	readonly options: WorkdirOptions;
+	/** The user's work directory. */
+	readonly directory: Fd;
+	/** There was a mark of a volatile mount before, of this boot. */
+	private wasVolatile = false;
 	private serial = 0;
 
-	/**
-	 * Changes nothing yet: before the first change it must be opened, and the file system tried out (abilities.ts).
-	 * @param directory the user's work directory
-	 * @param fileWhiteouts write `.wh.` files even where devices can be made
-	 */
-	constructor(directory: Fd, fileWhiteouts: boolean) {
+	/** Changes nothing yet: before the first change it must be opened, and the file system tried out (abilities.ts). */
+	constructor(directory: Fd, options: WorkdirOptions) {
 		this.directory = directory;
-		this.fileWhiteouts = fileWhiteouts;
+		this.options = options;
+		this.fileWhiteouts = options.fileWhiteouts;
 	}
 
-	/** Makes `WORKDIR/work` and empties it of what a crash left. Throws what making and emptying may. */
-	open(): void {
+	/** Why this workdir must not be used, as the feature says that a mark in it names; undefined: it may. */
+	obstacle(): ByteString | undefined {
+		const work = openDirectory(this.directory, WORK);
+		if (work === undefined) return undefined;
+		const found = readIncompatibility(work);
+		close(work);
+		this.wasVolatile = found?.isHarmless ?? false;
+		return this.wasVolatile ? undefined : found?.feature;
+	}
+
+	/**
+	 * Makes `WORKDIR/work` and empties it of what a crash left, unless others use it. Throws what making and emptying may, and
+	 * what syncing the file system may where an earlier mount has not cared for that and this one does.
+	 * @param isUsed by whom no lock tells of
+	 */
+	open(isUsed: boolean): void {
 		const made = makeDirectory(this.directory, WORK, 0o700);
 		if (made < 0 && made !== -EEXIST) fail(-made);
-		this.fd = check(openAt(this.directory, WORK, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		this.fd = openDirectory(this.directory, WORK) ?? fail(ENOTDIR);
 		// What is made here gets its attributes from us, and inherits none from the user's directory.
 		check(changeMode(this.directory, WORK, 0o700));
 		removeAttributeOf(this.fd, DEFAULT_ACL);
-		this.durability = neededDurability(this.fd);
-		this.isShared = lock(this.fd, LOCK_EX | LOCK_NB) < 0;
-		if (!this.isShared) emptyDirectory(this.fd);
+		this.durability = this.options.syncsAll ? "whole" : neededDurability(this.fd);
+		this.isShared = !claim(this.fd) || isUsed;
+		if (!this.isShared) emptyDirectory(this.fd, this.wasVolatile ? INCOMPAT : undefined);
+		if (this.options.isVolatile) this.mark();
+		else if (this.wasVolatile && !this.isShared) this.unmark();
 		// A start value of its own keeps two mounts that share a workdir from meeting on a name.
 		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
+	}
+
+	private mark(): void {
+		try {
+			markVolatile(this.fd);
+		} catch (error) {
+			// On a full disk there must be mounts, too, so that it can be emptied.
+			if (!(error instanceof Errno) || !isForLackOfSpace(-error.code)) throw error;
+			this.lacksVolatileMark = true;
+		}
+	}
+
+	/** What is there is made durable; then it is as any other upper layer. */
+	private unmark(): void {
+		check(syncFileSystem(this.fd));
+		removeTreeAt(this.fd, INCOMPAT);
 	}
 
 	/** Whether renames in the upper layer can have a flag `RENAME_*`. */

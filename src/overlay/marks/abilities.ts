@@ -28,9 +28,12 @@ const SELF = store("." as ByteString);
 const MARKING = store("user.fuseoverlayfs.impure" as ByteString);
 const YES = store("y" as ByteString);
 
-/** Opens the workdir and tries out the file system; `upper` is the root of the upper layer. Throws what that may. */
-export function prepareWorkdir(work: Workdir, upper: Fd): void {
-	work.open();
+/**
+ * Opens the workdir and tries out the file system; `upper` is the root of the upper layer, `isUsed` whether others are known to
+ * use the workdir. Throws what that may.
+ */
+export function prepareWorkdir(work: Workdir, upper: Fd, isUsed = false): void {
+	work.open(isUsed);
 	work.fileWhiteouts ||= !canMakeWhiteoutDevice(work.fd, work.temporaryName());
 	tryAttributes(work, upper);
 	tryRenames(work);
@@ -44,7 +47,7 @@ function tryAttributes(work: Workdir, upper: Fd): void {
 	const isFull = isForLackOfSpace(made);
 	if (!isFull) check(made);
 	const fd = check(openAt(work.fd, isFull ? SELF : probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-	work.trustedAttributes = canSetTrustedAttributes(fd);
+	work.trustedAttributes = !work.options.userAttributes && canSetTrustedAttributes(fd);
 	work.keepsAttributes = markImpure(work, fd) === 0 || isFull;
 	const isOurs = getAttributeOf(work.fd, MARKING, EMPTY_NAME, 0) >= 0;
 	const isNew = !isOurs && isEmpty(upper) && setAttributeOf(work.fd, MARKING, YES, 1, 0) === 0;

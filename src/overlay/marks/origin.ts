@@ -43,6 +43,7 @@ const FB = { sizeof: 21, version: 0, magic: 1, len: 2, flags: 3, type: 4, uuid: 
 const FB_MAGIC = 0xfb;
 const UUID_SIZE = 16;
 
+const NO_UUID = reserve(UUID_SIZE);
 const SLASH = 0x2f;
 const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
@@ -103,8 +104,12 @@ function openByPath(layer: Layer, _length: number): Fd {
 
 const uuids = new Map<Layer, Offset>();
 
-/** The uuid of a layer's file system; zeros where the kernel does not tell (before Linux 6.9), as both sides then have. */
+/**
+ * The uuid of a layer's file system; zeros where it is not to be named, or the kernel does not tell (before Linux 6.9), as both
+ * sides then have.
+ */
 function uuidOf(layer: Layer): Offset {
+	if (!layer.namesFileSystem) return NO_UUID;
 	const known = uuids.get(layer);
 	if (known !== undefined) return known;
 	const answer = reserve(fsuuid2.sizeof);

@@ -54,6 +54,8 @@ export interface CoreSettings {
 	readonly fileWhiteouts?: boolean;
 	/** Marks go into `user` attributes, as where the process may not set `trusted` ones. Default: false. */
 	readonly userAttributes?: boolean;
+	/** As with `fsync=strict`. Default: false. */
+	readonly syncsAll?: boolean;
 	readonly options?: Partial<OverlayOptions>;
 	readonly identity?: Partial<IdentityOptions>;
 	/** How long tasks are done. Default: at once. */
@@ -78,9 +80,15 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 	const opened = openLayers(lower.map(bytesOf), writable);
 	const { layers } = opened;
 	const workdir =
-		opened.work === undefined ? undefined : new Workdir(opened.work, settings.fileWhiteouts ?? false);
+		opened.work === undefined
+			? undefined
+			: new Workdir(opened.work, {
+					fileWhiteouts: settings.fileWhiteouts ?? false,
+					userAttributes: settings.userAttributes ?? false,
+					isVolatile: false,
+					syncsAll: settings.syncsAll ?? false,
+				});
 	if (workdir !== undefined) prepareWorkdir(workdir, layers[0]!.root);
-	if (workdir !== undefined && settings.userAttributes) workdir.trustedAttributes = false;
 	const asked: IdentityOptions = { ...defaultOptions, ...settings.identity };
 	const identity = Identity.of(asked, layers, workdir !== undefined, OVERFLOW, () => {});
 	identity?.markRoot(layers);

@@ -1,14 +1,14 @@
 /**
- * The kernel's table of this process's mounts, /proc/self/mountinfo (proc_pid_mountinfo(5)). What it tells is known without
+ * The kernel's table of a process's mounts, this one's as a rule, /proc/self/mountinfo (proc_pid_mountinfo(5)). What it tells is known without
  * asking any file system: ours would have to answer while it asks, others may hang.
  */
 import { readFileSync } from "node:fs";
-import { O_DIRECTORY, O_PATH } from "../native/layout.ts";
-import { check } from "../native/libc/errno.ts";
-import { close, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
-import { mountId } from "../native/libc/metadata.ts";
-import { store } from "../native/memory.ts";
-import type { ByteString } from "../options.ts";
+import type { ByteString } from "../../options.ts";
+import { O_DIRECTORY, O_PATH } from "../layout.ts";
+import { store } from "../memory.ts";
+import { check } from "./errno.ts";
+import { close, openAt, WORKING_DIRECTORY } from "./file.ts";
+import { mountId } from "./metadata.ts";
 
 export const MOUNT_TABLE = "/proc/self/mountinfo";
 const ROOT = store("/" as ByteString);
@@ -23,17 +23,26 @@ export interface MountEntry {
 	readonly path: ByteString;
 	/** "fuse.fuse-overlayfs". */
 	readonly type: string;
+	/** Those of the file system, `NAME=VALUE`, as it wrote them. */
+	readonly options: readonly ByteString[];
 }
 
-export function readMountTable(): MountEntry[] {
-	const lines = readFileSync(MOUNT_TABLE, "latin1").split("\n");
+export function readMountTable(table = MOUNT_TABLE): MountEntry[] {
+	const lines = readFileSync(table, "latin1").split("\n");
 	return lines.filter((line) => line !== "").map(readEntry);
 }
 
 function readEntry(line: string): MountEntry {
 	const [id, parent, device = "", , path = ""] = line.split(" ");
-	const [, type = ""] = / - (\S+)/.exec(line) ?? [];
-	return { id: Number(id), parent: Number(parent), device, path: plain(path), type };
+	const [, type = "", options = ""] = / - (\S+) \S* (\S*)/.exec(line) ?? [];
+	return {
+		id: Number(id),
+		parent: Number(parent),
+		device,
+		path: plain(path),
+		type,
+		options: options.split(",").map(plain),
+	};
 }
 
 function plain(path: string): ByteString {

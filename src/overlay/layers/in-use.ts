@@ -1,0 +1,217 @@
+/**
+ * Whether another mount works with the same upper layer or workdir: what one of them changes the other does not expect.
+ *
+ * Mounts of this program hold a lock on both directories (flock(2)), which ends with the process that holds it, however that
+ * ends. Kernel overlayfs keeps a flag of the inode, which nobody can ask for: its mounts are looked for in the mount tables of
+ * this and of other processes. A table has the paths as they were given, maybe relative to where somebody was, or in a root
+ * directory that is gone. Hence the root of an overlay mount is asked for its file handle, which is that of its upper layer
+ * (Linux 6.6); paths count for the workdir, and before that.
+ * Source: Linux fs/overlayfs/super.c, ovl_report_in_use; export.c, ovl_check_encode_origin; overlayfs.h, struct ovl_fb.
+ */
+
+import { readdirSync, readlinkSync } from "node:fs";
+import {
+	AT_EMPTY_PATH,
+	AT_HANDLE_FID,
+	EAGAIN,
+	FS_IOC_GETFSUUID,
+	fileHandle,
+	fsuuid2,
+	LOCK_EX,
+	LOCK_NB,
+	MAX_HANDLE_SZ,
+	O_DIRECTORY,
+	O_PATH,
+	statx,
+} from "../../native/layout.ts";
+import { openCached } from "../../native/libc/confined.ts";
+import {
+	close,
+	control,
+	type Fd,
+	lock,
+	openAt,
+	realPath,
+	WORKING_DIRECTORY,
+} from "../../native/libc/file.ts";
+import { getHandle, mountId, statDescriptor } from "../../native/libc/metadata.ts";
+import { type MountEntry, readMountTable } from "../../native/libc/mount-table.ts";
+import { fileSystemOf, inodeHigh, inodeLow } from "../../native/libc/stat.ts";
+import {
+	bytes,
+	EMPTY_NAME,
+	lengthOf,
+	readBytes,
+	release,
+	reserve,
+	store,
+	view,
+} from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
+
+const STAT = reserve(statx.sizeof);
+const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
+const BYTES = HANDLE + fileHandle.fHandle;
+const UUID = reserve(fsuuid2.sizeof);
+const NO_UUID = "\0".repeat(16);
+/** Kernel overlayfs's type of handle: three bytes of padding, then `struct ovl_fb`. */
+const OVL_FILEID_V1 = 0xf8;
+const FB_START = 3;
+/** Of `struct ovl_fb`: the type of the handle in it, the file system's uuid, the handle. */
+const FB = { type: 4, uuid: 5, fid: 21 };
+
+/** Where kernel overlayfs uses the same directories. */
+export interface KernelUse {
+	/** The mountpoint, in the mount namespace it was found in. */
+	readonly mountpoint: ByteString;
+	readonly upper: boolean;
+	readonly work: boolean;
+}
+
+/** Takes a directory for this mount, as long as `directory` is open; false: another mount of this program has it. */
+export function claim(directory: Fd): boolean {
+	return lock(directory, LOCK_EX | LOCK_NB) !== -EAGAIN;
+}
+
+/** The mounts of kernel overlayfs that have `upper` or `work` for their upper layer or workdir, as far as they can be seen. */
+export function findKernelUses(upper: Fd, work: Fd): KernelUse[] {
+	const wanted = new Wanted(upper, work);
+	const seen = new Set<string>();
+	const uses: KernelUse[] = [];
+	for (const process of onePerNamespace()) {
+		const root = openPath(`/proc/${process}/root` as ByteString);
+		if (root < 0) continue;
+		for (const mount of overlaysOf(process)) {
+			// One file system may be mounted in many places.
+			if (seen.has(mount.device)) continue;
+			const use = wanted.compare(root, mount);
+			if (use !== undefined) seen.add(mount.device);
+			if (use?.upper || use?.work) uses.push(use);
+		}
+		close(root);
+	}
+	return uses;
+}
+
+/** A process of each mount namespace that may be looked into, this one's first. */
+function onePerNamespace(): Iterable<string> {
+	const found = new Map<string, string>();
+	for (const name of ["self", ...readdirSync("/proc")]) {
+		if (name !== "self" && !/^\d+$/.test(name)) continue;
+		try {
+			const namespace = readlinkSync(`/proc/${name}/ns/mnt`);
+			if (!found.has(namespace)) found.set(namespace, name);
+		} catch {
+			// It has ended, or is none of this user's.
+		}
+	}
+	return found.values();
+}
+
+function overlaysOf(process: string): MountEntry[] {
+	try {
+		return readMountTable(`/proc/${process}/mountinfo`).filter(
+			({ type, options }) => type === "overlay" && optionOf(options, "upperdir") !== undefined,
+		);
+	} catch {
+		return [];
+	}
+}
+
+function optionOf(options: readonly ByteString[], name: string): ByteString | undefined {
+	const option = options.find((candidate) => candidate.startsWith(`${name}=`));
+	// The kernel takes escapes for itself, and shows what it was given.
+	return option?.slice(name.length + 1).replace(/\\(.)/gs, "$1") as ByteString | undefined;
+}
+
+/** The directories that are to be used, and what tells them from others. */
+class Wanted {
+	private readonly upper: string;
+	private readonly work: string;
+	private readonly upperHandle: string | undefined;
+	private readonly workPath: ByteString;
+
+	constructor(upper: Fd, work: Fd) {
+		this.upper = identify(upper);
+		this.work = identify(work);
+		this.upperHandle = handleOf(upper);
+		this.workPath = realPath(work);
+	}
+
+	/** undefined: the mount cannot be looked at from `root`, the root directory of a process that has it. */
+	compare(root: Fd, { id, path, options }: MountEntry): KernelUse | undefined {
+		const [upper, work] = [optionOf(options, "upperdir"), optionOf(options, "workdir")] as [
+			ByteString,
+			ByteString,
+		];
+		const handle = within(root, path, (fd) => (mountId(fd) === id ? handleOfOverlay(fd) : undefined));
+		if (handle === undefined && !isAbsolute(upper)) return undefined;
+		const isAt = (given: ByteString, wanted: string) =>
+			isAbsolute(given) && within(root, given, identify) === wanted;
+		const hasUpper = isAt(upper, this.upper) || (handle !== undefined && handle === this.upperHandle);
+		const hasWork = isAt(work, this.work) || (handle !== undefined && this.isBeside(work, upper, handle));
+		return { mountpoint: path, upper: hasUpper, work: hasWork };
+	}
+
+	/**
+	 * Whether a workdir that was given by a relative path is the wanted one: if it is, that tells where whoever gave it was, and
+	 * the upper layer must be found from there.
+	 */
+	private isBeside(work: ByteString, upper: ByteString, upperHandle: string): boolean {
+		if (isAbsolute(work) || isAbsolute(upper) || !this.workPath.endsWith(`/${work}`)) return false;
+		const place = this.workPath.slice(0, -work.length);
+		return within(WORKING_DIRECTORY, `${place}${upper}` as ByteString, handleOf) === upperHandle;
+	}
+}
+
+function isAbsolute(path: ByteString): boolean {
+	return path.startsWith("/");
+}
+
+/** What `look` makes of a directory; undefined where it cannot be opened. */
+function within<Result>(root: Fd, path: ByteString, look: (fd: Fd) => Result): Result | undefined {
+	const name = store(path);
+	const fd = openCached(root, name, O_PATH | O_DIRECTORY);
+	release(name, lengthOf(name) + 1);
+	if (fd < 0) return undefined;
+	const result = look(fd);
+	close(fd);
+	return result;
+}
+
+function openPath(path: ByteString): Fd {
+	const name = store(path);
+	const fd = openAt(WORKING_DIRECTORY, name, O_PATH | O_DIRECTORY);
+	release(name, lengthOf(name) + 1);
+	return fd;
+}
+
+/** Device and inode. */
+function identify(fd: Fd): string {
+	if (statDescriptor(fd, STAT) < 0) return "";
+	return `${fileSystemOf(STAT)} ${inodeHigh(STAT)} ${inodeLow(STAT)}`;
+}
+
+/** A directory's file handle, with its file system's uuid; undefined where there are none. */
+function handleOf(fd: Fd): string | undefined {
+	const size = readHandle(fd, 0);
+	if (size === undefined) return undefined;
+	const isKnown = control(fd, FS_IOC_GETFSUUID, UUID) === 0;
+	const uuid = isKnown ? readBytes(UUID + fsuuid2.uuid, FB.fid - FB.uuid) : NO_UUID;
+	return `${view.getInt32(HANDLE + fileHandle.handleType, true)} ${uuid} ${readBytes(BYTES, size)}`;
+}
+
+/** The same of the upper layer of a kernel overlayfs whose root `fd` is. */
+function handleOfOverlay(fd: Fd): string | undefined {
+	const size = (readHandle(fd, AT_HANDLE_FID) ?? 0) - FB_START - FB.fid;
+	if (size < 0 || view.getInt32(HANDLE + fileHandle.handleType, true) !== OVL_FILEID_V1) return undefined;
+	const fb = BYTES + FB_START;
+	return `${bytes[fb + FB.type]} ${readBytes(fb + FB.uuid, FB.fid - FB.uuid)} ${readBytes(fb + FB.fid, size)}`;
+}
+
+/** Fills HANDLE; the length of what is in BYTES. */
+function readHandle(fd: Fd, flags: number): number | undefined {
+	view.setUint32(HANDLE + fileHandle.handleBytes, MAX_HANDLE_SZ, true);
+	if (getHandle(fd, EMPTY_NAME, HANDLE, AT_EMPTY_PATH | flags) < 0) return undefined;
+	return view.getUint32(HANDLE + fileHandle.handleBytes, true);
+}
