@@ -162,13 +162,13 @@ function mountSession(options: MountOptions, log: Log, attempt: (argument: ByteS
 function prepareOverlay({ work, layers }: Overlay, options: MountOptions, log: Log): void {
 	if (work === undefined) return;
 	const upper = layers[0]!;
-	const uses = findKernelUses(upper.root, work.directory);
+	const uses = findKernelUses(upper.root, work.directory, work.path);
 	const isFree = claim(upper.root);
 	workingIn(options, () => prepareWorkdir(work, upper.root, uses.length > 0));
 	const names = { upper: `upperdir ${display(upper.path)}`, work: `workdir ${nameOfWorkdir(options)}` };
 	const warn = (name: string, by: string) =>
 		log.warn(
-			`${name} is in use by ${by}: what is changed in one mount the other does not expect, and both may go wrong`,
+			`${name} is in use by ${by}: what one of the two changes the other shows wrong or loses: unmount one of them`,
 		);
 	for (const { mountpoint, ...used } of uses) {
 		const by = `kernel overlayfs, mounted on ${display(mountpoint)}`;
@@ -193,7 +193,7 @@ function checkWorkdir(work: Workdir, options: MountOptions): void {
 	const upper = display(options.upperDirectory ?? ("" as ByteString));
 	if (feature === "volatile") {
 		throw new LayerUnusable(
-			`workdir ${name} was last used with volatile, and the machine was started again since: upperdir ${upper} may be damaged: give a new upperdir and workdir; or, if the machine did not crash, remove ${name}/work/incompat/volatile; ro lets you look`,
+			`workdir ${name} was used with volatile: if the machine has crashed since, upperdir ${upper} may be damaged: look at it with ro, and give a new upperdir and workdir; or, if it has not, remove ${name}/work/incompat/volatile`,
 		);
 	}
 	throw new LayerUnusable(

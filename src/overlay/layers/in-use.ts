@@ -2,14 +2,12 @@
  * Whether another mount works with the same upper layer or workdir: what one of them changes the other does not expect.
  *
  * Mounts of this program hold a lock on both directories (flock(2)), which ends with the process that holds it, however that
- * ends. Kernel overlayfs keeps a flag of the inode, which nobody can ask for: its mounts are looked for in the mount tables of
- * this and of other processes. A table has the paths as they were given, maybe relative to where somebody was, or in a root
- * directory that is gone. Hence the root of an overlay mount is asked for its file handle, which is that of its upper layer
- * (Linux 6.6); paths count for the workdir, and before that.
+ * ends. Kernel overlayfs keeps a flag of the inode, which nobody can ask for: its mounts are looked for in the mount table.
+ * That has paths as they were given, maybe relative to where somebody was, or in another root directory. Hence the root of an
+ * overlay mount is asked for its file handle, too, which is that of its upper layer (Linux 6.6).
  * Source: Linux fs/overlayfs/super.c, ovl_report_in_use; export.c, ovl_check_encode_origin; overlayfs.h, struct ovl_fb.
  */
 
-import { readdirSync, readlinkSync } from "node:fs";
 import {
 	AT_EMPTY_PATH,
 	AT_HANDLE_FID,
@@ -25,15 +23,7 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { openCached } from "../../native/libc/confined.ts";
-import {
-	close,
-	control,
-	type Fd,
-	lock,
-	openAt,
-	realPath,
-	WORKING_DIRECTORY,
-} from "../../native/libc/file.ts";
+import { close, control, type Fd, lock, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { getHandle, mountId, statDescriptor } from "../../native/libc/metadata.ts";
 import { type MountEntry, readMountTable } from "../../native/libc/mount-table.ts";
 import { fileSystemOf, inodeHigh, inodeLow } from "../../native/libc/stat.ts";
@@ -62,7 +52,6 @@ const FB = { type: 4, uuid: 5, fid: 21 };
 
 /** Where kernel overlayfs uses the same directories. */
 export interface KernelUse {
-	/** The mountpoint, in the mount namespace it was found in. */
 	readonly mountpoint: ByteString;
 	readonly upper: boolean;
 	readonly work: boolean;
@@ -73,49 +62,31 @@ export function claim(directory: Fd): boolean {
 	return lock(directory, LOCK_EX | LOCK_NB) !== -EAGAIN;
 }
 
-/** The mounts of kernel overlayfs that have `upper` or `work` for their upper layer or workdir, as far as they can be seen. */
-export function findKernelUses(upper: Fd, work: Fd): KernelUse[] {
-	const wanted = new Wanted(upper, work);
+/**
+ * The mounts of kernel overlayfs that have `upper` or `work` for their upper layer or workdir, as far as this process's mount
+ * table has them.
+ * @param workPath where the workdir is, an absolute path without symlinks
+ */
+export function findKernelUses(upper: Fd, work: Fd, workPath: ByteString): KernelUse[] {
+	const overlays = readMountTable().filter(({ type, options }) => type === "overlay" && isWritable(options));
+	if (overlays.length === 0) return [];
+	const wanted = new Wanted(upper, work, workPath);
+	const root = openPath("/" as ByteString);
 	const seen = new Set<string>();
 	const uses: KernelUse[] = [];
-	for (const process of onePerNamespace()) {
-		const root = openPath(`/proc/${process}/root` as ByteString);
-		if (root < 0) continue;
-		for (const mount of overlaysOf(process)) {
-			// One file system may be mounted in many places.
-			if (seen.has(mount.device)) continue;
-			const use = wanted.compare(root, mount);
-			if (use !== undefined) seen.add(mount.device);
-			if (use?.upper || use?.work) uses.push(use);
-		}
-		close(root);
+	for (const mount of overlays) {
+		// One file system may be mounted in many places.
+		if (seen.has(mount.device)) continue;
+		const use = wanted.compare(root, mount);
+		if (use !== undefined) seen.add(mount.device);
+		if (use?.upper || use?.work) uses.push(use);
 	}
+	close(root);
 	return uses;
 }
 
-/** A process of each mount namespace that may be looked into, this one's first. */
-function onePerNamespace(): Iterable<string> {
-	const found = new Map<string, string>();
-	for (const name of ["self", ...readdirSync("/proc")]) {
-		if (name !== "self" && !/^\d+$/.test(name)) continue;
-		try {
-			const namespace = readlinkSync(`/proc/${name}/ns/mnt`);
-			if (!found.has(namespace)) found.set(namespace, name);
-		} catch {
-			// It has ended, or is none of this user's.
-		}
-	}
-	return found.values();
-}
-
-function overlaysOf(process: string): MountEntry[] {
-	try {
-		return readMountTable(`/proc/${process}/mountinfo`).filter(
-			({ type, options }) => type === "overlay" && optionOf(options, "upperdir") !== undefined,
-		);
-	} catch {
-		return [];
-	}
+function isWritable(options: readonly ByteString[]): boolean {
+	return optionOf(options, "upperdir") !== undefined;
 }
 
 function optionOf(options: readonly ByteString[], name: string): ByteString | undefined {
@@ -131,14 +102,14 @@ class Wanted {
 	private readonly upperHandle: string | undefined;
 	private readonly workPath: ByteString;
 
-	constructor(upper: Fd, work: Fd) {
+	constructor(upper: Fd, work: Fd, workPath: ByteString) {
 		this.upper = identify(upper);
 		this.work = identify(work);
 		this.upperHandle = handleOf(upper);
-		this.workPath = realPath(work);
+		this.workPath = workPath;
 	}
 
-	/** undefined: the mount cannot be looked at from `root`, the root directory of a process that has it. */
+	/** undefined: the mount cannot be looked at. `root` is the root directory. */
 	compare(root: Fd, { id, path, options }: MountEntry): KernelUse | undefined {
 		const [upper, work] = [optionOf(options, "upperdir"), optionOf(options, "workdir")] as [
 			ByteString,
@@ -159,8 +130,11 @@ class Wanted {
 	 */
 	private isBeside(work: ByteString, upper: ByteString, upperHandle: string): boolean {
 		if (isAbsolute(work) || isAbsolute(upper) || !this.workPath.endsWith(`/${work}`)) return false;
-		const place = this.workPath.slice(0, -work.length);
-		return within(WORKING_DIRECTORY, `${place}${upper}` as ByteString, handleOf) === upperHandle;
+		const fd = openPath(`${this.workPath.slice(0, -work.length)}${upper}` as ByteString);
+		if (fd < 0) return false;
+		const handle = handleOf(fd);
+		close(fd);
+		return handle === upperHandle;
 	}
 }
 

@@ -33,6 +33,12 @@ interface Named {
 	readonly inode: bigint;
 }
 
+interface OpenedLayers {
+	readonly layers: Layer[];
+	/** The work directory, and where it is: an absolute path without symlinks. */
+	readonly work: { readonly fd: Fd; readonly path: ByteString } | undefined;
+}
+
 /**
  * Opens the layers, topmost first, and the work directory where there is an upper layer, isolated where that is permitted.
  * Throws LayerUnusable.
@@ -40,7 +46,7 @@ interface Named {
 export function openLayers(
 	lowerPaths: readonly ByteString[],
 	writable: { readonly upper: ByteString; readonly work: ByteString } | undefined,
-): { layers: Layer[]; work: Fd | undefined } {
+): OpenedLayers {
 	if (writable === undefined) {
 		const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
 		return { layers: lowers.map((lower, index) => isolateLower(index, lower)), work: undefined };
@@ -50,9 +56,11 @@ export function openLayers(
 	checkPair(upper, work);
 	const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
 	for (const lower of lowers) checkLower(lower, upper, work);
+	// Of a clone no path can be had.
+	const path = realPath(work.fd);
 	const pair = isolatePair(upper, work);
 	const layers = lowers.map((lower, index) => isolateLower(1 + index, lower));
-	return { layers: [pair.layer, ...layers], work: pair.work };
+	return { layers: [pair.layer, ...layers], work: { fd: pair.work, path } };
 }
 
 /** A layer that is reached through a private clone of its mount, read-only, or in place where that is not permitted. */

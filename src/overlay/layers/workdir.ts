@@ -57,15 +57,17 @@ export class Workdir {
 	/** The whiteout in the workdir to which others are hard links; undefined where links do not work. */
 	sharedWhiteout: Name | undefined;
 	readonly options: WorkdirOptions;
-	/** The user's work directory. */
+	/** The user's work directory, and its absolute path, without symlinks. */
 	readonly directory: Fd;
+	readonly path: ByteString;
 	/** There was a mark of a volatile mount before, of this boot. */
 	private wasVolatile = false;
 	private serial = 0;
 
 	/** Changes nothing yet: before the first change it must be opened, and the file system tried out (abilities.ts). */
-	constructor(directory: Fd, options: WorkdirOptions) {
-		this.directory = directory;
+	constructor({ fd, path }: { readonly fd: Fd; readonly path: ByteString }, options: WorkdirOptions) {
+		this.directory = fd;
+		this.path = path;
 		this.options = options;
 		this.fileWhiteouts = options.fileWhiteouts;
 	}
