@@ -109,6 +109,7 @@ export class Workdir {
 		} catch (error) {
 			// On a full disk there must be mounts, too, so that it can be emptied.
 			if (!(error instanceof Errno) || !isForLackOfSpace(-error.code)) throw error;
+			removeTreeAt(this.fd, INCOMPAT);
 			this.lacksVolatileMark = true;
 		}
 	}
