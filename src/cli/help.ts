@@ -24,6 +24,7 @@ const sections: readonly Section[] = [
 			["", "whoever did (on, follow), or refused (nofollow)"],
 			["metacopy=off|on", "Files whose data lies in a layer below are read if root"],
 			["", "marked them (off, default), or whoever did (on)"],
+			["userxattr", "Keep marks in attributes user.overlay.*, as root, too"],
 		],
 	},
 	{
@@ -48,6 +49,7 @@ const sections: readonly Section[] = [
 		title: "INODE NUMBERS",
 		entries: [
 			["xino=off|auto|on", "on: no mount where copied-up files could not keep their numbers"],
+			["uuid=auto|null|off|on", "off: they are found without the file system's uuid; on is refused"],
 			["ino32_t", "Numbers of 32 bits"],
 			["fast_ino", "List directories with the numbers the layers give, which may be others"],
 			["static_nlink", "Directories have one link"],
@@ -56,20 +58,26 @@ const sections: readonly Section[] = [
 	{
 		title: "SPEED AND SAFETY",
 		entries: [
-			["timeout=SECONDS", "How long the kernel may cache names and attributes (default 1000000000);"],
-			["", "0: not at all, and what others change in the layers shows"],
+			["timeout=SECONDS", "How long the kernel may cache names and attributes (default"],
+			["", "1000000000); 0: not at all, and what others change shows"],
 			["passthrough=auto|on|off", "The kernel reads and writes the real files by itself: needs root and"],
 			["", "Linux 6.9. auto (default): unless a layer is on overlayfs or FUSE"],
 			["writeback=0|1", "Without passthrough: the kernel gathers writes (default 1)"],
-			["fsync=0|1", "Data is on disk when a program asks for it (default 1)"],
-			["volatile", "The same as fsync=0: a crash of the machine may lose the upperdir"],
+			[
+				"fsync=0|1|auto|strict|volatile",
+				"1, auto (default): on disk is what programs ask for, and the data of",
+			],
+			["", "copies in the upperdir; strict: all of those, and directories;"],
+			["", "0: nothing; volatile: as the option"],
+			["volatile", "Nothing waits for the disk: a crash of the machine may lose the"],
+			["", "upperdir, which is refused afterwards"],
 			["max_write=BYTES", "Largest write request"],
 		],
 	},
 	{
 		title: "WITHOUT EFFECT, FOR COMPATIBILITY",
 		entries: [
-			["threaded=0|1, plugins=FILE[:FILE...]", ""],
+			["threaded=0|1, plugins=FILE[:FILE...], nfs_export=off|on (on is refused)", ""],
 			["kernel_cache, splice_read, splice_write, splice_move, diratime, nodiratime", ""],
 		],
 	},

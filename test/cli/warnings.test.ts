@@ -29,13 +29,12 @@ describe("warnings", () => {
 		["upperdri", ["unknown argument ignored: upperdri: did you mean upperdir?"]],
 		["squash_to_uuid=1", ["unknown argument ignored: squash_to_uuid=1: did you mean squash_to_uid?"]],
 		[
-			"nfs_export=on,index=off,relatime,async,uuid=null",
+			"nfs_export=off,index=off,relatime,async,uuid=null,verity=off",
 			[
-				"unknown argument ignored: nfs_export=on",
 				"unknown argument ignored: index=off",
 				"unknown argument ignored: relatime",
 				"unknown argument ignored: async",
-				"unknown argument ignored: uuid=null",
+				"unknown argument ignored: verity=off",
 			],
 		],
 		[" xino=on", ["unknown argument ignored:  xino=on: write no blanks after commas"]],
