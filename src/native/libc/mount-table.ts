@@ -23,26 +23,27 @@ export interface MountEntry {
 	readonly path: ByteString;
 	/** "fuse.fuse-overlayfs". */
 	readonly type: string;
-	/** Those of the file system, `NAME=VALUE`, as it wrote them. */
-	readonly options: readonly ByteString[];
+	/** Those of the file system, as it wrote them: see {@link mountOption}. */
+	readonly options: string;
 }
 
-export function readMountTable(table = MOUNT_TABLE): MountEntry[] {
-	const lines = readFileSync(table, "latin1").split("\n");
-	return lines.filter((line) => line !== "").map(readEntry);
+/** `type`: only mounts of file systems of that type. */
+export function readMountTable(type?: string): MountEntry[] {
+	const wanted = type === undefined ? "" : ` - ${type} `;
+	const lines = readFileSync(MOUNT_TABLE, "latin1").split("\n");
+	return lines.filter((line) => line !== "" && line.includes(wanted)).map(readEntry);
 }
 
 function readEntry(line: string): MountEntry {
 	const [id, parent, device = "", , path = ""] = line.split(" ");
 	const [, type = "", options = ""] = / - (\S+) \S* (\S*)/.exec(line) ?? [];
-	return {
-		id: Number(id),
-		parent: Number(parent),
-		device,
-		path: plain(path),
-		type,
-		options: options.split(",").map(plain),
-	};
+	return { id: Number(id), parent: Number(parent), device, path: plain(path), type, options };
+}
+
+/** The value of an option `NAME=VALUE` of a mount's file system. */
+export function mountOption({ options }: MountEntry, name: string): ByteString | undefined {
+	const option = options.split(",").find((candidate) => candidate.startsWith(`${name}=`));
+	return option === undefined ? undefined : plain(option.slice(name.length + 1));
 }
 
 function plain(path: string): ByteString {

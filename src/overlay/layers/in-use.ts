@@ -25,7 +25,7 @@ import {
 import { openCached } from "../../native/libc/confined.ts";
 import { close, control, type Fd, lock, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { getHandle, mountId, statDescriptor } from "../../native/libc/metadata.ts";
-import { type MountEntry, readMountTable } from "../../native/libc/mount-table.ts";
+import { type MountEntry, mountOption, readMountTable } from "../../native/libc/mount-table.ts";
 import { fileSystemOf, inodeHigh, inodeLow } from "../../native/libc/stat.ts";
 import {
 	bytes,
@@ -68,7 +68,7 @@ export function claim(directory: Fd): boolean {
  * @param workPath where the workdir is, an absolute path without symlinks
  */
 export function findKernelUses(upper: Fd, work: Fd, workPath: ByteString): KernelUse[] {
-	const overlays = readMountTable().filter(({ type, options }) => type === "overlay" && isWritable(options));
+	const overlays = readMountTable("overlay");
 	if (overlays.length === 0) return [];
 	const wanted = new Wanted(upper, work, workPath);
 	const root = openPath("/" as ByteString);
@@ -85,14 +85,9 @@ export function findKernelUses(upper: Fd, work: Fd, workPath: ByteString): Kerne
 	return uses;
 }
 
-function isWritable(options: readonly ByteString[]): boolean {
-	return optionOf(options, "upperdir") !== undefined;
-}
-
-function optionOf(options: readonly ByteString[], name: string): ByteString | undefined {
-	const option = options.find((candidate) => candidate.startsWith(`${name}=`));
-	// The kernel takes escapes for itself, and shows what it was given.
-	return option?.slice(name.length + 1).replace(/\\(.)/gs, "$1") as ByteString | undefined;
+/** A directory that overlayfs was given. It takes escapes for itself, and shows what was written. */
+function layerOf(mount: MountEntry, name: "upperdir" | "workdir"): ByteString | undefined {
+	return mountOption(mount, name)?.replace(/\\(.)/gs, "$1") as ByteString | undefined;
 }
 
 /** The directories that are to be used, and what tells them from others. */
@@ -109,12 +104,12 @@ class Wanted {
 		this.workPath = workPath;
 	}
 
-	/** undefined: the mount cannot be looked at. `root` is the root directory. */
-	compare(root: Fd, { id, path, options }: MountEntry): KernelUse | undefined {
-		const [upper, work] = [optionOf(options, "upperdir"), optionOf(options, "workdir")] as [
-			ByteString,
-			ByteString,
-		];
+	/** undefined: it has no upper layer, or cannot be looked at. `root` is the root directory. */
+	compare(root: Fd, mount: MountEntry): KernelUse | undefined {
+		const { id, path } = mount;
+		const upper = layerOf(mount, "upperdir");
+		const work = layerOf(mount, "workdir");
+		if (upper === undefined || work === undefined) return undefined;
 		const handle = within(root, path, (fd) => (mountId(fd) === id ? handleOfOverlay(fd) : undefined));
 		if (handle === undefined && !isAbsolute(upper)) return undefined;
 		const isAt = (given: ByteString, wanted: string) =>

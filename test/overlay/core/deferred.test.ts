@@ -1,56 +1,12 @@
 /** Operations that wait for a job: nothing is half done, and what waited goes on. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, fstatSync, readFileSync } from "node:fs";
+import { fstatSync, readFileSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
-import { type Jobs, perform, type Task } from "../../../src/overlay/jobs/job.ts";
-import { Deferred } from "../../../src/overlay/nodes/deferred.ts";
 import type { NodeId } from "../../../src/overlay/nodes/node.ts";
-import { type Description, directory, file, symlink } from "../../harness/layers.ts";
+import { type Description, file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
-
-/** Jobs that are done when the test says so. */
-class LateJobs implements Jobs {
-	hasOthers = false;
-	shareSyncs = true;
-	readonly steps: (() => boolean)[] = [];
-	readonly tasks: { readonly task: Task; readonly done: (result: number) => void }[] = [];
-
-	run(task: Task, done: (result: number) => void): void {
-		this.tasks.push({ task, done });
-	}
-
-	inSteps(step: () => boolean): void {
-		this.steps.push(step);
-	}
-
-	/** Does all steps; returns their number. */
-	advance(): number {
-		let count = 0;
-		for (let step = this.steps.shift(); step !== undefined; step = this.steps.shift()) {
-			do count++;
-			while (!step());
-		}
-		return count;
-	}
-
-	/** Does the oldest, or has it fail with a negative errno. */
-	finish(failure = 0): void {
-		const { task, done } = this.tasks.shift()!;
-		done(failure === 0 ? perform(task) : failure);
-	}
-}
-
-/** The node that `action` must wait for; undefined: it is done. */
-function waitsFor(action: () => unknown): NodeId | undefined {
-	try {
-		action();
-	} catch (error) {
-		if (error instanceof Deferred) return error.node;
-		throw error;
-	}
-	return undefined;
-}
+import { LateJobs, waitsFor } from "./late-jobs.ts";
 
 const large = Buffer.alloc((1 << 20) + 1, "x");
 
@@ -192,59 +148,6 @@ describe("with fsync", () => {
 			"F",
 			"Gx",
 			["g", "h"],
-		]);
-	});
-});
-
-describe("with fsync=strict", () => {
-	const strict = { options: { fsync: true }, syncsAll: true };
-
-	test("each directory on the way is synced before it has its name, and then the file", () => {
-		const modes = { a: 0o755, "a/b": 0o750, "a/b/f": 0o640 };
-		const lower = { "a/b": directory({ mode: 0o750 }), "a/b/f": file("f", { mode: 0o640 }) };
-		const jobs = new LateJobs();
-		using core = openCore([lower], { jobs, ...strict });
-		jobs.hasOthers = true;
-		const node = core.node("a/b/f");
-		for (const [path, mode] of Object.entries(modes)) {
-			expect(waitsFor(() => core.writeTo(node, "F"))).toBe(core.node(path));
-			const [task] = jobs.tasks.map((job) => job.task as { kind: string; fd: number });
-			expect([jobs.tasks.length, task?.kind, existsSync(core.inUpper(path))]).toEqual([1, "sync", false]);
-			// All that describes it is there.
-			expect(fstatSync(task!.fd).mode & 0o777).toBe(mode);
-			jobs.finish();
-			expect(existsSync(core.inUpper(path))).toBe(true);
-		}
-		expect(waitsFor(() => core.writeTo(node, "F"))).toBeUndefined();
-		expect([core.read("a/b/f"), core.stat("a/b").mode, core.litter()]).toEqual(["F", 0o750, []]);
-	});
-
-	test("a directory that cannot be synced gets no name", () => {
-		const jobs = new LateJobs();
-		using core = openCore([{ "d/f": "f" }], { jobs, ...strict });
-		jobs.hasOthers = true;
-		const node = core.node("d/f");
-		expect(waitsFor(() => core.writeTo(node, "F"))).toBe(core.node("d"));
-		jobs.finish(-EIO);
-		expect(errnoOf(() => core.writeTo(node, "F"))).toBe("EIO");
-		expect([core.upperNames(), core.litter(), core.read("d/f")]).toEqual([[], [], "f"]);
-		expect(waitsFor(() => core.writeTo(node, "F"))).toBe(core.node("d"));
-		jobs.finish();
-		expect(waitsFor(() => core.writeTo(node, "F"))).toBe(node);
-		jobs.finish();
-		core.writeTo(node, "F");
-		expect(core.read("d/f")).toBe("F");
-	});
-
-	test("done at once, everything is as without", () => {
-		using core = openCore([{ "d/e/f": "f", "d/e/g": large, l: symlink("f") }], strict);
-		core.write("d/e/f", "F");
-		core.write("d/e/g", "G");
-		core.rename("l", "d/l");
-		expect([core.read("d/e/f"), core.read("d/e/g").slice(0, 2), core.names("d")]).toEqual([
-			"F",
-			"Gx",
-			["e", "l"],
 		]);
 	});
 });
