@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { fstatSync, readFileSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
+import type { Task } from "../../../src/overlay/jobs/job.ts";
 import type { NodeId } from "../../../src/overlay/nodes/node.ts";
 import { type Description, file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
