@@ -166,19 +166,17 @@ function prepareOverlay({ work, layers }: Overlay, options: MountOptions, log: L
 	const isFree = claim(upper.root);
 	workingIn(options, () => prepareWorkdir(work, upper.root, uses.length > 0));
 	const names = { upper: `upperdir ${display(upper.path)}`, work: `workdir ${nameOfWorkdir(options)}` };
-	const warn = (name: string, by: string) =>
+	const tellUse = (name: string, user: string) =>
 		log.warn(
-			`${name} is in use by ${by}: what one of the two changes the other shows wrong or loses: unmount one of them`,
+			`${name} is in use by ${user}: what one of the two changes the other shows wrong or loses: unmount one of them`,
 		);
-	for (const { mountpoint, ...used } of uses) {
-		const by = `kernel overlayfs, mounted on ${display(mountpoint)}`;
-		warn(
-			used.upper && used.work ? `${names.upper}, with its workdir,` : used.upper ? names.upper : names.work,
-			by,
-		);
+	for (const use of uses) {
+		const name = use.upper ? names.upper : names.work;
+		const both = use.upper && use.work ? `${name}, with its workdir,` : name;
+		tellUse(both, `kernel overlayfs, mounted on ${display(use.mountpoint)}`);
 	}
-	if (!isFree) warn(names.upper, "another mount of this program");
-	else if (work.isShared && uses.length === 0) warn(names.work, "another mount of this program");
+	if (!isFree) tellUse(names.upper, "another mount of this program");
+	else if (work.isShared && uses.length === 0) tellUse(names.work, "another mount of this program");
 	if (work.lacksVolatileMark)
 		log.warn(
 			`${names.work} cannot be marked as volatile, as the disk is full: after a crash of the machine nothing will tell that the upperdir may be damaged`,
