@@ -75,6 +75,10 @@ const refusals = {
 		...(isBefore(5, 11) ? inNamespacesAndOutside("user namespaces have no overlayfs before Linux 5.11") : {}),
 		fusermount: "mount(2) is refused to an ordinary user",
 	},
+	"handles of overlays": {
+		...inNamespacesAndOutside("kernel overlayfs gives no file handles in a user namespace"),
+		...(isBefore(6, 6) ? { root: "kernel overlayfs gives no file handles before Linux 6.6" } : {}),
+	},
 	"Debian's program": onNfs("the program in C finds no marks on NFS"),
 	"ACLs in the kernel": {
 		FUSE_POSIX_ACL: "without FUSE_POSIX_ACL the kernel heeds no ACL, and the mount has none",

@@ -4,7 +4,7 @@
  * Mounts of this program hold a lock on both directories (flock(2)), which ends with the process that holds it, however that
  * ends. Kernel overlayfs keeps a flag of the inode, which nobody can ask for: its mounts are looked for in the mount table.
  * That has paths as they were given, maybe relative to where somebody was, or in another root directory. Hence the root of an
- * overlay mount is asked for its file handle, too, which is that of its upper layer (Linux 6.6).
+ * overlay mount is asked for its file handle, too, which is that of its upper layer (Linux 6.6, not in user namespaces).
  * Source: Linux fs/overlayfs/super.c, ovl_report_in_use; export.c, ovl_check_encode_origin; overlayfs.h, struct ovl_fb.
  */
 
@@ -49,6 +49,8 @@ const OVL_FILEID_V1 = 0xf8;
 const FB_START = 3;
 /** Of `struct ovl_fb`: the type of the handle in it, the file system's uuid, the handle. */
 const FB = { type: 4, uuid: 5, fid: 21 };
+
+const MOST_TRIES = 100;
 
 /** Where kernel overlayfs uses the same directories. */
 export interface KernelUse {
@@ -140,7 +142,10 @@ function isAbsolute(path: ByteString): boolean {
 /** What `look` makes of a directory; undefined where it cannot be opened. */
 function within<Result>(root: Fd, path: ByteString, look: (fd: Fd) => Result): Result | undefined {
 	const name = store(path);
-	const fd = openCached(root, name, O_PATH | O_DIRECTORY);
+	let fd = openCached(root, name, O_PATH | O_DIRECTORY);
+	// What is mounted or moved elsewhere meanwhile disturbs the kernel, too.
+	for (let tries = 0; fd === -EAGAIN && tries < MOST_TRIES; tries++)
+		fd = openCached(root, name, O_PATH | O_DIRECTORY);
 	release(name, lengthOf(name) + 1);
 	if (fd < 0) return undefined;
 	const result = look(fd);
