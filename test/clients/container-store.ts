@@ -39,6 +39,8 @@ const isRootless = setting !== "root";
 interface StoreOptions {
 	/** What mounts layers: the program under test, or the kernel's overlayfs. Default: the program. */
 	readonly driver?: "program" | "kernel";
+	/** Options of every mount. Default: "nodev". */
+	readonly mountOptions?: string;
 	/** Further lines for the overlay driver's section of storage.conf. */
 	readonly overlaySettings?: string;
 }
@@ -60,6 +62,7 @@ export class ContainerStore implements AsyncDisposable {
 
 	static async create({
 		driver = "program",
+		mountOptions = "nodev",
 		overlaySettings = "",
 	}: StoreOptions = {}): Promise<ContainerStore> {
 		const scratch = new Scratch();
@@ -74,7 +77,7 @@ rootless_storage_path = "${scratch.path("graph")}"
 runroot = "${scratch.path("run")}"
 [storage.options.overlay]
 ${driver === "program" ? `mount_program = "${program}"` : ""}
-mountopt = "nodev"
+mountopt = "${mountOptions}"
 ${overlaySettings}
 `,
 			"subordinate-ids": "containers:2000000000:1000000\n",

@@ -205,6 +205,24 @@ describe.skipIf(missing !== undefined)(`containers ${missing ?? ""}`, () => {
 		await expectNothingLeft();
 	});
 
+	it("starts containers again and again with volatile, after the machine was started again, too", async () => {
+		await using volatile = await ContainerStore.create({ mountOptions: "nodev,volatile" });
+		await volatile.importBase("localhost/base", { "etc/passwd": "root:x:0:0::/:/bin/sh\n", "data/a": "1\n" });
+		const container = await volatile.must(["buildah", "from", "localhost/base"]);
+		const append = `merged=$(buildah mount "$1")
+			echo again >>"$merged/data/a"
+			cat "$merged/data/a"
+			mark=$(dirname "$merged")/work/work/incompat/volatile/dirty
+			test -s "$mark"
+			buildah umount "$1" >/dev/null
+			echo 00000000-0000-4000-8000-000000000000 >"$mark"`;
+		expect(await volatile.runBesideMounts(append, container)).toBe("1\nagain");
+		expect(await volatile.runBesideMounts(append, container)).toBe("1\nagain\nagain");
+		await volatile.must(["buildah", "commit", "--quiet", container, "localhost/appended"]);
+		const shown = await volatile.runContainer(["--rm", "localhost/appended", "cat", "/data/a"]);
+		expect(shown).toBe("1\nagain\nagain");
+	});
+
 	// Set-id bits of what is built would not do: the storage of podman 4.3 itself drops them with force_mask.
 	it("shows owners and modes that force_mask keeps off the layers' files", async () => {
 		await using masked = await ContainerStore.create({ overlaySettings: 'force_mask = "shared"' });
