@@ -20,6 +20,7 @@ import {
 	MAX_HANDLE_SZ,
 	O_DIRECTORY,
 	O_PATH,
+	O_RDONLY,
 	statx,
 } from "../../native/layout.ts";
 import { openCached } from "../../native/libc/confined.ts";
@@ -155,7 +156,7 @@ function within<Result>(root: Fd, path: ByteString, look: (fd: Fd) => Result): R
 
 function openPath(path: ByteString): Fd {
 	const name = store(path);
-	const fd = openAt(WORKING_DIRECTORY, name, O_PATH | O_DIRECTORY);
+	const fd = openAt(WORKING_DIRECTORY, name, O_RDONLY | O_DIRECTORY);
 	release(name, lengthOf(name) + 1);
 	return fd;
 }
