@@ -41,6 +41,7 @@ import { LiveListings } from "./nodes/live-listings.ts";
 import { Metacopies } from "./nodes/metacopies.ts";
 import { measure } from "./nodes/name.ts";
 import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./nodes/node.ts";
+import { OriginNumbers } from "./nodes/origin-numbers.ts";
 import { Parked } from "./nodes/parked.ts";
 import type { Places } from "./nodes/places.ts";
 import { type RedirectMode, Redirects } from "./nodes/redirects.ts";
@@ -94,6 +95,7 @@ export class Overlay implements Places {
 	readonly metacopies: Metacopies;
 	readonly files: FileCache;
 	readonly upperLinks = new UpperLinks();
+	readonly originNumbers: OriginNumbers;
 	readonly diskPace = new DiskPace();
 	readonly inodes: InodeNumbers;
 	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
@@ -139,6 +141,7 @@ export class Overlay implements Places {
 		);
 		this.files = new FileCache(this.nodes, layers, this, this.metacopies, descriptors);
 		this.inodes = new InodeNumbers(layers, options.inode32);
+		this.originNumbers = new OriginNumbers(this.nodes);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();
 		this.numberRoot();
@@ -365,6 +368,7 @@ export class Overlay implements Places {
 		this.failures.delete(node);
 		this.redirects.forget(node);
 		this.metacopies.forget(node);
+		this.originNumbers.forget(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
 import {
 	appendFileSync,
 	chmodSync,
@@ -191,6 +192,20 @@ describe("copy-up", () => {
 			expect(readFileSync(overlay.at("small"), "utf8")).toBe("still works");
 		},
 	);
+
+	test("what was copied with all its attributes behind the mount is another file than what it was copied from", async () => {
+		await using overlay = await mountLayers([{ "d/a": "content" }]);
+		appendFileSync(overlay.at("d/a"), "+");
+		await overlay.unmount();
+		execFileSync("cp", ["-a", overlay.inUpper("d/a"), overlay.inUpper("d/b")]);
+		appendFileSync(overlay.inUpper("d/b"), "+");
+		await overlay.remount();
+		const [a, b] = ["d/a", "d/b"].map((name) => lstatSync(overlay.at(name)));
+		expect(a?.ino).not.toBe(b?.ino ?? 0);
+		appendFileSync(overlay.at("d/a"), "-");
+		expect(readFileSync(overlay.at("d/a"), "utf8")).toBe("content+-");
+		expect(readFileSync(overlay.at("d/b"), "utf8")).toBe("content++");
+	});
 
 	test("killed in the middle leaves the whole old file or the whole new one", async () => {
 		await using overlay = await mountLayers([{ a: Buffer.alloc(100_000_000, "x") }]);

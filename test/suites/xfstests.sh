@@ -1,6 +1,7 @@
 #!/bin/bash
-# xfstests.sh PATH ARGUMENT...: runs `check` of xfstests, built in PATH, with these arguments: with FSTYP=fuse, or with
-# -overlay where PROGRAM is `kernel`. Layers are on two ext4 images, so that tests that fill a disk fill these.
+# xfstests.sh PATH ARGUMENT...: runs `check` of xfstests, built in PATH, with these arguments: with FSTYP=fuse, or as for
+# kernel overlayfs if the first is `-overlay`: then PROGRAM mounts what has the type overlay (overlay-by-program.sh).
+# Layers are on two ext4 images, so that tests that fill a disk fill these.
 # RESULTS is where the outputs go (default: /var/tmp/xfstests-results).
 . "$(dirname "$0")/setting.sh"
 
@@ -27,16 +28,19 @@ for file in passwd group shadow; do
 	mount --bind /tmp/etc/$file /etc/$file
 done
 for name in test scratch; do
-	truncate -s 6G "$scratch/$name.img"
+	truncate -s 12G "$scratch/$name.img"
 	mkfs.ext4 -qF "$scratch/$name.img"
 done
 
-if [ "$PROGRAM" = kernel ]; then
+mount_helper
+if [ "${1:-}" = -overlay ]; then
+	shift
 	TEST_DEV=$(losetup -f --show "$scratch/test.img")
 	SCRATCH_DEV=$(losetup -f --show "$scratch/scratch.img")
 	trap 'umount -qR /tmp/test /tmp/scratch || true; losetup -d "$TEST_DEV" "$SCRATCH_DEV"' EXIT
 	export TEST_DEV SCRATCH_DEV FSTYP=ext4 TEST_FS_MOUNT_OPTS=-orw MOUNT_OPTIONS=-orw
 	export OVERLAY_MOUNT_OPTIONS="-o redirect_dir=off${OPTIONS:+,$OPTIONS}"
+	[ "$PROGRAM" = kernel ] || . "$here/overlay-by-program.sh"
 	./check -overlay "$@"
 	exit
 fi
@@ -48,7 +52,6 @@ done
 layers() {
 	echo "-olowerdir=/tmp/$1-layers/lower,upperdir=/tmp/$1-layers/upper,workdir=/tmp/$1-layers/work"
 }
-mount_helper
 # xfstests tells mounts apart by their source, which is fuse-overlayfs for all of ours, and wants the type to be `fuse`.
 cat >/tmp/bin/df <<'END'
 #!/bin/sh

@@ -360,7 +360,10 @@ function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }:
 	const fd = parent.fds[0]!;
 	const name = nodes.name(node);
 	const isParted = kind !== DT_DIR && !takesOrigin;
-	if (takesOrigin) directories.markImpure(parent, work);
+	if (takesOrigin) {
+		directories.markImpure(parent, work);
+		overlay.originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
+	}
 	// In its place it may be out of reach: where the directory is closed to its owner, whom this process acts for.
 	if (isParted) check(stat(work.fd, temporary, PARTED));
 	check(statDescriptor(fd, PARENT));

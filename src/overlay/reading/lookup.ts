@@ -217,8 +217,9 @@ function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer:
 		if (mayHaveOrigin) origin = readOrigin(overlay.layers, fd, name, attributes, PROBE);
 		if (mayLackData) overlay.metacopies.look(node, fd, name, attributes);
 	}
-	if (origin === NOWHERE) inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
-	else inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));
+	if (origin !== NOWHERE) inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));
+	if (origin === NOWHERE || !overlay.originNumbers.claim(node, inodes.low, inodes.high))
+		inodes.translate(layer, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 }
 

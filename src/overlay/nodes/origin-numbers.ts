@@ -1,0 +1,32 @@
+/**
+ * Which copied-up file shows the inode number of its origin. Whoever copies files of an upper layer with all their attributes
+ * makes two that name one origin: with one number, diff(1), tar(1) and the like would take them for the same file.
+ */
+
+import type { NodeId, NodeTable } from "./node.ts";
+
+const HALF = 2 ** 32;
+
+export class OriginNumbers {
+	private readonly nodes: NodeTable;
+	private readonly shownBy = new Map<number, NodeId>();
+
+	constructor(nodes: NodeTable) {
+		this.nodes = nodes;
+	}
+
+	/** Takes a number for a node; false: another that the kernel knows shows it. */
+	claim(node: NodeId, low: number, high: number): boolean {
+		const number = high * HALF + low;
+		const shownBy = this.shownBy.get(number) ?? node;
+		if (shownBy !== node) return false;
+		this.shownBy.set(number, node);
+		return true;
+	}
+
+	forget(node: NodeId): void {
+		if (this.shownBy.size === 0) return;
+		const number = this.nodes.inodeHigh(node) * HALF + this.nodes.inodeLow(node);
+		if (this.shownBy.get(number) === node) this.shownBy.delete(number);
+	}
+}
