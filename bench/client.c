@@ -514,39 +514,11 @@ static void append_and_probe(char **args)
 	end_working(0);
 }
 
-/* DIR OTHER: lists DIR and meanwhile, each millisecond, makes a file in OTHER, looks at it and removes it. */
-static void create_empty(const char *path)
-{
-	closed(opened(path, O_WRONLY | O_CREAT | O_EXCL));
-}
-
-static void list_and_probe(char **args)
-{
-	const int most = 100000;
-	char own[300];
-	answers = calloc(most, 2 * sizeof *answers);
-	if (!answers)
-		die("list_and_probe");
-	working = forked();
-	if (working == 0) {
-		list(args);
-		_exit(0);
-	}
-	snprintf(own, sizeof own, "%s/own", args[1]);
-	for (int i = 0; working && i < most; i++, end_working(WNOHANG)) {
-		answered(create_empty, own);
-		answered(stat_file, own);
-		if (unlink(own))
-			die("unlink %s", own);
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	}
-	end_working(0);
-}
-
 static void turns(char **args);
 static void clients(char **args);
 static void beside(char **args);
 static void beside_writer(char **args);
+static void probe_beside(char **args);
 
 static const struct {
 	const char *name;
@@ -560,7 +532,7 @@ static const struct {
 	{"append", 1, append}, {"chmod_each", 4, chmod_each}, {"create_unlink", 3, create_unlink},
 	{"mkdir_rmdir", 2, mkdir_rmdir}, {"rename", 3, rename_often}, {"read", 1, read_large},
 	{"write", 3, write_new}, {"read_random", 2, read_random}, {"map_read", 1, map_read}, {"mix", 5, mix},
-	{"append_and_probe", 5, append_and_probe}, {"list_and_probe", 2, list_and_probe}, {"turns", 2, turns},
+	{"append_and_probe", 5, append_and_probe}, {"probe_beside", 2, probe_beside}, {"turns", 2, turns},
 	{"clients", 2, clients}, {"beside", 2, beside}, {"beside_writer", 2, beside_writer},
 };
 
@@ -639,6 +611,35 @@ static void beside_writer(char **args)
 		exit(1); /* It has said why. */
 	/* It ends when the disk has answered, which nobody waits for. */
 	kill(writer, SIGKILL);
+}
+
+static void create_empty(const char *path)
+{
+	closed(opened(path, O_WRONLY | O_CREAT | O_EXCL));
+}
+
+/* DIR COMMAND...: meanwhile, each millisecond, makes a file in DIR, looks at it and removes it. */
+static void probe_beside(char **args)
+{
+	const int most = 100000;
+	char own[300];
+	answers = calloc(most, 2 * sizeof *answers);
+	if (!answers)
+		die("probe_beside");
+	working = forked();
+	if (working == 0) {
+		perform_turn(args + 1, 0);
+		_exit(0);
+	}
+	snprintf(own, sizeof own, "%s/own", args[0]);
+	for (int i = 0; working && i < most; i++, end_working(WNOHANG)) {
+		answered(create_empty, own);
+		answered(stat_file, own);
+		if (unlink(own))
+			die("unlink %s", own);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	end_working(0);
 }
 
 static int compare(const void *left, const void *right)

@@ -7,6 +7,7 @@ import type { Peer } from "./peers.ts";
 import type { Placement } from "./placement.ts";
 import type { Sample } from "./result.ts";
 import type { Scratch } from "./scratch.ts";
+import { SlowLayers } from "./slow-layers.ts";
 import { Stand } from "./stand.ts";
 import type { TreeStore } from "./tree-store.ts";
 import type { Session } from "./user.ts";
@@ -71,7 +72,12 @@ async function takeMounted(workload: MountedWorkload, peer: Peer, run: Run): Pro
 	const { scratch, trees } = workload.disk === "own" ? run.own! : run;
 	const tree = await trees.get(workload.tree);
 	await run.caches.prepare(workload.cache, tree, scratch.path);
-	await using stand = await Stand.open(scratch, client, session, peer, tree, workload.tree.layers);
+	const { layers } = workload.tree;
+	await using slow =
+		workload.delay === undefined
+			? undefined
+			: await SlowLayers.open(scratch, tree, layers, workload.delay, run.signal);
+	await using stand = await Stand.open(scratch, client, session, peer, slow?.path ?? tree, layers);
 	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
 	try {
 		const stage: Stage = { merged: stand.merged, tree, scale };

@@ -10,6 +10,7 @@ import { namesWorkloads } from "./names.ts";
 import { ownDiskWorkloads } from "./own-disk.ts";
 import { packagesWorkloads } from "./packages.ts";
 import { podmanWorkloads } from "./podman.ts";
+import { slowWorkloads } from "./slow.ts";
 import { sqliteWorkloads } from "./sqlite.ts";
 import { usrWorkloads } from "./usr.ts";
 import type { Workload } from "./workload.ts";
@@ -26,6 +27,7 @@ export const workloads: readonly Workload[] = [
 	...packagesWorkloads,
 	...sqliteWorkloads,
 	...ownDiskWorkloads,
+	...slowWorkloads,
 	...podmanWorkloads,
 ];
 

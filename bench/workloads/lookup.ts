@@ -79,7 +79,7 @@ export const lookupWorkloads: readonly Workload[] = [
 		tree: mergedHugeDirectoryTree,
 		cache: "warm",
 		operations: (scale) => mergedHugeDirectoryTree.files(scale),
-		run: (stage) => ["list_and_probe", bigDirectory(stage), stage.merged],
+		run: (stage) => ["probe_beside", stage.merged, "list", bigDirectory(stage)],
 		onRequest: true,
 	},
 	{

@@ -125,6 +125,27 @@ export const millionTree: Tree & { directories(scale: Scale): number } = {
 	},
 };
 
+/** For eight clients, client0 to client7, three directories with 20 files of 4 KiB in each, and a file of 8 MiB, large0 to large7. */
+export const slowTree: Tree & {
+	readonly clients: number;
+	readonly directories: number;
+	readonly files: number;
+} = {
+	name: "slow",
+	layers: 1,
+	clients: 8,
+	directories: 3,
+	files: 20,
+	async build(site) {
+		for (let client = 0; client < this.clients; client++) {
+			const part = `${site.layer(0)}/client${client}`;
+			await site.execute("mkdir", part);
+			await site.client.run(["tree", ...filesOf(part, this.directories, this.files, "f"), "4096"]);
+			await site.client.run(["write", `${site.layer(0)}/large${client}`, String(8 << 20), "131072"]);
+		}
+	},
+};
+
 /** Files of /usr, 10,000 of them or what is there, as they lie there; every tenth again in a layer above. */
 export const usrTree: Tree & { files(scale: Scale): number } = {
 	name: "usr",

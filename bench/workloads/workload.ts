@@ -60,9 +60,17 @@ export interface Stage {
 /**
  * `baseline`: single operations. `daily`: programs that people run. `scale`: many layers, files, clients. `podman`: what
  * it does as root, `podman_rootless`: as an ordinary user. `own_disk`: on the machine's own file system, `busy_disk`: there
- * beside a process that writes.
+ * beside a process that writes. `slow`: layers that take their time.
  */
-export type Group = "baseline" | "daily" | "scale" | "podman" | "podman_rootless" | "own_disk" | "busy_disk";
+export type Group =
+	| "baseline"
+	| "daily"
+	| "scale"
+	| "podman"
+	| "podman_rootless"
+	| "own_disk"
+	| "busy_disk"
+	| "slow";
 
 export function isOfPodman({ group }: { readonly group: Group }): boolean {
 	return group === "podman" || group === "podman_rootless";
@@ -90,6 +98,8 @@ export interface MountedWorkload extends AnyWorkload {
 	readonly tree: Tree;
 	/** Where tree and upper layer lie; missing: where the benchmark has them. */
 	readonly disk?: "own";
+	/** Milliseconds after which the layers answer each request, see slow-layer.c; missing: they are plain directories. */
+	readonly delay?: number;
 	/**
 	 * State of the layers' own file system when it begins; the mount is always a fresh one. `warm`: all of the layers is in
 	 * memory. `cold`: names and inodes were dropped from memory, the disk's blocks were not.
