@@ -74,9 +74,7 @@ async function takeMounted(workload: MountedWorkload, peer: Peer, run: Run): Pro
 	await run.caches.prepare(workload.cache, tree, scratch.path);
 	const { layers } = workload.tree;
 	await using slow =
-		workload.delay === undefined
-			? undefined
-			: await SlowLayers.open(scratch, tree, layers, workload.delay, run.signal);
+		workload.delay === undefined ? undefined : SlowLayers.open(scratch, tree, layers, workload.delay);
 	await using stand = await Stand.open(scratch, client, session, peer, slow?.path ?? tree, layers);
 	const impatience = setTimeout(() => stand.kill(), PATIENCE_MS);
 	try {

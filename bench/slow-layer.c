@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -211,7 +212,8 @@ static void initialize(const struct fuse_in_header *header, const struct fuse_in
 		.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
 		.max_readahead = in->max_readahead,
 		.flags = in->flags & (FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS
-			| FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS),
+			| FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS
+			| FUSE_HAS_IOCTL_DIR),
 		.max_background = THREADS, .congestion_threshold = THREADS,
 		.max_write = 1 << 17, .time_gran = 1, .max_pages = LARGEST_READ / 4096,
 	};
@@ -295,6 +297,26 @@ static void tell_file_system(const struct fuse_in_header *header, struct node *n
 	answer(header->unique, 0, &out, sizeof out);
 }
 
+static void seek(const struct fuse_in_header *header, const struct fuse_lseek_in *in)
+{
+	off_t offset = lseek(in->fh, in->offset, in->whence);
+	struct fuse_lseek_out out = { .offset = offset };
+	answer(header->unique, offset < 0 ? errno : 0, &out, offset < 0 ? 0 : sizeof out);
+}
+
+/* Of files and directories, those that only tell something. */
+static void control(const struct fuse_in_header *header, const struct fuse_ioctl_in *in, char *out)
+{
+	struct fuse_ioctl_out *result = (void *)out;
+	int fd = in->flags & FUSE_IOCTL_DIR ? dirfd(((struct listing *)(uintptr_t)in->fh)->stream) : (int)in->fh;
+	memset(out, 0, sizeof *result + in->out_size);
+	result->result = ioctl(fd, in->cmd, result + 1);
+	if (result->result < 0)
+		answer(header->unique, errno, NULL, 0);
+	else
+		answer(header->unique, 0, out, sizeof *result + in->out_size);
+}
+
 static void tell(const struct fuse_in_header *header, const void *in, char *out)
 {
 	struct node *node = node_of(header->nodeid);
@@ -312,6 +334,12 @@ static void tell(const struct fuse_in_header *header, const void *in, char *out)
 		return;
 	case FUSE_STATFS:
 		tell_file_system(header, node);
+		return;
+	case FUSE_LSEEK:
+		seek(header, in);
+		return;
+	case FUSE_IOCTL:
+		control(header, in, out);
 		return;
 	case FUSE_OPEN:
 	case FUSE_OPENDIR:

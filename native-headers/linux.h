@@ -12,6 +12,7 @@
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <linux/magic.h>
 #include <linux/mman.h>
 #include <linux/mount.h>
@@ -323,6 +324,15 @@ struct statfs {
 #define BTRFS_SUPER_MAGIC 0x9123683e
 #define TMPFS_MAGIC 0x1021994
 #define NFS_SUPER_MAGIC 0x6969
+#define SMB_SUPER_MAGIC 0x517b
+#define CIFS_SUPER_MAGIC 0xff534d42
+#define SMB2_SUPER_MAGIC 0xfe534d42
+#define CEPH_SUPER_MAGIC 0xc36400
+#define AFS_SUPER_MAGIC 0x5346414f
+#define AFS_FS_MAGIC 0x6b414653
+#define V9FS_MAGIC 0x1021997
+#define CODA_SUPER_MAGIC 0x73757245
+#define OCFS2_SUPER_MAGIC 0x7461636f
 
 /* ioctls on files */
 struct fsxattr {
@@ -477,6 +487,81 @@ struct io_event {
 #define IOCB_CMD_FDSYNC 3
 #define IOCB_FLAG_RESFD (1 << 0)
 
+/* io_uring_setup(2), io_uring_enter(2), io_uring_register(2) */
+struct io_sqring_offsets {
+	uint32_t head;
+	uint32_t tail;
+	uint32_t ring_mask;
+	uint32_t ring_entries;
+	uint32_t flags;
+	uint32_t dropped;
+	uint32_t array;
+	uint32_t __resv1;
+	uint64_t __user_addr;
+};
+
+struct io_cqring_offsets {
+	uint32_t head;
+	uint32_t tail;
+	uint32_t ring_mask;
+	uint32_t ring_entries;
+	uint32_t overflow;
+	uint32_t cqes;
+	uint32_t flags;
+	uint32_t __resv1;
+	uint64_t __user_addr;
+};
+
+struct io_uring_params {
+	uint32_t sq_entries;
+	uint32_t cq_entries;
+	uint32_t flags;
+	uint32_t sq_thread_cpu;
+	uint32_t sq_thread_idle;
+	uint32_t features;
+	uint32_t wq_fd;
+	uint32_t __resv[3];
+	struct io_sqring_offsets sq_off;
+	struct io_cqring_offsets cq_off;
+};
+
+struct io_uring_sqe {
+	uint8_t opcode;
+	uint8_t flags;
+	uint16_t ioprio;
+	int32_t fd;
+	uint64_t off;
+	uint64_t addr;
+	uint32_t len;
+	uint32_t rw_flags;
+	uint64_t user_data;
+	uint16_t buf_index;
+	uint16_t personality;
+	int32_t splice_fd_in;
+	uint64_t addr3;
+	uint64_t __pad2[1];
+};
+
+struct io_uring_cqe {
+	uint64_t user_data;
+	int32_t res;
+	uint32_t flags;
+};
+
+#define IORING_OFF_SQ_RING 0
+#define IORING_OFF_SQES 0x10000000
+#define IORING_FEAT_SINGLE_MMAP (1 << 0)
+#define IORING_FEAT_NODROP (1 << 1)
+#define IORING_SETUP_CLAMP (1 << 4)
+#define IORING_REGISTER_IOWQ_MAX_WORKERS 19
+#define IOSQE_ASYNC (1 << 4)
+#define IORING_OP_OPENAT 18
+#define IORING_OP_CLOSE 19
+#define IORING_OP_STATX 21
+#define IORING_OP_READ 22
+#define IORING_OP_OPENAT2 28
+#define IORING_OP_FGETXATTR 43
+
 #define SFD_CLOEXEC O_CLOEXEC
 #define SFD_NONBLOCK O_NONBLOCK
 
@@ -562,8 +647,21 @@ struct rlimit {
 #define SYS_io_destroy 1
 #define SYS_io_submit 2
 #define SYS_io_getevents 4
+#define SYS_getxattr 8
+#define SYS_lgetxattr 9
+#define SYS_fgetxattr 10
+#define SYS_listxattr 11
+#define SYS_llistxattr 12
+#define SYS_flistxattr 13
+#define SYS_ioctl 29
 #define SYS_mknodat 33
+#define SYS_fstatfs 44
+#define SYS_openat 56
+#define SYS_close 57
 #define SYS_getdents64 61
+#define SYS_lseek 62
+#define SYS_pread64 67
+#define SYS_readlinkat 78
 #define SYS_setresuid 147
 #define SYS_setresgid 149
 #define SYS_capget 90
@@ -572,11 +670,16 @@ struct rlimit {
 #define SYS_setfsgid 152
 #define SYS_setgroups 159
 #define SYS_gettid 178
+#define SYS_open_by_handle_at 265
 #define SYS_renameat2 276
 #define SYS_memfd_create 279
 #define SYS_copy_file_range 285
 #define SYS_statx 291
 #else
+#define SYS_close 3
+#define SYS_lseek 8
+#define SYS_ioctl 16
+#define SYS_pread64 17
 #define SYS_setgroups 116
 #define SYS_setresuid 117
 #define SYS_setresgid 119
@@ -584,18 +687,31 @@ struct rlimit {
 #define SYS_capset 126
 #define SYS_setfsuid 122
 #define SYS_setfsgid 123
+#define SYS_fstatfs 138
 #define SYS_gettid 186
+#define SYS_getxattr 191
+#define SYS_lgetxattr 192
+#define SYS_fgetxattr 193
+#define SYS_listxattr 194
+#define SYS_llistxattr 195
+#define SYS_flistxattr 196
 #define SYS_io_setup 206
 #define SYS_io_destroy 207
 #define SYS_io_getevents 208
 #define SYS_io_submit 209
 #define SYS_getdents64 217
+#define SYS_openat 257
 #define SYS_mknodat 259
+#define SYS_readlinkat 267
+#define SYS_open_by_handle_at 304
 #define SYS_renameat2 316
 #define SYS_memfd_create 319
 #define SYS_copy_file_range 326
 #define SYS_statx 332
 #endif
+#define SYS_io_uring_setup 425
+#define SYS_io_uring_enter 426
+#define SYS_io_uring_register 427
 #define SYS_open_tree 428
 #define SYS_move_mount 429
 #define SYS_pidfd_open 434

@@ -18,6 +18,7 @@ import {
 	RLIMIT_NOFILE,
 } from "./native/layout.ts";
 import { hasCapability } from "./native/libc/capabilities.ts";
+import { callBy } from "./native/libc/distant.ts";
 import { describeErrno, Errno } from "./native/libc/errno.ts";
 import {
 	captureStandardError,
@@ -85,6 +86,8 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	checkProc(log);
 	const jobs = new WorkerJobs(signals, (error) => log.error(`a background thread failed: ${String(error)}`));
 	const overlay = openOverlay(options, jobs, limit, log);
+	callBy(jobs.call);
+	if (overlay.hasDistant) jobs.expectCalls();
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,

@@ -18,6 +18,12 @@ interface Work {
 	readonly bytes?: number;
 }
 
+const reading: Work = {
+	name: "read",
+	what: "open, read and close 60 files of 4 KiB each",
+	command: (merged) => ["open_read_close", ...filesOf(`${merged}/${CLIENT}`, directories, files, "f")],
+	operations: directories * files,
+};
 const works: readonly Work[] = [
 	{
 		name: "find",
@@ -25,12 +31,7 @@ const works: readonly Work[] = [
 		command: (merged) => find(`${merged}/${CLIENT}`),
 		operations: directories * (files + 1),
 	},
-	{
-		name: "read",
-		what: "open, read and close 60 files of 4 KiB each",
-		command: (merged) => ["open_read_close", ...filesOf(`${merged}/${CLIENT}`, directories, files, "f")],
-		operations: directories * files,
-	},
+	reading,
 	{
 		name: "large",
 		what: "read a file of 8 MiB each",
@@ -64,12 +65,12 @@ function slow(delay: number): MountedWorkload[] {
 	const others: MountedWorkload = {
 		...common,
 		name: `slow_${delay}ms_others`,
-		what: `the walks of eight processes ${layer}; meanwhile another makes, stats and removes files in a directory of the upper layer`,
-		operations: () => clients * directories * (files + 1),
+		what: `${clients} processes read 60 files of 4 KiB each ${layer}; meanwhile another makes, stats and removes files in a directory of the upper layer`,
+		operations: () => clients * directories * files,
 		prepare: ({ merged }: Stage) => [["run", merged, "mkdir", "own"]],
 		run: ({ merged }) => [
 			...["probe_beside", `${merged}/own`, "clients", String(clients)],
-			...find(`${merged}/${CLIENT}`),
+			...reading.command(merged),
 		],
 		...rest,
 	};

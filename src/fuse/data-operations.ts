@@ -8,6 +8,7 @@ import {
 	ENOSYS,
 	ENOTTY,
 	EOPNOTSUPP,
+	EXDEV,
 	FS_APPEND_FL,
 	FS_IMMUTABLE_FL,
 	FS_IOC_FSGETXATTR,
@@ -38,6 +39,7 @@ import {
 	timespec,
 	UTIME_OMIT,
 } from "../native/layout.ts";
+import { isDistant } from "../native/libc/distant.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import {
 	allocateRange,
@@ -201,7 +203,7 @@ export function dataOperations({
 			// The kernel does not know these flags of a FUSE file: open would go on and only a later write would fail.
 			if (known.changes && (view.getUint32(CONTROL, true) & known.refused) !== 0) fail(EOPNOTSUPP);
 			if (known.changes) copyUpWhole(overlay, node);
-			const result = check(withDescriptor(overlay, node, (fd) => control(fd, request, CONTROL)));
+			const result = check(withDescriptor(overlay, node, (fd) => control(fd, request, CONTROL, known.size)));
 			// The kernel does not expect an ioctl to move ctime.
 			if (known.changes) notifications.invalidateAttributes(requestId());
 			bytes.fill(0, REPLY, REPLY + fuseIoctlOut.sizeof);
@@ -229,6 +231,8 @@ export function dataOperations({
 			if (argument64(flags) !== 0) fail(EINVAL);
 			const target = knownNode(overlay, argumentAt(nodeidOut, 8));
 			const source = requestNode(overlay);
+			// The kernel then reads and writes.
+			if (isDistant(overlay.files.readable(source))) fail(EXDEV);
 			copyUpToWrite(overlay, target);
 			killPrivilegesForCaller(target);
 			const to = overlay.files.writable(target);

@@ -1,6 +1,7 @@
 /** The answers to READDIR and READDIRPLUS: as many entries as fit, from any offset on. */
 
 import { DT_DIR, DT_UNKNOWN, fuseDirent, fuseDirentplus, fuseEntryOut } from "../native/layout.ts";
+import { isDistant } from "../native/libc/distant.ts";
 import { Errno } from "../native/libc/errno.ts";
 import { kindOf } from "../native/libc/stat.ts";
 import { bytes, copy, type Name, store, words } from "../native/memory.ts";
@@ -43,8 +44,17 @@ export class DirectoryReply {
 		this.end = REPLY;
 		this.limit = REPLY + size;
 		this.plus = plus;
-		if (this.addDots(node, offset)) this.addEntries(directory, listing, Math.max(offset, AFTER_PARENT));
+		try {
+			this.fill(node, directory, listing, offset);
+		} catch (error) {
+			if (plus) this.takeBack();
+			throw error;
+		}
 		if (!this.replies.bytes(REPLY, this.end - REPLY) && plus) this.takeBack();
+	}
+
+	private fill(node: NodeId, directory: Directory, listing: Listing, offset: number): void {
+		if (this.addDots(node, offset)) this.addEntries(directory, listing, Math.max(offset, AFTER_PARENT));
 	}
 
 	/** False where there was no room. */
@@ -99,7 +109,7 @@ export class DirectoryReply {
 
 	/**
 	 * The entry's node, its attributes in STAT; NO_NODE where the kernel had better ask for it by LOOKUP: when it cannot
-	 * be looked at, or is a merged directory, whose link count takes reading it.
+	 * be looked at, is a merged directory, whose link count takes reading it, or in a layer that may not answer for long.
 	 */
 	private nodeFor(directory: Directory, listing: Listing, slot: Slot): NodeId {
 		const { overlay } = this;
@@ -107,6 +117,7 @@ export class DirectoryReply {
 		const name = listing.name(slot);
 		const layer = listing.layer(slot);
 		const fd = overlay.directories.borrow(directory, layer);
+		if (isDistant(fd)) return NO_NODE;
 		if (overlay.layers[layer]!.stat(fd, name, STAT) < 0) return NO_NODE;
 		const known = overlay.nodes.find(directory.node, name, measure(name));
 		if (known !== NO_NODE && overlay.options.live && !overlay.isSameObject(known, layer, STAT))

@@ -14,6 +14,7 @@ import {
 	fuseInHeader,
 } from "../native/layout.ts";
 import { describeErrno, Errno, errnoName, isFault } from "../native/libc/errno.ts";
+import { beginRun, discard, endRun, Pending, type Replay, whenEnded } from "../native/libc/replay.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
@@ -24,6 +25,7 @@ import type { Context, DispatchOptions } from "./context.ts";
 import { dataOperations } from "./data-operations.ts";
 import { describeNode, describeRequest } from "./describe.ts";
 import type { Agreement } from "./handshake.ts";
+import { Interrupts, type Waiting } from "./interrupts.ts";
 import { namespaceOperations } from "./namespace-operations.ts";
 import { Notifications } from "./notify.ts";
 import { openOperations } from "./open-operations.ts";
@@ -43,14 +45,12 @@ import {
 /** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
 const SILENCE = 1e9;
 
-/** A request to be handled again, once the node it waits for is idle. */
-type Waiting = Uint8Array;
-
 export class Dispatcher {
 	readonly handlers: ReadonlyMap<Operation, Handler>;
 	/** Requests handled, for statistics. */
 	handled = 0;
 	readonly notifications: Notifications;
+	readonly interrupts = new Interrupts();
 	/** To be replaced by what INIT settles. */
 	readonly agreed: Agreement = {
 		writeback: false,
@@ -60,8 +60,10 @@ export class Dispatcher {
 	};
 	private readonly context: Context;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
-	/** Messages that may go on, oldest first. */
+	/** Requests that may go on, oldest first. */
 	private readonly ready: Waiting[] = [];
+	/** Of the request that goes on. */
+	private replay: Replay | undefined;
 	/** By errno, when it was told last. */
 	private readonly told = new Map<number, number>();
 
@@ -69,7 +71,7 @@ export class Dispatcher {
 		const replies = new Replies(libfuse, overlay, options.timeout);
 		this.notifications = new Notifications(overlay.jobs);
 		const resume: Context["resume"] = (name, node, request, rest) =>
-			this.run(() => describeNode(overlay, name, node), request, rest);
+			this.goOn(() => describeNode(overlay, name, node), request, rest);
 		const { agreed, notifications } = this;
 		const passthrough = new Passthrough(overlay, agreed, notifications, options.partsReaders);
 		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
@@ -109,26 +111,36 @@ export class Dispatcher {
 		};
 	}
 
-	/** Sees to it that a request is answered once, whatever happens in its operation. */
-	private run(describe: () => string, request: FuseRequest, operation: () => void): void {
+	/** Goes on with a request that was taken out of its message. */
+	private goOn(describe: () => string, request: FuseRequest, rest: () => void): void {
+		this.run(describe, request, rest, () => this.goOn(describe, request, rest));
+	}
+
+	/**
+	 * Sees to it that a request is answered once, whatever happens in its operation.
+	 * @param again how it is run again, if not by its message
+	 */
+	private run(describe: () => string, request: FuseRequest, operation: () => void, again?: () => void): void {
 		const { replies, log } = this.context;
 		replies.begin(request);
+		beginRun(this.replay);
+		this.replay = undefined;
+		let waitsFor: Deferred | Pending | undefined;
 		try {
 			operation();
 			if (!replies.isAnswered) throw new Error("the operation gave no answer");
 			log.debug?.(`${describe()}: answered`);
 		} catch (error) {
-			this.answerFailure(describe, error);
+			if (error instanceof Deferred || error instanceof Pending) waitsFor = error;
+			else this.answerFailure(describe, error);
 		}
+		const replay = endRun(waitsFor === undefined);
+		if (waitsFor !== undefined) this.defer(waitsFor, replay, again);
 	}
 
 	private answerFailure(describe: () => string, error: unknown): void {
 		const { replies, log } = this.context;
 		try {
-			if (error instanceof Deferred) {
-				this.defer(error.node);
-				return;
-			}
 			if (error instanceof Errno) {
 				this.tell(describe, error.code);
 				if (!replies.isAnswered) replies.error(error.code);
@@ -160,14 +172,21 @@ export class Dispatcher {
 		return true;
 	}
 
-	/** Keeps the message until `node` is idle. Nothing has been changed by it yet. */
-	private defer(node: NodeId): void {
-		const message = copyMessage();
-		const queue = this.waiting.get(node);
-		if (queue === undefined) this.waiting.set(node, [message]);
-		else queue.push(message);
+	/** Keeps the request until what it waits for has ended. Nothing has been changed by it yet. */
+	private defer(waitsFor: Deferred | Pending, replay: Replay | undefined, again?: () => void): void {
+		const waiting: Waiting = { request: again ?? copyMessage(), replay, isOver: false };
+		// What goes on without its message is not of one that can be told to end.
+		if (again === undefined) this.interrupts.add(waiting);
+		if (waitsFor instanceof Pending) {
+			whenEnded(() => this.ready.push(waiting));
+		} else {
+			const queue = this.waiting.get(waitsFor.node);
+			if (queue === undefined) this.waiting.set(waitsFor.node, [waiting]);
+			else queue.push(waiting);
+		}
 		// Frees libfuse's side of the request; the kernel waits on.
-		this.context.replies.none();
+		if (again === undefined) this.context.replies.none();
+		else this.context.replies.takeRequest();
 	}
 
 	private wake(node: NodeId): void {
@@ -177,18 +196,30 @@ export class Dispatcher {
 		this.ready.push(...queue);
 	}
 
-	/** Whether a message may go on. */
+	/** Whether a request may go on. */
 	get isReady(): boolean {
 		return this.ready.length > 0;
 	}
 
 	/** Puts the oldest message that may go on back in the place of a request; returns its size, 0 if there is none. */
 	takeReady(): number {
-		const message = this.ready.shift();
-		if (message === undefined) return 0;
-		bytes.set(message, REQUEST);
-		beginMessage(message.length);
-		return message.length;
+		for (let next = this.ready.shift(); next !== undefined; next = this.ready.shift()) {
+			const { request, replay } = next;
+			this.interrupts.delete(next);
+			if (next.isOver) {
+				discard(replay);
+				continue;
+			}
+			this.replay = replay;
+			if (typeof request === "function") {
+				request();
+				continue;
+			}
+			bytes.set(request, REQUEST);
+			beginMessage(request.length);
+			return request.length;
+		}
+		return 0;
 	}
 
 	private forget(): void {

@@ -21,6 +21,7 @@ import {
 	fuseBackingMap,
 	statx,
 } from "../native/layout.ts";
+import { isDistant } from "../native/libc/distant.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import { control } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -131,7 +132,7 @@ export class Passthrough {
 		this.files.delete(id);
 		if (file.backing === 0) return;
 		words[BACKING >>> 2] = file.backing;
-		check(control(this.notifications.fd, FUSE_DEV_IOC_BACKING_CLOSE, BACKING));
+		check(control(this.notifications.fd, FUSE_DEV_IOC_BACKING_CLOSE, BACKING, 4));
 	}
 
 	/** Spares the kernel the READ of a small lower file, the first time it is opened. */
@@ -141,8 +142,10 @@ export class Passthrough {
 		if (size === 0 || size > LARGEST_STORE || this.hasUpperData(node) || overlay.nodes.flag(node, GIVEN))
 			return;
 		if (overlay.metacopies.isCut(node)) return;
+		const fd = overlay.files.readable(node);
+		if (isDistant(fd)) return;
 		overlay.nodes.setFlag(node, GIVEN, true);
-		notifications.storeContent(id, overlay.files.readable(node), Number(size));
+		notifications.storeContent(id, fd, Number(size));
 	}
 
 	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
@@ -167,7 +170,7 @@ export class Passthrough {
 		const fd = overlay.files.readOnly(node);
 		bytes.fill(0, MAP, MAP + fuseBackingMap.sizeof);
 		words[(MAP + fuseBackingMap.fd) >>> 2] = fd;
-		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP);
+		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP, fuseBackingMap.sizeof);
 		if (backing > 0) {
 			this.succeeded = true;
 			return backing;

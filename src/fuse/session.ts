@@ -9,6 +9,7 @@ import {
 	ENOENT,
 	F_GETFL,
 	F_SETFL,
+	FUSE_INTERRUPT,
 	fuseInHeader,
 	O_NONBLOCK,
 	O_RDONLY,
@@ -35,7 +36,7 @@ import { CallerProcessor } from "./caller-processor.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
 import { MountFailed, type Mountpoint } from "./mountpoint.ts";
-import { beginMessage, REQUEST, REQUEST_SIZE } from "./request.ts";
+import { beginMessage, opcode, REQUEST, REQUEST_SIZE } from "./request.ts";
 
 /**
  * How long to ask again after the last request before sleeping, in nanoseconds: most requests come right after another,
@@ -50,7 +51,7 @@ const LONGEST_TURN = 15;
 const LONGEST_PARTING = 1000;
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
-const POLLED = reserve(5 * pollfd.sizeof);
+const POLLED = reserve(6 * pollfd.sizeof);
 const TABLE = store(MOUNT_TABLE as ByteString);
 
 export class Session {
@@ -110,6 +111,7 @@ export class Session {
 	/** Agrees with the kernel on what it may ask. Throws MountFailed, HandshakeFailed. */
 	begin(features: Features): void {
 		this.dispatcher.notifications.fd = this.fd;
+		this.dispatcher.interrupts.fd = this.fd;
 		const flags = check(descriptorControl(this.fd, F_GETFL, 0));
 		check(descriptorControl(this.fd, F_SETFL, flags | O_NONBLOCK));
 		const size = this.receive();
@@ -177,6 +179,7 @@ export class Session {
 			const size = read(this.fd, REQUEST, REQUEST_SIZE);
 			if (size >= fuseInHeader.sizeof) {
 				beginMessage(size);
+				if (opcode() === FUSE_INTERRUPT) this.dispatcher.interrupts.take();
 				return size;
 			}
 			if (size > 0) {
@@ -194,13 +197,15 @@ export class Session {
 			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
-			if (!advanced && !this.callerProcessor.isShared && now - idleSince < PATIENCE) {
+			const isSoon = !this.callerProcessor.isShared && !this.jobs.waitsForDistant;
+			if (!advanced && isSoon && now - idleSince < PATIENCE) {
 				// Whoever wants the processor may be the one to send the next request.
 				yieldProcessor();
-				if (this.collectReady()) return this.dispatcher.takeReady();
+				const ready = this.collectReady() ? this.dispatcher.takeReady() : 0;
+				if (ready !== 0) return ready;
 				continue;
 			}
-			this.wait(false, advanced ? 0 : this.overlay.files.rest(now));
+			this.wait(false, advanced ? 0 : this.longestRest(now));
 			idleSince = 0;
 			if (this.ended) return 0;
 			const ready = this.dispatcher.takeReady();
@@ -208,9 +213,16 @@ export class Session {
 		}
 	}
 
+	/** Gives back what has not been used for some time; in how many milliseconds to look again, -1: not before a request. */
+	private longestRest(now: number): number {
+		const files = this.overlay.files.rest(now);
+		const jobs = this.jobs.rest(now);
+		return files < 0 || (jobs >= 0 && jobs < files) ? jobs : files;
+	}
+
 	/** Goes on with jobs that are done, without waiting; returns whether a message may go on by that. */
 	private collectReady(): boolean {
-		if (this.jobs.count === 0) return false;
+		if (!this.jobs.isActive) return false;
 		this.jobs.collect();
 		return this.dispatcher.isReady;
 	}
@@ -219,13 +231,14 @@ export class Session {
 	private wait(jobsOnly: boolean, longest: number): void {
 		this.setPolled(0, this.jobs.results, POLLIN);
 		this.setPolled(1, this.jobs.syncsEnded, POLLIN);
-		this.setPolled(2, this.signals, POLLIN);
-		this.setPolled(3, this.fd, POLLIN);
-		this.setPolled(4, this.mountTable, POLLPRI);
-		const count = poll(POLLED, jobsOnly ? 2 : 5, longest);
+		this.setPolled(2, this.jobs.callsEnded, POLLIN);
+		this.setPolled(3, this.signals, POLLIN);
+		this.setPolled(4, this.fd, POLLIN);
+		this.setPolled(5, this.mountTable, POLLPRI);
+		const count = poll(POLLED, jobsOnly ? 3 : 6, longest);
 		if (count < 0 && count !== -EINTR) throw Errno.of(-count);
-		const [hasSignal, hasChanged] = [this.polled(2) !== 0, this.polled(4) !== 0];
-		if (this.polled(0) !== 0 || this.polled(1) !== 0) this.jobs.collect();
+		const [hasSignal, hasChanged] = [this.polled(3) !== 0, this.polled(5) !== 0];
+		if (this.polled(0) !== 0 || this.polled(1) !== 0 || this.polled(2) !== 0) this.jobs.collect();
 		if (jobsOnly) return;
 		if (hasSignal) this.takeSignal();
 		if (this.mountTable !== NO_FD && hasChanged) this.leave();

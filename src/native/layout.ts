@@ -1010,6 +1010,15 @@ export const XFS_SUPER_MAGIC = 0x58465342;
 export const BTRFS_SUPER_MAGIC = 0x9123683e;
 export const TMPFS_MAGIC = 0x1021994;
 export const NFS_SUPER_MAGIC = 0x6969;
+export const SMB_SUPER_MAGIC = 0x517b;
+export const CIFS_SUPER_MAGIC = 0xff534d42;
+export const SMB2_SUPER_MAGIC = 0xfe534d42;
+export const CEPH_SUPER_MAGIC = 0xc36400;
+export const AFS_SUPER_MAGIC = 0x5346414f;
+export const AFS_FS_MAGIC = 0x6b414653;
+export const V9FS_MAGIC = 0x1021997;
+export const CODA_SUPER_MAGIC = 0x73757245;
+export const OCFS2_SUPER_MAGIC = 0x7461636f;
 export const FICLONE = 0x40049409;
 export const FICLONERANGE = 0x4020940d;
 export const FS_IOC_GETFLAGS = 0x80086601;
@@ -1068,6 +1077,19 @@ export const RWF_NOWAIT = 0x8;
 export const IOCB_CMD_FSYNC = 2;
 export const IOCB_CMD_FDSYNC = 3;
 export const IOCB_FLAG_RESFD = 1;
+export const IORING_OFF_SQ_RING = 0;
+export const IORING_OFF_SQES = 0x10000000;
+export const IORING_FEAT_SINGLE_MMAP = 1;
+export const IORING_FEAT_NODROP = 2;
+export const IORING_SETUP_CLAMP = 0x10;
+export const IORING_REGISTER_IOWQ_MAX_WORKERS = 19;
+export const IOSQE_ASYNC = 0x10;
+export const IORING_OP_OPENAT = 18;
+export const IORING_OP_CLOSE = 19;
+export const IORING_OP_STATX = 21;
+export const IORING_OP_READ = 22;
+export const IORING_OP_OPENAT2 = 28;
+export const IORING_OP_FGETXATTR = 43;
 export const SFD_CLOEXEC = 0x80000;
 export const SFD_NONBLOCK = 0x800;
 export const SIG_BLOCK = 0;
@@ -1134,6 +1156,10 @@ export const CLONE_FS = 0x200;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_NEWUSER = 0x10000000;
 export const CLOSE_RANGE_CLOEXEC = 4;
+export const SYS_close = arm64 ? 57 : 3;
+export const SYS_lseek = arm64 ? 62 : 8;
+export const SYS_ioctl = arm64 ? 29 : 16;
+export const SYS_pread64 = arm64 ? 67 : 17;
 export const SYS_setgroups = arm64 ? 159 : 116;
 export const SYS_setresuid = arm64 ? 147 : 117;
 export const SYS_setresgid = arm64 ? 149 : 119;
@@ -1141,17 +1167,30 @@ export const SYS_capget = arm64 ? 90 : 125;
 export const SYS_capset = arm64 ? 91 : 126;
 export const SYS_setfsuid = arm64 ? 151 : 122;
 export const SYS_setfsgid = arm64 ? 152 : 123;
+export const SYS_fstatfs = arm64 ? 44 : 138;
 export const SYS_gettid = arm64 ? 178 : 186;
+export const SYS_getxattr = arm64 ? 8 : 191;
+export const SYS_lgetxattr = arm64 ? 9 : 192;
+export const SYS_fgetxattr = arm64 ? 10 : 193;
+export const SYS_listxattr = arm64 ? 11 : 194;
+export const SYS_llistxattr = arm64 ? 12 : 195;
+export const SYS_flistxattr = arm64 ? 13 : 196;
 export const SYS_io_setup = arm64 ? 0 : 206;
 export const SYS_io_destroy = arm64 ? 1 : 207;
 export const SYS_io_getevents = arm64 ? 4 : 208;
 export const SYS_io_submit = arm64 ? 2 : 209;
 export const SYS_getdents64 = arm64 ? 61 : 217;
+export const SYS_openat = arm64 ? 56 : 257;
 export const SYS_mknodat = arm64 ? 33 : 259;
+export const SYS_readlinkat = arm64 ? 78 : 267;
+export const SYS_open_by_handle_at = arm64 ? 265 : 304;
 export const SYS_renameat2 = arm64 ? 276 : 316;
 export const SYS_memfd_create = arm64 ? 279 : 319;
 export const SYS_copy_file_range = arm64 ? 285 : 326;
 export const SYS_statx = arm64 ? 291 : 332;
+export const SYS_io_uring_setup = 425;
+export const SYS_io_uring_enter = 426;
+export const SYS_io_uring_register = 427;
 export const SYS_open_tree = 428;
 export const SYS_move_mount = 429;
 export const SYS_pidfd_open = 434;
@@ -1330,6 +1369,65 @@ export const ioEvent = {
 	obj: 8,
 	res: 16,
 	res2: 24,
+} as const;
+
+export const ioSqringOffsets = {
+	sizeof: 40,
+	head: 0,
+	tail: 4,
+	ringMask: 8,
+	ringEntries: 12,
+	flags: 16,
+	dropped: 20,
+	array: 24,
+} as const;
+
+export const ioCqringOffsets = {
+	sizeof: 40,
+	head: 0,
+	tail: 4,
+	ringMask: 8,
+	ringEntries: 12,
+	overflow: 16,
+	cqes: 20,
+	flags: 24,
+} as const;
+
+export const ioUringParams = {
+	sizeof: 120,
+	sqEntries: 0,
+	cqEntries: 4,
+	flags: 8,
+	sqThreadCpu: 12,
+	sqThreadIdle: 16,
+	features: 20,
+	wqFd: 24,
+	sqOff: 40,
+	cqOff: 80,
+} as const;
+
+export const ioUringSqe = {
+	sizeof: 64,
+	opcode: 0,
+	flags: 1,
+	ioprio: 2,
+	fd: 4,
+	off: 8,
+	addr: 16,
+	len: 24,
+	rwFlags: 28,
+	userData: 32,
+	bufIndex: 40,
+	personality: 42,
+	spliceFdIn: 44,
+	addr3: 48,
+} as const;
+
+export const ioUringCqe = {
+	sizeof: 16,
+	userData: 0,
+	res: 8,
+	flags: 12,
 } as const;
 
 export const rlimit = {

@@ -11,6 +11,7 @@ import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
 import { declined, isInShort, lacks, setting } from "../harness/setting.ts";
+import { type Delay, slowLayer } from "../harness/slow-layer.ts";
 import { declinable } from "../init/declinable.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
 import { subjects } from "./subjects.ts";
@@ -36,6 +37,8 @@ interface Variant {
 	readonly upperOn?: DiskKind;
 	/** Where the two lower layers lie, for layers on several devices. */
 	readonly lowerOn?: readonly [DiskKind, DiskKind];
+	/** The lower layers answer late. */
+	readonly delay?: Delay;
 	/** Every change must answer EROFS. */
 	readonly isReadOnly?: boolean;
 	/** What would be the upper layer is the topmost lower one. */
@@ -66,6 +69,11 @@ const variants = {
 	"upper on tmpfs": { upperOn: "tmpfs" },
 	"upper on xfs": { upperOn: "xfs" },
 	"upper on btrfs": { upperOn: "btrfs" },
+	"late layers": { options: ["passthrough=off"], delay: { milliseconds: "0-2", timeout: 3600 } },
+	"late layers of which nothing is kept": {
+		options: ["passthrough=off"],
+		delay: { milliseconds: "0-1", timeout: 0 },
+	},
 	"without an upper layer": { hasNoUpper: true, isReadOnly: true },
 	ro: { options: ["ro"], isReadOnly: true },
 } as const satisfies Record<string, Variant>;
@@ -264,7 +272,17 @@ function mounted(name: VariantName): Target {
 			return await inNewTree(async (tree) => {
 				const layers = makeLayers(tree, cells, lower, variant);
 				const { upper, work, ...others } = layers;
-				const request = { ...(hasNoUpper ? others : layers), options, environment, isShared: true };
+				const { delay } = variant;
+				const lowers = layers.lower.map((path, index) =>
+					delay === undefined ? path : slowLayer(path, tree.join(`late${index}`), delay),
+				);
+				const request = {
+					...(hasNoUpper ? others : layers),
+					lower: lowers,
+					options,
+					environment,
+					isShared: true,
+				};
 				const overlay = new Overlay(tree, layers, await mountOverlay(request), hasNoUpper);
 				return { path: overlay.path, overlay, [Symbol.asyncDispose]: () => overlay[Symbol.asyncDispose]() };
 			});

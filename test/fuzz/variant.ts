@@ -1,6 +1,7 @@
 /** How a seed's run differs from others: options of the mount, and where its layers lie. */
 
 import { setting } from "../harness/setting.ts";
+import type { Delay } from "../harness/slow-layer.ts";
 
 export interface Variant {
 	readonly title: string;
@@ -20,6 +21,8 @@ export interface Variant {
 	readonly filledUpper?: boolean;
 	/** The daemon's hard limit on open files. */
 	readonly openFiles?: number;
+	/** Lower layers of ours answer late. */
+	readonly delay?: Delay;
 	/** Both rename directories with lower content, which the kernel does for the machine's root only. */
 	readonly redirects?: boolean;
 }
@@ -55,6 +58,13 @@ const all: readonly Variant[] = [
 		oddLayers: true,
 		filledUpper: true,
 	},
+	{ title: "late layers", options: ["passthrough=off"], delay: { milliseconds: "0-2", timeout: 3600 } },
+	{
+		title: "late layers of which nothing is kept, an upper layer that holds something",
+		options: ["passthrough=off,timeout=0"],
+		delay: { milliseconds: "0-1", timeout: 0 },
+		filledUpper: true,
+	},
 	{ title: "renamed directories", ...redirects },
 	{
 		title: "renamed directories, an upper layer that holds something, few open files",
@@ -70,7 +80,7 @@ const all: readonly Variant[] = [
 	},
 	{ title: "renamed directories, several devices", ...redirects, severalDevices: true },
 ];
-const variants = all.filter((variant) => setting === "root" || !variant.redirects);
+const variants = all.filter((variant) => setting === "root" || !(variant.redirects || variant.delay));
 
 export const variantCount = variants.length;
 

@@ -17,6 +17,7 @@ import {
 import { type MountRequest, mountKernelOverlay, mountOverlay, type OverlayMount } from "../harness/mount.ts";
 import { codeOf, mknod, mount, setTimes } from "../harness/native.ts";
 import { setting } from "../harness/setting.ts";
+import { slowLayer } from "../harness/slow-layer.ts";
 import { differences, type Snapshot, snapshot } from "../harness/snapshot.ts";
 import { randomLayers } from "../overlay/core/random-layers.ts";
 import { randomNumbers } from "../overlay/random.ts";
@@ -150,13 +151,15 @@ export class World implements AsyncDisposable {
 	}
 
 	#mountOurs(layers: Layers): Promise<OverlayMount> {
-		const { options, openFiles, fileWhiteouts, declined } = this.#variant;
+		const { options, openFiles, fileWhiteouts, declined, delay } = this.#variant;
 		const environment = {
 			...(declined === undefined ? {} : { _FUSE_OVERLAYFS_DECLINE: declined }),
 			...(fileWhiteouts ? { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: "1" } : {}),
 		};
+		const late = (path: string) => (delay === undefined ? path : slowLayer(path, `${path}.late`, delay));
 		return mountOverlay({
 			...layers,
+			lower: layers.lower.map(late),
 			options,
 			environment,
 			...(setting === "fusermount" ? { user: mounter.uid, program: this.#actors.program } : {}),

@@ -1,7 +1,7 @@
 /** The C programs of this directory, compiled when they are first needed and kept. */
 
 import { existsSync, readFileSync, renameSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { cacheFolder } from "./cache.ts";
 
 /** Runs a command that must succeed. */
@@ -10,11 +10,11 @@ export function run(...command: readonly string[]): void {
 	if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
 }
 
-/** The path of a program; `source` is a file of this directory. */
+/** The path of a program; `source` is a file, from this directory on. */
 export function compiled(source: string, ...flags: readonly string[]): string {
 	const path = join(import.meta.dir, source);
 	const hash = Bun.hash(readFileSync(path)).toString(16);
-	const program = join(cacheFolder("programs"), `${source.replace(/\.c$/, "")}-${hash}`);
+	const program = join(cacheFolder("programs"), `${basename(source, ".c")}-${hash}`);
 	if (existsSync(program)) return program;
 	const made = `${program}.${process.pid}`;
 	run("gcc", "-O1", path, "-o", made, ...flags);

@@ -1,11 +1,10 @@
 /**
- * A lower layer that is a FUSE mount whose daemon does not answer. One thread serves all requests, so that all who ask
- * something new wait, whichever layer they ask of; what the kernel keeps is served all the same. The mount can be ended
- * at any time, and nothing of it is left once the layer answers, or is gone.
+ * A lower layer that is a FUSE mount whose daemon does not answer: only those wait who ask for what is in it. The mount can
+ * be ended at any time, and nothing of it is left once the layer answers, or is gone.
  */
 
 import { describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { temporaryTree } from "../harness/layers.ts";
 import { daemonsOf, layerOptions, startProgram, until } from "../harness/mount.ts";
 import { findMount, unmount } from "../harness/mount-table.ts";
@@ -51,9 +50,12 @@ function reader(path: string) {
 	return { child, result: new Response(child.stdout).text() };
 }
 
-/** Whether a process is where the kernel lets whoever asks a FUSE mount wait for its answer. */
+/** Whether a thread of a process is where the kernel lets whoever asks a FUSE mount wait for its answer. */
 function waitsForLayer(pid: number): boolean {
-	return /^(request_wait_answer|fuse|__fuse)/.test(readFileSync(`/proc/${pid}/wchan`, "latin1"));
+	return readdirSync(`/proc/${pid}/task`).some((thread) => {
+		const place = readFileSync(`/proc/${pid}/task/${thread}/wchan`, "latin1");
+		return /^(request_wait_answer|fuse|__fuse)/.test(place);
+	});
 }
 
 /** Has somebody ask the layer, and waits until the daemon waits for it. */
@@ -65,21 +67,48 @@ async function askLayer({ overlay }: Stage) {
 }
 
 describe.skipIf(lacks("mounting"))("a lower layer that hangs", () => {
-	test("keeps those waiting who ask, but not those whom the kernel can serve; and all goes on with it", async () => {
+	test("keeps those waiting who ask it, and nobody else; and they go on with it", async () => {
 		await using stage = await set();
 		const { overlay } = stage;
-		expect(readFileSync(overlay.at("known"), "utf8")).toBe("known");
+		mkdirSync(overlay.at("new"));
 		stage.stop();
 		const asking = await askLayer(stage);
+		// More than there are threads to wait: further ones must not keep others waiting either.
+		const many = Array.from({ length: 40 }, (_, index) => reader(overlay.at(`d/missing${index}`)));
 		// Not in this process: whoever waits for the mount cannot let the layer go on.
-		const cached = Bun.spawnSync(["stat", "-c", "%s", overlay.at("known")], { cwd: "/", timeout: 10_000 });
-		expect(cached.stdout.toString()).toBe("5\n");
-		const other = reader(overlay.at("quick"));
+		const script = `cat quick known && cd new && echo made >file && cat file && mv file other && ls && rm other`;
+		const other = Bun.spawnSync(["sh", "-c", `cd "$0" && ${script}`, overlay.path], {
+			cwd: "/",
+			timeout: 30_000,
+		});
+		expect(other.stderr.toString()).toBe("");
+		expect(other.stdout.toString()).toBe("quickknownmade\nother\n");
+		expect(asking.child.exitCode).toBeNull();
 		stage.goOn();
 		expect(await asking.result).toBe("slow");
-		expect(await other.result).toBe("quick");
+		for (const { child, result } of many) {
+			expect(await result).toBe("");
+			expect(await child.exited).not.toBe(0);
+		}
 		writeFileSync(overlay.at("d/slow"), "changed");
 		expect(readFileSync(overlay.at("d/slow"), "utf8")).toBe("changed");
+	});
+
+	test("does not keep those from being killed who wait for it", async () => {
+		await using stage = await set();
+		const { overlay } = stage;
+		// Of those who look one name up at once, the kernel has all but one wait for that one, whatever signal they get.
+		statSync(overlay.at("d"));
+		stage.stop();
+		const waiting = [await askLayer(stage), reader(overlay.at("d/other"))];
+		const listing = Bun.spawn(["ls", overlay.at("d")], { cwd: "/", stdio: ["ignore", "ignore", "ignore"] });
+		for (const child of [...waiting.map((asking) => asking.child), listing]) {
+			child.kill("SIGTERM");
+			await child.exited;
+			expect(child.signalCode).toBe("SIGTERM");
+		}
+		stage.goOn();
+		expect(readFileSync(overlay.at("d/slow"), "utf8")).toBe("slow");
 	});
 
 	test("whose daemon dies is an error to those who ask it, and to nobody else", async () => {
@@ -124,6 +153,7 @@ describe.skipIf(lacks("mounting"))("a lower layer that hangs", () => {
 		const asking = await askLayer(stage);
 		const daemons = overlay.mount.daemons;
 		endings[ending]?.(overlay);
+		await until(() => findMount(overlay.path) === undefined, "the mount stays");
 		stage.goOn();
 		await asking.child.exited;
 		await until(

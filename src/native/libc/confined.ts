@@ -21,10 +21,12 @@ import {
 	RESOLVE_NO_XDEV,
 	SYS_openat2,
 } from "../layout.ts";
-import { base, bytes, copy, type Offset, reserve, setNumber, store } from "../memory.ts";
+import { base, bytes, copy, type Offset, readString, reserve, setNumber, store } from "../memory.ts";
+import { isDistant } from "./distant.ts";
 import { outcome } from "./errno.ts";
 import { close, duplicate, type Fd, openAt, reopen, WORKING_DIRECTORY } from "./file.ts";
 import { mountId } from "./metadata.ts";
+import { ask } from "./replay.ts";
 
 const { syscall: openat2 } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
@@ -69,7 +71,13 @@ export function openCached(root: Fd, path: Offset, flags: number): Fd {
 function openResolved(directory: Fd, path: Offset, flags: number, resolve: number): Fd {
 	setNumber(HOW + openHow.flags, flags | O_CLOEXEC);
 	setNumber(HOW + openHow.resolve, resolve);
+	if (isDistant(directory)) return openResolvedDistant(directory, path, flags);
 	return outcome(openat2(SYS_openat2, directory, base + path, base + HOW, openHow.sizeof)) as Fd;
+}
+
+function openResolvedDistant(directory: Fd, path: Offset, flags: number): Fd {
+	const args = [directory, readString(path), bytes.slice(HOW, HOW + openHow.sizeof), openHow.sizeof];
+	return ask(directory, SYS_openat2, args, 0, 0, { opens: flags }) as Fd;
 }
 
 function openByNames(directory: Fd, path: Offset, flags: number): Fd {
@@ -78,8 +86,8 @@ function openByNames(directory: Fd, path: Offset, flags: number): Fd {
 	for (;;) {
 		const length = nameLength(at);
 		const isLast = bytes[at + length] === 0;
-		const next = fd < 0 ? fd : openName(fd, at, length, isLast ? flags : O_PATH | O_DIRECTORY);
-		if (fd >= 0) close(fd);
+		if (fd < 0) return fd;
+		const next = goingOn(fd, (above) => openName(above, at, length, isLast ? flags : O_PATH | O_DIRECTORY));
 		if (isLast || next < 0) return next;
 		fd = next;
 		at += length + 1;
@@ -107,7 +115,14 @@ function openName(directory: Fd, name: Offset, length: number, flags: number): F
 		return -EXDEV as Fd;
 	}
 	if ((flags & (O_PATH | O_DIRECTORY)) === O_PATH) return found;
-	const fd = reopen(found, flags & ~O_NOFOLLOW);
-	close(found);
-	return fd;
+	return goingOn(found, (path) => reopen(path, flags & ~O_NOFOLLOW));
+}
+
+/** What is opened by way of `fd`, which is closed whatever happens. */
+function goingOn(fd: Fd, open: (fd: Fd) => Fd): Fd {
+	try {
+		return open(fd);
+	} finally {
+		close(fd);
+	}
 }

@@ -9,22 +9,32 @@ import {
 	FICLONE,
 	iovec,
 	O_CLOEXEC,
+	O_CREAT,
 	RWF_NOWAIT,
+	SEEK_SET,
 	SYNC_FILE_RANGE_WAIT_AFTER,
 	SYNC_FILE_RANGE_WAIT_BEFORE,
 	SYNC_FILE_RANGE_WRITE,
+	SYS_ioctl,
+	SYS_lseek,
+	SYS_openat,
+	SYS_pread64,
 } from "../layout.ts";
 import {
 	base,
 	type Int64,
 	type Name,
 	type Offset,
+	readString,
 	reserve,
 	setInt64,
 	setNumber,
 	writeString,
 } from "../memory.ts";
+import { OUTPUT } from "./call.ts";
+import { inheritAll, isDistant } from "./distant.ts";
 import { outcome, outcome64 } from "./errno.ts";
+import { ask, closeDistant, noteChange } from "./replay.ts";
 
 /** An open file descriptor; as a result, `-errno` when negative. */
 export type Fd = number & { readonly __brand: "Fd" };
@@ -57,7 +67,14 @@ const libc = dlopen("libc.so.6", {
 
 /** Opens one name in a directory. `mode` counts with O_CREAT and O_TMPFILE only. Always O_CLOEXEC. */
 export function openAt(directory: Fd, name: Offset, flags: number, mode = 0): Fd {
+	if (isDistant(directory)) return openDistant(directory, directory, readString(name), flags, mode);
+	if ((flags & O_CREAT) !== 0) noteChange();
 	return outcome(libc.openat(directory, base + name, flags | O_CLOEXEC, mode)) as Fd;
+}
+
+/** Opens a path from `directory`, which leads by the distant descriptor `fd`. */
+function openDistant(fd: Fd, directory: number, path: ByteString, flags: number, mode: number): Fd {
+	return ask(fd, SYS_openat, [directory, path, flags | O_CLOEXEC, mode], 0, 0, { opens: flags }) as Fd;
 }
 
 const PROC_PATH = reserve(64) as Name;
@@ -80,16 +97,24 @@ export function realPath(fd: Fd): ByteString {
 
 /** Opens again what `fd` (O_PATH will do) is open on, with other flags. */
 export function reopen(fd: Fd, flags: number): Fd {
+	if (isDistant(fd))
+		return throughProc(openDistant(fd, AT_FDCWD, readString(descriptorPath(fd)), flags, 0)) as Fd;
 	return throughProc(openAt(WORKING_DIRECTORY, descriptorPath(fd), flags)) as Fd;
 }
 
 export function close(fd: Fd): void {
+	if (isDistant(fd)) {
+		closeDistant(fd);
+		return;
+	}
 	// After a failed close the descriptor is gone all the same; write errors were reported by fsync.
 	libc.close(fd);
 }
 
 export function duplicate(fd: Fd): Fd {
-	return outcome(libc.dup(fd)) as Fd;
+	const copied = outcome(libc.dup(fd)) as Fd;
+	if (copied >= 0 && isDistant(fd)) inheritAll(fd, copied);
+	return copied;
 }
 
 /** Makes `target` name what `fd` is open on; not close-on-exec. */
@@ -111,7 +136,12 @@ export function writeFrom(fd: Fd, address: number, size: number): number {
 }
 
 export function pread(fd: Fd, target: Offset, size: number, position: Int64): number {
+	if (isDistant(fd)) return preadDistant(fd, target, size, position);
 	return outcome(libc.pread(fd, base + target, size, position));
+}
+
+function preadDistant(fd: Fd, target: Offset, size: number, position: Int64): number {
+	return ask(fd, SYS_pread64, [fd, OUTPUT, size, position], target, size, { isCounted: true }) as number;
 }
 
 const VECTOR = reserve(iovec.sizeof);
@@ -124,10 +154,12 @@ export function preadCached(fd: Fd, target: Offset, size: number, position: numb
 }
 
 export function pwrite(fd: Fd, source: Offset, size: number, position: Int64): number {
+	noteChange();
 	return outcome(libc.pwrite(fd, base + source, size, position));
 }
 
 export function truncate(fd: Fd, size: Int64): number {
+	noteChange();
 	return outcome(libc.ftruncate(fd, size));
 }
 
@@ -152,10 +184,12 @@ export function writeBack(fd: Fd): number {
 }
 
 export function allocateRange(fd: Fd, mode: number, start: Int64, length: Int64): number {
+	noteChange();
 	return outcome(libc.fallocate(fd, mode, start, length));
 }
 
 export function seek(fd: Fd, offset: Int64, whence: number): Int64 {
+	if (whence !== SEEK_SET && isDistant(fd)) return ask(fd, SYS_lseek, [fd, offset, whence], 0, 0);
 	return outcome64(libc.lseek(fd, offset, whence));
 }
 
@@ -163,6 +197,7 @@ const POSITIONS = reserve(16);
 
 /** Copies within the kernel; reflinks where the file system can. Returns the bytes copied. */
 export function copyRange(from: Fd, fromPosition: Int64, to: Fd, toPosition: Int64, length: number): number {
+	noteChange();
 	setInt64(POSITIONS, fromPosition);
 	setInt64(POSITIONS + 8, toPosition);
 	return outcome(libc.copy_file_range(from, base + POSITIONS, to, base + POSITIONS + 8, length, 0));
@@ -170,11 +205,13 @@ export function copyRange(from: Fd, fromPosition: Int64, to: Fd, toPosition: Int
 
 /** Makes `to` share all blocks of `from` (ioctl FICLONE). */
 export function cloneFile(from: Fd, to: Fd): number {
+	noteChange();
 	return outcome(libc.ioctl(to, FICLONE, from));
 }
 
-/** ioctl(2) with a buffer as its argument. */
-export function control(fd: Fd, request: number, argument: Offset): number {
+/** ioctl(2) with a buffer of `size` bytes as its argument, which a lower layer's file system only fills. */
+export function control(fd: Fd, request: number, argument: Offset, size: number): number {
+	if (isDistant(fd)) return ask(fd, SYS_ioctl, [fd, request, OUTPUT], argument, size) as number;
 	return outcome(libc.ioctl(fd, request, base + argument));
 }
 

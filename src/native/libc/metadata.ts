@@ -1,6 +1,7 @@
 /** System calls on owners, modes, times and file systems. Names and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
 import { readFileSync } from "node:fs";
+import type { ByteString } from "../../options.ts";
 import {
 	AT_EMPTY_PATH,
 	AT_NO_AUTOMOUNT,
@@ -9,17 +10,25 @@ import {
 	EINVAL,
 	ENOSYS,
 	EPERM,
+	fileHandle,
 	O_CLOEXEC,
 	O_NOFOLLOW,
 	O_PATH,
 	STATX_BASIC_STATS,
 	STATX_MNT_ID,
 	SYS_fchmodat2,
+	SYS_fstatfs,
+	SYS_open_by_handle_at,
+	SYS_statx,
+	statfs,
 	statx,
 } from "../layout.ts";
-import { base, getNumber, type Offset, reserve, view } from "../memory.ts";
+import { base, bytes, getNumber, type Offset, readString, reserve, view } from "../memory.ts";
+import { OUTPUT } from "./call.ts";
+import { isDistant } from "./distant.ts";
 import { outcome } from "./errno.ts";
 import { close, descriptorPath, type Fd, openAt, throughProc, WORKING_DIRECTORY } from "./file.ts";
+import { ask, noteChange } from "./replay.ts";
 
 const libc = dlopen("libc.so.6", {
 	statx: { args: ["i32", "usize", "i32", "u32", "usize"], returns: "i32" },
@@ -36,29 +45,40 @@ const { syscall: fchmodat2 } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "i32", "usize", "u32", "i32"], returns: FFIType.i64_fast },
 }).symbols;
 
+const NO_NAME = "" as ByteString;
 const STATX_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 
 /** Fills a `struct statx` with the basic attributes of a name; never follows a symlink. */
 export function stat(directory: Fd, name: Offset, target: Offset): number {
+	if (isDistant(directory)) return statDistant(directory, readString(name), STATX_FLAGS, target);
 	return outcome(libc.statx(directory, base + name, STATX_FLAGS, STATX_BASIC_STATS, base + target));
 }
 
 /** As {@link stat}, with `flags` added (AT_EMPTY_PATH). */
 export function statFlagged(directory: Fd, name: Offset, flags: number, target: Offset): number {
+	if (isDistant(directory)) return statDistant(directory, readString(name), STATX_FLAGS | flags, target);
 	return outcome(libc.statx(directory, base + name, STATX_FLAGS | flags, STATX_BASIC_STATS, base + target));
 }
 
 /** Fills a `struct statx` with the attributes of what `fd` is open on. */
 export function statDescriptor(fd: Fd, target: Offset): number {
+	if (isDistant(fd)) return statDistant(fd, NO_NAME, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, target);
 	return outcome(libc.statx(fd, base, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, base + target));
+}
+
+function statDistant(directory: Fd, name: ByteString, flags: number, target: Offset): number {
+	const args = [directory, name, flags, STATX_BASIC_STATS, OUTPUT];
+	return ask(directory, SYS_statx, args, target, statx.sizeof) as number;
 }
 
 /** Leaves an id of 0xffffffff as it is. Does not follow symlinks. `flags`: AT_EMPTY_PATH. */
 export function changeOwner(directory: Fd, name: Offset, uid: number, gid: number, flags = 0): number {
+	noteChange();
 	return outcome(libc.fchownat(directory, base + name, uid, gid, flags | AT_SYMLINK_NOFOLLOW));
 }
 
 export function changeModeOf(fd: Fd, mode: number): number {
+	noteChange();
 	return outcome(libc.fchmod(fd, mode));
 }
 
@@ -66,6 +86,7 @@ let hasFchmodat2 = true;
 
 /** chmod of a name that does not follow symlinks: fchmodat2 (Linux 6.6), else by way of a descriptor. */
 export function changeMode(directory: Fd, name: Offset, mode: number): number {
+	noteChange();
 	if (hasFchmodat2) {
 		const result = outcome(fchmodat2(SYS_fchmodat2, directory, base + name, mode, AT_SYMLINK_NOFOLLOW));
 		// What is not permitted may be the call itself, by a seccomp filter.
@@ -87,16 +108,19 @@ function changeModeByDescriptor(directory: Fd, name: Offset, mode: number): numb
 
 /** chmod through an O_PATH descriptor. */
 export function changeModeOfPath(fd: Fd, mode: number): number {
+	noteChange();
 	return throughProc(outcome(libc.fchmodat(WORKING_DIRECTORY, base + descriptorPath(fd), mode, 0)));
 }
 
 /** Sets times from two `struct timespec` (UTIME_NOW, UTIME_OMIT allowed); does not follow symlinks. */
 export function changeTimes(directory: Fd, name: Offset, times: Offset): number {
+	noteChange();
 	return outcome(libc.utimensat(directory, base + name, base + times, AT_SYMLINK_NOFOLLOW));
 }
 
 /** As {@link changeTimes}, of what `fd` (O_PATH will do) is open on. */
 export function changeTimesOf(fd: Fd, times: Offset): number {
+	noteChange();
 	const result = outcome(libc.utimensat(fd, base, base + times, AT_EMPTY_PATH));
 	if (result !== -EINVAL) return result;
 	// Before Linux 5.8.
@@ -105,6 +129,7 @@ export function changeTimesOf(fd: Fd, times: Offset): number {
 
 /** As {@link changeTimes}, of an open file or directory (not O_PATH). */
 export function changeTimesOfOpen(fd: Fd, times: Offset): number {
+	noteChange();
 	return outcome(libc.futimens(fd, base + times));
 }
 
@@ -133,10 +158,18 @@ export function getHandle(directory: Fd, name: Offset, handle: Offset, flags: nu
 
 /** Opens what a `struct file_handle` stands for on the file system of `mount`. Needs CAP_DAC_READ_SEARCH. */
 export function openHandle(mount: Fd, handle: Offset, flags: number): Fd {
+	if (isDistant(mount)) return openHandleDistant(mount, handle, flags);
 	return outcome(libc.open_by_handle_at(mount, base + handle, flags | O_CLOEXEC)) as Fd;
+}
+
+function openHandleDistant(mount: Fd, handle: Offset, flags: number): Fd {
+	const size = fileHandle.sizeof + view.getUint32(handle + fileHandle.handleBytes, true);
+	const args = [mount, bytes.slice(handle, handle + size), flags | O_CLOEXEC];
+	return ask(mount, SYS_open_by_handle_at, args, 0, 0, { opens: flags }) as Fd;
 }
 
 /** Fills a `struct statfs`. */
 export function statFileSystem(fd: Fd, target: Offset): number {
+	if (isDistant(fd)) return ask(fd, SYS_fstatfs, [fd, OUTPUT], target, statfs.sizeof) as number;
 	return outcome(libc.fstatfs64(fd, base + target));
 }

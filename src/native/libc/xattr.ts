@@ -11,8 +11,14 @@ import {
 	ENOSYS,
 	EOPNOTSUPP,
 	EPERM,
+	SYS_fgetxattr,
+	SYS_flistxattr,
+	SYS_getxattr,
 	SYS_getxattrat,
+	SYS_lgetxattr,
+	SYS_listxattr,
 	SYS_listxattrat,
+	SYS_llistxattr,
 	SYS_removexattrat,
 	SYS_setxattrat,
 	XATTR_LIST_MAX,
@@ -25,13 +31,17 @@ import {
 	lengthOf,
 	type Offset,
 	readBytes,
+	readString,
 	reserve,
 	setNumber,
 	words,
 	writeString,
 } from "../memory.ts";
+import { type Argument, OUTPUT, VALUE_OUTPUT } from "./call.ts";
+import { isDistant } from "./distant.ts";
 import { outcome } from "./errno.ts";
 import { type Fd, throughProc } from "./file.ts";
+import { ask, noteChange } from "./replay.ts";
 
 const libc = dlopen("libc.so.6", {
 	fgetxattr: { args: ["i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
@@ -84,9 +94,13 @@ function atName(
 ): number | undefined {
 	if (!hasCallsOnNames || name === EMPTY_NAME) return undefined;
 	const result = outcome(callOnName(call, directory, base + name, AT_SYMLINK_NOFOLLOW, first, second, third));
+	return isRefused(result) ? undefined : result;
+}
+
+/** Whether the call itself is what was answered: it does not exist, or a seccomp filter may not permit it. */
+function isRefused(result: number): boolean {
 	if (result === -ENOSYS) hasCallsOnNames = false;
-	// What is not permitted may be the call itself, by a seccomp filter.
-	return result === -ENOSYS || result === -EPERM ? undefined : result;
+	return result === -ENOSYS || result === -EPERM;
 }
 
 /** The value at `value` for {@link atName}, as a `struct xattr_args`. */
@@ -99,6 +113,7 @@ function describeValue(value: Offset, size: number, flags: number): number {
 
 /** Reads a value; returns its length. With `size` 0 only the length. A descriptor opened with O_PATH will do. */
 export function getAttributeOf(fd: Fd, attribute: Offset, target: Offset, size: number): number {
+	if (isDistant(fd)) return getDistant(fd, NONE, readString(attribute), target, size);
 	const length = outcome(libc.fgetxattr(fd, base + attribute, base + target, size));
 	return length === -EBADF ? getAttribute(fd, EMPTY_NAME, attribute, target, size) : length;
 }
@@ -111,6 +126,7 @@ export function setAttributeOf(
 	size: number,
 	flags: number,
 ): number {
+	noteChange();
 	const result = outcome(libc.fsetxattr(fd, base + attribute, base + value, size, flags));
 	return result === -EBADF ? setAttribute(fd, EMPTY_NAME, attribute, value, size, flags) : result;
 }
@@ -120,11 +136,13 @@ export function setAttributeOf(
  * with O_PATH will do.
  */
 function listAttributesOf(fd: Fd, target: Offset, size: number): number {
+	if (isDistant(fd)) return listDistant(fd, NONE, target, size);
 	const length = outcome(libc.flistxattr(fd, base + target, size));
 	return length === -EBADF ? listAttributes(fd, EMPTY_NAME, target, size) : length;
 }
 
 export function removeAttributeOf(fd: Fd, attribute: Offset): number {
+	noteChange();
 	return outcome(libc.fremovexattr(fd, base + attribute));
 }
 
@@ -136,6 +154,8 @@ export function getAttribute(
 	target: Offset,
 	size: number,
 ): number {
+	if (isDistant(directory))
+		return getDistant(directory, readString(name), readString(attribute), target, size);
 	const described = describeValue(target, size, 0);
 	const length = atName(SYS_getxattrat, directory, name, base + attribute, described, xattrArgs.sizeof);
 	if (length !== undefined) return length;
@@ -152,6 +172,7 @@ export function setAttribute(
 	size: number,
 	flags: number,
 ): number {
+	noteChange();
 	const described = describeValue(value, size, flags);
 	const result = atName(SYS_setxattrat, directory, name, base + attribute, described, xattrArgs.sizeof);
 	if (result !== undefined) return result;
@@ -161,10 +182,55 @@ export function setAttribute(
 
 /** As {@link listAttributesOf}, of a name or, for EMPTY_NAME, of the descriptor. */
 export function listAttributes(directory: Fd, name: Offset, target: Offset, size: number): number {
+	if (isDistant(directory)) return listDistant(directory, readString(name), target, size);
 	const length = atName(SYS_listxattrat, directory, name, base + target, size, 0);
 	if (length !== undefined) return length;
 	const call = name === EMPTY_NAME ? libc.listxattr : libc.llistxattr;
 	return throughProc(outcome(call(pathOf(directory, name), base + target, size)));
+}
+
+const COUNTED = { isCounted: true };
+
+function getDistant(
+	directory: Fd,
+	name: ByteString,
+	attribute: ByteString,
+	target: Offset,
+	size: number,
+): number {
+	const get = (call: number, ...args: readonly Argument[]) =>
+		ask(directory, call, args, target, size, COUNTED) as number;
+	if (name === NONE) {
+		const length = get(SYS_fgetxattr, directory, attribute, OUTPUT, size);
+		// Opened with O_PATH.
+		if (length !== -EBADF) return length;
+		return throughProc(get(SYS_getxattr, distantPath(directory, name), attribute, OUTPUT, size));
+	}
+	if (hasCallsOnNames) {
+		const args = [directory, name, AT_SYMLINK_NOFOLLOW, attribute, VALUE_OUTPUT, xattrArgs.sizeof];
+		const length = get(SYS_getxattrat, ...args);
+		if (!isRefused(length)) return length;
+	}
+	return throughProc(get(SYS_lgetxattr, distantPath(directory, name), attribute, OUTPUT, size));
+}
+
+function listDistant(directory: Fd, name: ByteString, target: Offset, size: number): number {
+	const list = (call: number, ...args: readonly Argument[]) =>
+		ask(directory, call, args, target, size, COUNTED) as number;
+	if (name === NONE) {
+		const length = list(SYS_flistxattr, directory, OUTPUT, size);
+		if (length !== -EBADF) return length;
+		return throughProc(list(SYS_listxattr, distantPath(directory, name), OUTPUT, size));
+	}
+	if (hasCallsOnNames) {
+		const length = list(SYS_listxattrat, directory, name, AT_SYMLINK_NOFOLLOW, OUTPUT, size);
+		if (!isRefused(length)) return length;
+	}
+	return throughProc(list(SYS_llistxattr, distantPath(directory, name), OUTPUT, size));
+}
+
+function distantPath(directory: Fd, name: ByteString): ByteString {
+	return `/proc/self/fd/${directory}${name === NONE ? "" : "/"}${name}` as ByteString;
 }
 
 const LIST = reserve(XATTR_LIST_MAX);
@@ -184,6 +250,7 @@ export function attributeNames(directory: Fd, name: Offset): ByteString | undefi
 
 /** As {@link removeAttributeOf}, of a name or, for EMPTY_NAME, of the descriptor. */
 export function removeAttribute(directory: Fd, name: Offset, attribute: Offset): number {
+	noteChange();
 	const result = atName(SYS_removexattrat, directory, name, base + attribute, 0, 0);
 	if (result !== undefined) return result;
 	const call = name === EMPTY_NAME ? libc.removexattr : libc.lremovexattr;

@@ -6,6 +6,7 @@
  */
 
 import { ENODATA, EOPNOTSUPP, O_RDWR, S_ISGID, S_ISUID, statx } from "../../native/layout.ts";
+import { queueOf } from "../../native/libc/distant.ts";
 import { check, Errno } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, truncate } from "../../native/libc/file.ts";
 import { changeModeOf, changeTimesOfOpen, statDescriptor } from "../../native/libc/metadata.ts";
@@ -67,16 +68,17 @@ export function complete(overlay: Overlay, node: NodeId, limit: Int64): void {
 	confirmName(overlay, node);
 	const completion = begin(overlay, node, overlay.writable().durability, limit);
 	const { to, from, length, isCut, durability } = completion;
+	const queue = queueOf(from);
 	const isInline = orEnd(completion, () => {
 		const isAll = !isCut && length > 0 && !overlay.metacopies.isCut(node);
 		const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
-		if (!cloned && length > LARGEST_INLINE_COPY) return false;
+		if (!cloned && (length > LARGEST_INLINE_COPY || (queue !== undefined && length > 0))) return false;
 		if (!cloned) check(copyContent(from, to, length));
 		settle(completion);
 		return true;
 	});
 	if (!isInline) {
-		finishLater(completion, { kind: "copy", from, to, length }, false);
+		finishLater(completion, { kind: "copy", from, to, length, queue }, false);
 	} else if (waitsHere(overlay, durability)) {
 		const { diskPace, jobs } = overlay;
 		orEnd(completion, () => {

@@ -16,6 +16,13 @@ import { nameInLayer } from "../reading/xattr.ts";
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
 
+/** Asks a distant layer for all that {@link copyAttributes} will take from it. */
+export function foreseeAttributes({ directory, name }: Place): void {
+	const listed = listAttributes(directory, name, NAMES, XATTR_LIST_MAX);
+	for (let at = NAMES; at < NAMES + listed; at += lengthOf(at) + 1)
+		getAttribute(directory, name, at, VALUE, XATTR_SIZE_MAX);
+}
+
 /**
  * Copies what users see of an object's attributes to its copy `name` in `directory`. The access ACL comes last: it may
  * take from the owner the right to write, which setting the others needs.

@@ -1,6 +1,7 @@
 /** What a copy takes over from the object it stands for, besides content: owner, origin, attributes, mode, times. */
 
 import { DT_DIR, DT_LNK, statx, timespec, UTIME_NOW, UTIME_OMIT } from "../../native/layout.ts";
+import { isDistant } from "../../native/libc/distant.ts";
 import { check } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { changeMode, changeOwner, changeTimes, statFlagged } from "../../native/libc/metadata.ts";
@@ -11,7 +12,7 @@ import { ownAccess } from "../marks/identity.ts";
 import { writeOrigin } from "../marks/origin.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
-import { copyAttributes } from "./copy-attributes.ts";
+import { copyAttributes, foreseeAttributes } from "./copy-attributes.ts";
 
 const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
@@ -45,6 +46,15 @@ export function lookAt(overlay: Overlay, node: NodeId): Original {
 	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
 	const kind = kindOf(SOURCE);
 	return { place, kind, inodeMode, takesOrigin: kind !== DT_DIR && linkCount(SOURCE) === 1 };
+}
+
+/**
+ * Asks a distant layer for all that a copy takes over but content. To be called before anything is made: until it is in its
+ * place, the copy cannot wait without keeping others waiting.
+ */
+export function foresee(overlay: Overlay, node: NodeId): void {
+	const { directory } = overlay.locate(node);
+	if (isDistant(directory)) foreseeAttributes(lookAt(overlay, node).place);
 }
 
 /** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */

@@ -24,9 +24,11 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../../native/libc/directory.ts";
+import { queueOf } from "../../native/libc/distant.ts";
 import { check, Errno, fail } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
 import { changeTimesOf, changeTimesOfOpen, stat, statDescriptor } from "../../native/libc/metadata.ts";
+import { remembering, repeatably } from "../../native/libc/replay.ts";
 import { deviceOf, inodeHigh, inodeLow, modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
 import {
 	bytes,
@@ -49,7 +51,7 @@ import { type NodeId, PLAIN, PURE, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
 import { complete } from "./complete.ts";
-import { copyMetadata, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
+import { copyMetadata, foresee, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
 
 /** What limits nothing. */
@@ -118,10 +120,13 @@ function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
 	overlay.throwFailure(node);
 	confirmName(overlay, node);
 	if (overlay.nodes.isNamed(node)) raiseParents(overlay, node);
-	const kind = overlay.nodes.kind(node);
-	if (kind === DT_REG) raiseFile(overlay, work, node, limit);
-	else if (kind === DT_DIR) raiseDirectory(overlay, work, node);
-	else raiseSpecial(overlay, work, node);
+	// Whoever has it copied may be run again: then it is there.
+	repeatably(() => {
+		const kind = overlay.nodes.kind(node);
+		if (kind === DT_REG) raiseFile(overlay, work, node, limit);
+		else if (kind === DT_DIR) raiseDirectory(overlay, work, node);
+		else raiseSpecial(overlay, work, node);
+	});
 }
 
 /** How a copy is made durable before it gets its name. */
@@ -141,7 +146,8 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 		if (parent === ROOT) break;
 	}
 	for (let parent = pending.pop(); parent !== undefined; parent = pending.pop()) {
-		raiseDirectory(overlay, overlay.writable(), parent);
+		const directory = parent;
+		repeatably(() => raiseDirectory(overlay, overlay.writable(), directory));
 	}
 }
 
@@ -152,15 +158,17 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	else check(statDescriptor(from, SOURCE));
 	const size = sizeOf(SOURCE);
 	const length = smaller(size, limit);
+	foresee(overlay, node);
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const durability = neededFor(overlay, node);
 	const copy = { overlay, work, node, temporary, to, isCut: length < size, durability };
 	const isAll = length === size && length > 0 && !metacopies.isCut(node);
 	const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
-	if (!cloned && length > LARGEST_INLINE_COPY) {
+	const queue = queueOf(from);
+	if (!cloned && (length > LARGEST_INLINE_COPY || (queue !== undefined && length > 0))) {
 		const source = orDiscard(copy, () => check(duplicate(from)));
-		finishLater(copy, { kind: "copy", from: source, to, length }, undefined, source);
+		finishLater(copy, { kind: "copy", from: source, to, length, queue }, undefined, source);
 		return;
 	}
 	const original = orDiscard(copy, () => {
@@ -185,10 +193,11 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 	// What is scratch here may change meanwhile.
 	const kept = { ...copy, temporary: store(readString(copy.temporary)) };
 	let described = original;
+	const remember = remembering();
 	const goOn = (result: number): Task | undefined => {
 		orDiscard(kept, () => check(result));
 		if (described === undefined) {
-			described = orDiscard(kept, () => describeFile(kept));
+			described = remember(() => orDiscard(kept, () => describeFile(kept)));
 			if (kept.durability !== "none") return makingDurable(kept.to, kept.durability);
 		}
 		nameFile(kept, described);
@@ -245,6 +254,7 @@ function nameFile(copy: FileCopy, original: Original): void {
 }
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
+	foresee(overlay, node);
 	const original = lookAt(overlay, node);
 	const temporary = work.temporaryName();
 	checkMade(makeDirectory(work.fd, temporary, 0o700));
@@ -315,6 +325,7 @@ function orRemove<Result>({ work, temporary }: Copy, fd: Fd, step: () => Result)
 
 function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	const { nodes } = overlay;
+	foresee(overlay, node);
 	const original = lookAt(overlay, node);
 	const temporary = work.temporaryName();
 	if (nodes.kind(node) === DT_LNK) {

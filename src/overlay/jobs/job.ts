@@ -9,7 +9,14 @@ import { copyContent } from "../layers/copy-content.ts";
 import { makeDurable } from "../layers/durability.ts";
 
 export type Task =
-	| { readonly kind: "copy"; readonly from: Fd; readonly to: Fd; readonly length: Int64 }
+	| {
+			readonly kind: "copy";
+			readonly from: Fd;
+			readonly to: Fd;
+			readonly length: Int64;
+			/** Where `from` is distant, whom it may have to wait for: see native/libc/distant.ts. */
+			readonly queue?: number | undefined;
+	  }
 	/** "writeBack": as durability.ts has it for "written". */
 	| { readonly kind: "sync" | "dataSync" | "writeBack"; readonly fd: Fd }
 	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */

@@ -1,34 +1,39 @@
 /**
- * Jobs on other threads. Syncs are left to the kernel's (syncs.ts). Else tasks and results are records in two pipes: a Worker
- * blocks in reading the one, and whoever answers requests sees the other become readable. Workers start with the first
- * task that needs them.
+ * Jobs on other threads. Syncs are left to the kernel's (syncs.ts). Else tasks and results are records in pipes: a Worker
+ * blocks in reading the one, and whoever answers requests sees the other become readable. Long work has a few Workers; what
+ * waits for distant file systems has as many as wait, and does not keep the process from ending.
  */
 
 import { EAGAIN, EINTR, ENOMEM } from "../../native/layout.ts";
+import type { Call } from "../../native/libc/call.ts";
 import { check } from "../../native/libc/errno.ts";
-import { close, type Fd, read, write } from "../../native/libc/file.ts";
+import type { Fd } from "../../native/libc/file.ts";
 import { openPipe } from "../../native/libc/process.ts";
-import { handSignalsBack, keepSignalsPending } from "../../native/libc/signals.ts";
-import { getInt64, getNumber, reserve, setInt64, setNumber, view } from "../../native/memory.ts";
-import { type Jobs, perform, type Task } from "./job.ts";
+import { beginRun, endRun, Pending, type Replay, whenEnded } from "../../native/libc/replay.ts";
+import type { Int64 } from "../../native/memory.ts";
+import { DistantWork } from "./distant-work.ts";
+import type { Jobs, Task } from "./job.ts";
+import { doWork, sendResult, takeResult, type Work } from "./record.ts";
 import { Syncs } from "./syncs.ts";
+import { WorkerPool } from "./worker-pool.ts";
 
 const LARGEST_WORKERS = 2;
-const KINDS = ["copy", "sync", "dataSync", "writeBack", "send"] as const;
+/** For all that is distant: a few file systems that hang, and those that do not. */
+const LARGEST_DISTANT_WORKERS = 64;
 
-/** A task in a pipe. */
-const TASK = { sizeof: 32, id: 0, kind: 4, from: 8, to: 12, length: 16, address: 24 };
-/** A result in a pipe. */
-const RESULT = { sizeof: 8, id: 0, result: 4 };
+/** Results that are none: a Worker has started. */
+const READY = 0;
+const DISTANT_READY = 1;
 
-const BUFFER = reserve(TASK.sizeof);
+interface Pended {
+	readonly done: (result: Int64) => void;
+	/** The process must not end before it. */
+	readonly isAwaited: boolean;
+}
 
-/** What a Worker is started with. */
-export interface WorkerPipes {
-	readonly tasks: Fd;
-	readonly results: Fd;
-	/** Signals that are for the thread that answers requests. */
-	readonly signals: readonly number[];
+interface Step {
+	readonly run: () => boolean;
+	readonly replay: Replay | undefined;
 }
 
 export class WorkerJobs implements Jobs {
@@ -37,17 +42,19 @@ export class WorkerJobs implements Jobs {
 	/** Becomes readable when a Worker has done a task; then {@link collect}. */
 	readonly results: Fd;
 	private readonly resultsEnd: Fd;
-	private readonly tasks: Fd;
-	private readonly tasksEnd: Fd;
-	private readonly pending = new Map<number, (result: number) => void>();
-	private readonly workers: Worker[] = [];
+	private readonly pending = new Map<number, Pended>();
+	private awaited = 0;
+	/** Those that were done at once, but whose results nobody has taken yet. */
+	private readonly doneHere = new Set<number>();
+	/** Those that {@link workers} do. */
+	private readonly handed = new Set<number>();
+	private readonly workers: WorkerPool;
+	private readonly distantWorkers: WorkerPool;
+	private readonly distant: DistantWork;
 	/** What is done in steps by whoever answers requests, the next one first. */
-	private readonly steps: (() => boolean)[] = [];
+	private readonly steps: Step[] = [];
 	private readonly syncs = new Syncs();
-	private lastId = 0;
-	/** The last attempt to start a Worker has failed. */
-	private isRefused = false;
-	private readonly signals: readonly number[];
+	private lastId = DISTANT_READY;
 	private readonly onBroken: (error: unknown) => void;
 
 	/**
@@ -55,20 +62,37 @@ export class WorkerJobs implements Jobs {
 	 * @param onBroken told of what goes wrong outside any request
 	 */
 	constructor(signals: readonly number[], onBroken: (error: unknown) => void) {
-		this.signals = signals;
-		[this.tasksEnd, this.tasks] = openPipe(false);
 		[this.results, this.resultsEnd] = openPipe(true);
+		const settings = { results: this.resultsEnd, signals, onBroken };
+		this.workers = new WorkerPool(settings, LARGEST_WORKERS, READY);
+		this.distantWorkers = new WorkerPool(settings, LARGEST_DISTANT_WORKERS, DISTANT_READY);
+		this.distant = new DistantWork(this.distantWorkers, (id, work) => this.performHere(id, work));
 		this.onBroken = onBroken;
 	}
 
-	/** Tasks not yet done. */
+	/** Tasks that must be done before the process ends. */
 	get count(): number {
-		return this.pending.size;
+		return this.awaited;
+	}
+
+	/** Whether anything is under way. */
+	get isActive(): boolean {
+		return this.pending.size > 0;
+	}
+
+	/** Whether calls on distant file systems are under way, for which whoever asks next may wait, too. */
+	get waitsForDistant(): boolean {
+		return this.distant.count > 0;
 	}
 
 	/** As {@link results}, when a sync has ended; NO_FD where there was none. */
 	get syncsEnded(): Fd {
 		return this.syncs.events;
+	}
+
+	/** As {@link results}, when the kernel has made a call on a distant file system. */
+	get callsEnded(): Fd {
+		return this.distant.events;
 	}
 
 	get hasOthers(): boolean {
@@ -80,132 +104,114 @@ export class WorkerJobs implements Jobs {
 	}
 
 	run(task: Task, done: (result: number) => void): void {
-		this.lastId = (this.lastId + 1) >>> 0;
-		this.pending.set(this.lastId, done);
-		const isSync = task.kind === "sync" || task.kind === "dataSync";
-		if (isSync && this.syncs.start(task.fd, task.kind === "dataSync", this.lastId)) return;
-		if (this.workers.length < Math.min(this.pending.size - this.syncs.count, LARGEST_WORKERS))
-			this.startWorker();
-		if (this.workers.length === 0) {
-			this.performHere(this.lastId, task);
+		const isDistant = task.kind === "copy" && task.queue !== undefined;
+		const id = this.pend(done as (result: Int64) => void, !isDistant);
+		if (isDistant) {
+			this.distant.add(id, task, task.queue);
 			return;
 		}
-		writeTask(this.lastId, task);
-		check(write(this.tasks, BUFFER, TASK.sizeof));
+		const isSync = task.kind === "sync" || task.kind === "dataSync";
+		if (isSync && this.syncs.start(task.fd, task.kind === "dataSync", id)) return;
+		if (this.workers.hand(id, task)) this.handed.add(id);
+		else this.performHere(id, task);
+	}
+
+	/** There will be calls on distant file systems. */
+	expectCalls(): void {
+		this.distantWorkers.prepare();
+	}
+
+	/** Has a system call made that may have to wait for another program or machine. */
+	readonly call = (queue: number, call: Call, done: (result: Int64) => void): void => {
+		this.distant.add(this.pend(done, false), { kind: "call", call }, queue);
+	};
+
+	private pend(done: (result: Int64) => void, isAwaited: boolean): number {
+		this.lastId = (this.lastId + 1) >>> 0 || DISTANT_READY + 1;
+		this.pending.set(this.lastId, { done, isAwaited });
+		if (isAwaited) this.awaited++;
+		return this.lastId;
 	}
 
 	inSteps(step: () => boolean): void {
-		this.steps.push(step);
+		this.steps.push({ run: step, replay: undefined });
 	}
 
 	/** Does one step of what is done in steps; false where there is nothing of that kind. */
 	advance(): boolean {
-		const step = this.steps.shift();
-		if (step === undefined) return false;
-		try {
-			if (!step()) this.steps.push(step);
-		} catch (error) {
-			this.onBroken(error);
-		}
+		if (this.steps.length === 0) return false;
+		this.step();
 		return true;
 	}
 
-	private startWorker(): void {
-		keepSignalsPending(this.signals);
-		const pipes: WorkerPipes = { tasks: this.tasksEnd, results: this.resultsEnd, signals: this.signals };
-		let worker: Worker;
+	/** Apart from {@link advance}, which is called all the time and must not make the room that a closure shares. */
+	private step(): void {
+		const step = this.steps.shift()!;
+		let isOver = true;
+		let isEnd = true;
+		beginRun(step.replay);
 		try {
-			worker = new Worker(new URL("./copy-worker.ts", import.meta.url), {
-				workerData: pipes,
-			} as WorkerOptions);
+			isEnd = step.run();
 		} catch (error) {
-			// As where there may be no more processes. The next task is another attempt.
-			if (!this.isRefused) this.onBroken(`cannot be started, others wait for long work: ${String(error)}`);
-			this.isRefused = true;
-			return;
+			if (error instanceof Pending) {
+				isOver = false;
+				whenEnded(() => this.steps.push({ run: step.run, replay }));
+			} else {
+				this.onBroken(error);
+			}
 		}
-		this.isRefused = false;
-		worker.addEventListener("error", (event) => this.onBroken(event.message));
-		this.workers.push(worker);
+		const replay = endRun(isOver);
+		if (isOver && !isEnd) this.steps.push({ run: step.run, replay: undefined });
 	}
 
-	/** Without a Worker the task is done at once. */
-	private performHere(id: number, task: Task): void {
+	/** Without a Worker the work is done at once. */
+	private performHere(id: number, work: Work): void {
+		if (work.kind === "end") return;
+		this.doneHere.add(id);
 		// To take a message, the kernel may wait for an answer of this thread.
-		const result = task.kind === "send" ? -ENOMEM : perform(task);
-		writeResult(this.resultsEnd, id, result);
+		sendResult(this.resultsEnd, id, work.kind === "send" ? -ENOMEM : doWork(work));
 	}
 
 	/** Goes on with every task that is done. */
 	collect(): void {
 		this.syncs.collect((id, result) => this.goOn(id, result));
-		while (this.pending.size > this.syncs.count) {
-			const length = read(this.results, BUFFER, RESULT.sizeof);
+		this.distant.collect((id, result) => this.goOn(id, result));
+		while (this.workers.isBusy || this.distantWorkers.isBusy || this.doneHere.size > 0) {
+			const length = takeResult(this.results, (id, result) => this.goOn(id, result));
 			if (length === -EAGAIN) return;
-			if (length === -EINTR) continue;
-			check(length);
-			this.goOn(view.getUint32(BUFFER + RESULT.id, true), view.getInt32(BUFFER + RESULT.result, true));
+			if (length !== -EINTR) check(length);
 		}
 	}
 
-	private goOn(id: number, result: number): void {
-		const done = this.pending.get(id);
+	private goOn(id: number, result: Int64): void {
+		if (id === READY) this.workers.started();
+		if (id === DISTANT_READY) this.distantWorkers.started();
+		const pended = this.pending.get(id);
 		this.pending.delete(id);
+		if (pended?.isAwaited) this.awaited--;
+		this.doneHere.delete(id);
+		if (this.handed.delete(id)) this.workers.end();
+		this.distant.end(id, result);
 		try {
-			done?.(result);
+			pended?.done(result);
 		} catch (error) {
 			this.onBroken(error);
 		}
 	}
 
+	/**
+	 * Ends Workers that have had nothing to do for long. To be called between requests, with the time in nanoseconds; returns in
+	 * how many milliseconds again, -1: not before there was work.
+	 */
+	rest(now: number): number {
+		const one = this.workers.rest(now);
+		const other = this.distantWorkers.rest(now);
+		return one < 0 || (other >= 0 && other < one) ? other : one;
+	}
+
 	/** Ends the Workers once they have done what is pending. */
 	close(): void {
-		close(this.tasks);
+		this.workers.close();
+		this.distantWorkers.close();
 	}
-}
-
-function writeTask(id: number, task: Task): void {
-	view.setUint32(BUFFER + TASK.id, id, true);
-	view.setUint32(BUFFER + TASK.kind, KINDS.indexOf(task.kind), true);
-	if (task.kind === "copy") {
-		view.setInt32(BUFFER + TASK.from, task.from, true);
-		view.setInt32(BUFFER + TASK.to, task.to, true);
-		setInt64(BUFFER + TASK.length, task.length);
-		return;
-	}
-	view.setInt32(BUFFER + TASK.from, task.fd, true);
-	if (task.kind === "send") {
-		setNumber(BUFFER + TASK.length, task.length);
-		setNumber(BUFFER + TASK.address, task.address);
-	}
-}
-
-function readTask(): Task {
-	const kind = KINDS[view.getUint32(BUFFER + TASK.kind, true)] ?? "sync";
-	const from = view.getInt32(BUFFER + TASK.from, true) as Fd;
-	if (kind === "send") {
-		const length = getNumber(BUFFER + TASK.length);
-		return { kind, fd: from, address: getNumber(BUFFER + TASK.address), length };
-	}
-	if (kind !== "copy") return { kind, fd: from };
-	const to = view.getInt32(BUFFER + TASK.to, true) as Fd;
-	return { kind, from, to, length: getInt64(BUFFER + TASK.length) };
-}
-
-/** A Worker's life: does one task after the other until the pipe is closed. */
-export function serveTasks({ tasks, results, signals }: WorkerPipes): void {
-	handSignalsBack(signals);
-	for (;;) {
-		const length = read(tasks, BUFFER, TASK.sizeof);
-		if (length === -EINTR) continue;
-		if (length !== TASK.sizeof) return;
-		const id = view.getUint32(BUFFER + TASK.id, true);
-		writeResult(results, id, perform(readTask()));
-	}
-}
-
-function writeResult(results: Fd, id: number, result: number): void {
-	view.setUint32(BUFFER + RESULT.id, id, true);
-	view.setInt32(BUFFER + RESULT.result, result, true);
-	check(write(results, BUFFER, RESULT.sizeof));
 }

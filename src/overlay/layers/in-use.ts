@@ -171,7 +171,7 @@ function identify(fd: Fd): string {
 function handleOf(fd: Fd): string | undefined {
 	const size = readHandle(fd, 0);
 	if (size === undefined) return undefined;
-	const isKnown = control(fd, FS_IOC_GETFSUUID, UUID) === 0;
+	const isKnown = control(fd, FS_IOC_GETFSUUID, UUID, fsuuid2.sizeof) === 0;
 	const uuid = isKnown ? readBytes(UUID + fsuuid2.uuid, FB.fid - FB.uuid) : NO_UUID;
 	return `${view.getInt32(HANDLE + fileHandle.handleType, true)} ${uuid} ${readBytes(BYTES, size)}`;
 }

@@ -10,6 +10,11 @@
  */
 
 import {
+	AFS_FS_MAGIC,
+	AFS_SUPER_MAGIC,
+	CEPH_SUPER_MAGIC,
+	CIFS_SUPER_MAGIC,
+	CODA_SUPER_MAGIC,
 	EACCES,
 	ELOOP,
 	EMLINK,
@@ -18,14 +23,19 @@ import {
 	EPERM,
 	EXDEV,
 	FUSE_SUPER_MAGIC,
+	NFS_SUPER_MAGIC,
 	O_DIRECTORY,
 	O_NOATIME,
 	O_NOFOLLOW,
 	O_PATH,
 	O_RDONLY,
+	OCFS2_SUPER_MAGIC,
 	OVERLAYFS_SUPER_MAGIC,
+	SMB_SUPER_MAGIC,
+	SMB2_SUPER_MAGIC,
 	statfs,
 	statx,
+	V9FS_MAGIC,
 } from "../../native/layout.ts";
 import { openWithin } from "../../native/libc/confined.ts";
 import { check } from "../../native/libc/errno.ts";
@@ -38,6 +48,25 @@ import type { ByteString } from "../../options.ts";
 const STAT = reserve(statx.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
 const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
+/** From outside the kernel, whose headers do not have them. */
+const LUSTRE_SUPER_MAGIC = 0xbd00bd0;
+const GPFS_SUPER_MAGIC = 0x47504653;
+/** File systems that ask another program or machine. */
+const DISTANT = [
+	FUSE_SUPER_MAGIC,
+	NFS_SUPER_MAGIC,
+	SMB_SUPER_MAGIC,
+	CIFS_SUPER_MAGIC,
+	SMB2_SUPER_MAGIC,
+	CEPH_SUPER_MAGIC,
+	AFS_SUPER_MAGIC,
+	AFS_FS_MAGIC,
+	V9FS_MAGIC,
+	CODA_SUPER_MAGIC,
+	OCFS2_SUPER_MAGIC,
+	LUSTRE_SUPER_MAGIC,
+	GPFS_SUPER_MAGIC,
+];
 
 /** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
 export interface Place {
@@ -63,6 +92,8 @@ export class Layer {
 	readonly isStacked: boolean;
 	/** Origins of what is in it name its file system by uuid; else by zeros. */
 	namesFileSystem = true;
+	/** Its file system may not answer for long, as it asks another program or machine. */
+	readonly isDistant: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
@@ -79,6 +110,7 @@ export class Layer {
 		const type = getNumber(FILE_SYSTEM + statfs.fType);
 		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
 		this.isStacked = STACKED.includes(type);
+		this.isDistant = DISTANT.includes(type);
 		this.device = fileSystemOf(STAT);
 	}
 
@@ -109,9 +141,11 @@ export class Layer {
 		if (this.isolated) return stat(parent, name, target);
 		const fd = openWithin(parent, name, O_PATH | O_NOFOLLOW);
 		if (fd < 0) return fd === -EXDEV ? -ENOENT : fd;
-		const result = statDescriptor(fd, target);
-		close(fd);
-		return result;
+		try {
+			return statDescriptor(fd, target);
+		} finally {
+			close(fd);
+		}
 	}
 
 	private openExactly(parent: Fd, name: Offset, flags: number): Fd {

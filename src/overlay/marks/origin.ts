@@ -71,9 +71,11 @@ export function readOrigin(
 		if (layer.index === 0) continue;
 		const fd = find(layer, length);
 		if (fd < 0) continue;
-		const result = statDescriptor(fd, target);
-		close(fd);
-		if (result === 0) return layer.index;
+		try {
+			if (statDescriptor(fd, target) === 0) return layer.index;
+		} finally {
+			close(fd);
+		}
 	}
 	return -1;
 }
@@ -113,7 +115,8 @@ function uuidOf(layer: Layer): Offset {
 	const known = uuids.get(layer);
 	if (known !== undefined) return known;
 	const answer = reserve(fsuuid2.sizeof);
-	if (control(layer.root, FS_IOC_GETFSUUID, answer) < 0) bytes.fill(0, answer, answer + fsuuid2.sizeof);
+	if (control(layer.root, FS_IOC_GETFSUUID, answer, fsuuid2.sizeof) < 0)
+		bytes.fill(0, answer, answer + fsuuid2.sizeof);
 	uuids.set(layer, answer + fsuuid2.uuid);
 	return answer + fsuuid2.uuid;
 }

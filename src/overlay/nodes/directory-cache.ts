@@ -177,9 +177,12 @@ export class DirectoryCache {
 		for (let step = steps.pop(); step !== undefined && fd >= 0; step = steps.pop()) {
 			const isLast = steps.length === 0 && flags !== DIRECTORY;
 			const name = nameOf(step);
-			const below = isLast ? layer.open(fd, name, flags) : this.openDirectory(layer, fd, name);
-			if (fd !== from) close(fd);
-			fd = below;
+			const above = fd;
+			try {
+				fd = isLast ? layer.open(above, name, flags) : this.openDirectory(layer, above, name);
+			} finally {
+				if (above !== from) close(above);
+			}
 		}
 		return fd;
 	}

@@ -13,6 +13,7 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { isDot, readEntries } from "../../native/libc/directory.ts";
+import { isDistant } from "../../native/libc/distant.ts";
 import { check, succeeds } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, NO_FD, seek } from "../../native/libc/file.ts";
 import {
@@ -62,6 +63,8 @@ export class Reading {
 	private reader = NO_FD;
 	private isOwnReader = false;
 	private isLasting = false;
+	/** How far into the entries that were read last, when asking more about one of them takes another attempt. */
+	private taken = 0;
 	/** `.wh.NAME` counts for the layers below only, so these are entered after the layer's own names. */
 	private whiteoutFiles: ByteString[] = [];
 
@@ -72,15 +75,20 @@ export class Reading {
 		this.listing = listing;
 	}
 
+	/** Whether it may take long, whatever there is to read. */
+	get isDistant(): boolean {
+		return this.directory.layers.some((layer) => isDistant(this.layers[layer]!.root));
+	}
+
 	/** Reads some more; true: the listing is complete. Throws what reading may; then {@link abandon}. */
 	step(): boolean {
 		const { directory } = this;
 		const layer = this.layers[directory.layers[this.at]!]!;
 		if (this.reader === NO_FD) this.beginLayer(layer);
 		const length = check(readEntries(this.reader, ENTRIES, ENTRIES_SIZE));
-		this.bytes += length;
 		if (length > 0) {
 			this.take(layer, directory.marks[this.at]!, length);
+			this.bytes += length;
 			return false;
 		}
 		this.endLayer(layer);
@@ -110,25 +118,32 @@ export class Reading {
 	/** Sets the reader to the first entry; a descriptor of its own where the cache's is for looking names up only. */
 	private beginLayer(layer: Layer): void {
 		const fd = this.directories.borrow(this.directory, layer.index);
-		const result = this.isLasting ? -EBADF : seek(fd, 0, SEEK_SET);
-		const isOwn = result === -EBADF;
-		if (!isOwn) check(result);
-		this.reader = isOwn ? check(this.directories.openReader(fd, layer)) : fd;
-		this.isOwnReader = isOwn;
+		const result = seek(fd, 0, SEEK_SET);
+		const isForNamesOnly = result === -EBADF;
+		if (!isForNamesOnly) check(result);
+		this.isOwnReader = isForNamesOnly || this.isLasting;
+		if (isForNamesOnly) this.reader = check(this.directories.openReader(fd, layer));
+		else this.reader = this.isLasting ? check(duplicate(fd)) : fd;
 	}
 
 	private take(layer: Layer, marks: number, length: number): void {
-		for (let at = ENTRIES; at < ENTRIES + length; at += shorts[(at + linuxDirent64.dReclen) >>> 1]!) {
-			const name = (at + linuxDirent64.dName) as Name;
-			if (bytes[name] === 0x2e) {
-				if (isDot(name)) continue;
-				if (isReserved(name)) {
-					if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
-					continue;
-				}
-			}
-			addEntry(layer, this.reader, marks, this.listing, at, name);
+		while (this.taken < length) {
+			const at = ENTRIES + this.taken;
+			this.takeEntry(layer, marks, at, (at + linuxDirent64.dName) as Name);
+			this.taken += shorts[(at + linuxDirent64.dReclen) >>> 1]!;
 		}
+		this.taken = 0;
+	}
+
+	private takeEntry(layer: Layer, marks: number, at: number, name: Name): void {
+		if (bytes[name] === 0x2e) {
+			if (isDot(name)) return;
+			if (isReserved(name)) {
+				if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
+				return;
+			}
+		}
+		addEntry(layer, this.reader, marks, this.listing, at, name);
 	}
 
 	private closeReader(): void {

@@ -5,6 +5,7 @@
 
 import { EIO } from "../../native/layout.ts";
 import { Errno, fail } from "../../native/libc/errno.ts";
+import { Pending } from "../../native/libc/replay.ts";
 import { type Name, readString, store } from "../../native/memory.ts";
 import type { Jobs } from "../jobs/job.ts";
 import type { Layer } from "../layers/layer.ts";
@@ -157,6 +158,11 @@ export class Listings {
 		const listing = new Listing(this.memory);
 		if (directory.removed) return this.keep(directory, listing);
 		const reading = new Reading(this.layers, this.directories, directory, listing);
+		// Whoever can do without it does not wait.
+		if (reading.isDistant) {
+			this.readOn(directory, reading);
+			return undefined;
+		}
 		try {
 			while (reading.bytes < LARGEST_AT_ONCE) {
 				if (!reading.step()) continue;
@@ -185,6 +191,8 @@ export class Listings {
 				isEnd = reading.step();
 				if (isEnd) this.finish(directory, reading);
 			} catch (error) {
+				isEnd = !(error instanceof Pending);
+				if (!isEnd) throw error;
 				reading.abandon();
 				directory.failure = error instanceof Errno ? error.code : EIO;
 				if (!(error instanceof Errno)) throw error;

@@ -271,16 +271,24 @@ export class Metacopies {
 		for (const [depth, name] of names.entries()) {
 			writeString(NAME, name);
 			const isLast = depth === names.length - 1;
-			const fd = isLast
-				? layer.open(above, NAME, O_RDONLY | O_NONBLOCK)
-				: this.directories.openDirectory(layer, above, NAME);
-			if (above !== layer.root) close(above);
-			above = check(fd === -ENOENT ? (-EIO as Fd) : fd);
+			const from = above;
+			try {
+				const fd = isLast
+					? layer.open(from, NAME, O_RDONLY | O_NONBLOCK)
+					: this.directories.openDirectory(layer, from, NAME);
+				above = check(fd === -ENOENT ? (-EIO as Fd) : fd);
+			} finally {
+				if (from !== layer.root) close(from);
+			}
 		}
-		const looked = statDescriptor(above, STAT);
-		if (looked === 0 && kindOf(STAT) === DT_REG) return above;
-		close(above);
-		return fail(looked < 0 ? -looked : EIO);
+		try {
+			check(statDescriptor(above, STAT));
+			if (kindOf(STAT) !== DT_REG) fail(EIO);
+			return above;
+		} catch (error) {
+			close(above);
+			throw error;
+		}
 	}
 
 	/** The file has its own data, or its node is freed. */

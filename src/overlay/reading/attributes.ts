@@ -62,6 +62,8 @@ function directoryLinks(overlay: Overlay, node: NodeId): number | undefined {
 	if (nodes.flag(node, PURE)) return undefined;
 	const directory = directories.get(node);
 	if (!directory.isMerged) return undefined;
+	// As in kernel overlayfs: nobody is to wait for a layer to be read who does not list it.
+	if (overlay.isDistant(directory)) return 1;
 	const listing = listings.ifReadable(directory);
 	// As file systems do that do not count: nobody is kept out by a layer that cannot be read, or waits for many names.
 	return listing === undefined ? 1 : 2 + listing.subdirectories;

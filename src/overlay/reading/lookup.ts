@@ -10,7 +10,7 @@ import {
 	NAME_MAX,
 	statx,
 } from "../../native/layout.ts";
-import { fail, succeeds } from "../../native/libc/errno.ts";
+import { Errno, fail, succeeds } from "../../native/libc/errno.ts";
 import { statDescriptor } from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf, linkCount } from "../../native/libc/stat.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
@@ -130,15 +130,27 @@ function probe(overlay: Overlay, directory: Directory, first: number, name: Name
 	return NOWHERE;
 }
 
-/** Whether a lower layer would show the name if the upper layer had nothing of it. */
+/**
+ * Whether a lower layer would show the name if the upper layer had nothing of it; also where a layer cannot be asked.
+ * Source: Linux fs/overlayfs/namei.c, ovl_lower_positive.
+ */
 export function isBelow(overlay: Overlay, directory: Directory, name: Name): boolean {
 	if (!overlay.isUpper(directory.node)) return findLayer(overlay, directory, name, PROBE) !== NOWHERE;
 	if (!directory.isMerged) return false;
 	const listing = overlay.listings.ifWorthwhile(directory);
-	if (listing === undefined) return probe(overlay, directory, 1, name, PROBE) !== NOWHERE;
+	if (listing === undefined) return isInLayersBelow(overlay, directory, name);
 	const slot = listing.find(name, measure(name));
 	if (slot === NO_SLOT) return false;
 	return listing.layer(slot) === 0 ? listing.showsBelow(slot) : listing.isVisible(slot);
+}
+
+function isInLayersBelow(overlay: Overlay, directory: Directory, name: Name): boolean {
+	try {
+		return probe(overlay, directory, 1, name, PROBE) !== NOWHERE;
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		return true;
+	}
 }
 
 /**

@@ -1,0 +1,77 @@
+/**
+ * Requests that wait for layers, whose callers may be killed meanwhile. The kernel then tells by INTERRUPT, and lets the
+ * caller go only when the request is answered. It does so for any signal; only to who is being killed nothing can be said
+ * that they would take for the answer.
+ */
+
+import { readFileSync } from "node:fs";
+import { EINTR, fuseInHeader, fuseInterruptIn, fuseOutHeader, SIGKILL } from "../native/layout.ts";
+import { type Fd, NO_FD, write } from "../native/libc/file.ts";
+import type { Replay } from "../native/libc/replay.ts";
+import { getNumber, reserve, setNumber, view, words } from "../native/memory.ts";
+import { argumentAt } from "./request.ts";
+
+const ANSWER = reserve(fuseOutHeader.sizeof);
+
+/** A request to be handled again, once what it waits for has ended. */
+export interface Waiting {
+	/** Its message; where it was taken out of its message, how it goes on. */
+	readonly request: Uint8Array | (() => void);
+	/** What it has learned from distant layers. */
+	readonly replay: Replay | undefined;
+	/** It was answered meanwhile, and is not to be run again. */
+	isOver: boolean;
+}
+
+export class Interrupts {
+	/** The connection to the kernel; set once mounted. */
+	fd: Fd = NO_FD;
+	/** By the number of the request. */
+	private readonly waiting = new Map<number, Waiting>();
+
+	/** A request waits, which has changed nothing. */
+	add(waiting: Waiting): void {
+		this.waiting.set(numberOf(waiting), waiting);
+	}
+
+	/** It does not wait any more. */
+	delete(waiting: Waiting): void {
+		if (typeof waiting.request !== "function") this.waiting.delete(numberOf(waiting));
+	}
+
+	/** The message is an INTERRUPT: answers the request that it is about, if whoever waits for that is being killed. */
+	take(): void {
+		const unique = getNumber(argumentAt(fuseInterruptIn.unique, 8));
+		const waiting = this.waiting.get(unique);
+		if (waiting === undefined || !isBeingKilled(headerOf(waiting).getUint32(fuseInHeader.pid, true))) return;
+		this.waiting.delete(unique);
+		waiting.isOver = true;
+		words[(ANSWER + fuseOutHeader.len) >>> 2] = fuseOutHeader.sizeof;
+		view.setInt32(ANSWER + fuseOutHeader.error, -EINTR, true);
+		setNumber(ANSWER + fuseOutHeader.unique, unique);
+		// That it is refused says that nobody waits.
+		write(this.fd, ANSWER, fuseOutHeader.sizeof);
+	}
+}
+
+/** The number of a request that has a message. */
+function numberOf(waiting: Waiting): number {
+	return Number(headerOf(waiting).getBigUint64(fuseInHeader.unique, true));
+}
+
+function headerOf({ request }: Waiting): DataView {
+	const { buffer, byteOffset } = request as Uint8Array;
+	return new DataView(buffer, byteOffset, fuseInHeader.sizeof);
+}
+
+/** Whether a thread is to end: whatever the signal, the kernel then has SIGKILL wait for it. */
+function isBeingKilled(pid: number): boolean {
+	try {
+		const status = readFileSync(`/proc/${pid}/status`, "latin1");
+		const pending = /^SigPnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+		return ((BigInt(`0x${pending}`) >> BigInt(SIGKILL - 1)) & 1n) === 1n;
+	} catch {
+		// Of another pid namespace, or gone.
+		return false;
+	}
+}
