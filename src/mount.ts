@@ -32,6 +32,7 @@ import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
 import { WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
+import { areDistant } from "./overlay/layers/distance.ts";
 import { claim, findKernelUses } from "./overlay/layers/in-use.ts";
 import type { Layer } from "./overlay/layers/layer.ts";
 import { LayerUnusable, openLayers } from "./overlay/layers/open-layers.ts";
@@ -87,7 +88,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	const jobs = new WorkerJobs(signals, (error) => log.error(`a background thread failed: ${String(error)}`));
 	const overlay = openOverlay(options, jobs, limit, log);
 	callBy(jobs.call);
-	if (overlay.hasDistant) jobs.expectCalls();
+	if (areDistant(overlay.layers)) jobs.expectCalls();
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,

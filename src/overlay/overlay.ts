@@ -20,7 +20,6 @@ import {
 	ESTALE,
 	statx,
 } from "../native/layout.ts";
-import { isDistant, keepAtDistance, LARGEST_QUEUE } from "../native/libc/distant.ts";
 import { check, fail, succeeds } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
@@ -28,6 +27,7 @@ import { inodeHigh, inodeLow, kindOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../native/memory.ts";
 import type { Jobs, Task } from "./jobs/job.ts";
 import { DiskPace } from "./layers/disk-pace.ts";
+import { areDistant, keepDistance } from "./layers/distance.ts";
 import type { Layer, Place } from "./layers/layer.ts";
 import { asOwner } from "./layers/owner-access.ts";
 import type { Workdir } from "./layers/workdir.ts";
@@ -143,33 +143,15 @@ export class Overlay implements Places {
 		this.files = new FileCache(this.nodes, layers, this, this.metacopies, descriptors);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.originNumbers = new OriginNumbers(this.nodes);
-		this.keepDistance();
+		keepDistance(work === undefined ? layers : layers.slice(1));
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();
 		this.numberRoot();
 	}
 
-	/**
-	 * Nobody is to wait for a lower layer who does not ask it. From now on the layers' calls are made by others, and those
-	 * on one file system may keep each other waiting.
-	 */
-	private keepDistance(): void {
-		const devices: string[] = [];
-		for (const layer of this.layers) {
-			if (!layer.isDistant || this.isUpperLayer(layer.index)) continue;
-			if (!devices.includes(layer.device)) devices.push(layer.device);
-			keepAtDistance(layer.root, Math.min(devices.indexOf(layer.device) + 1, LARGEST_QUEUE));
-		}
-	}
-
-	/** Whether a lower layer is on a distant file system. */
-	get hasDistant(): boolean {
-		return this.layers.some((layer) => isDistant(layer.root));
-	}
-
 	/** Whether looking into a directory may take long: a lower layer that contributes is on a distant file system. */
 	isDistant(directory: Directory): boolean {
-		return directory.layers.some((layer) => isDistant(this.layers[layer]!.root));
+		return areDistant(directory.layers.map((layer) => this.layers[layer]!));
 	}
 
 	/** As for other merged directories: the topmost lower layer's number, which no copy-up changes. */

@@ -13,7 +13,6 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { isDot, readEntries } from "../../native/libc/directory.ts";
-import { isDistant } from "../../native/libc/distant.ts";
 import { check, succeeds } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, NO_FD, seek } from "../../native/libc/file.ts";
 import {
@@ -28,6 +27,7 @@ import {
 	writeString,
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
+import { areDistant } from "../layers/distance.ts";
 import type { Layer } from "../layers/layer.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
@@ -77,7 +77,7 @@ export class Reading {
 
 	/** Whether it may take long, whatever there is to read. */
 	get isDistant(): boolean {
-		return this.directory.layers.some((layer) => isDistant(this.layers[layer]!.root));
+		return areDistant(this.directory.layers.map((layer) => this.layers[layer]!));
 	}
 
 	/** Reads some more; true: the listing is complete. Throws what reading may; then {@link abandon}. */
