@@ -94,6 +94,18 @@ export function discard(replay: Replay | undefined): void {
 	replay?.end(true);
 }
 
+/** Notes for further runs of the request that it has met something, as far as it can be run again. */
+export function note(what: object): void {
+	if (!isRepeatable) return;
+	current ??= new Replay();
+	current.noted.add(what);
+}
+
+/** Whether an earlier run of the request, or this one, has noted it. */
+export function isNoted(what: object): boolean {
+	return current?.noted.has(what) ?? false;
+}
+
 interface Answer {
 	readonly block: Offset;
 	readonly size: number;
@@ -107,6 +119,7 @@ export class Replay {
 	private readonly answers = new Map<string, Answer>();
 	/** How often it was run again. */
 	runs = 0;
+	readonly noted = new Set<object>();
 	/** What descriptors opened for this request are called, by their ids. */
 	private readonly names = new Map<number, string>();
 	/** The whole key of the call that was asked for last. */

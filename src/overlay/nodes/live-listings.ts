@@ -1,3 +1,4 @@
+import { isNoted, note } from "../../native/libc/replay.ts";
 import type { Directory } from "./directory.ts";
 import type { Listing } from "./listing.ts";
 import { Listings } from "./listings.ts";
@@ -12,7 +13,9 @@ export class LiveListings extends Listings {
 	private readonly awaited = new WeakSet<Directory>();
 
 	override list(directory: Directory): Listing {
-		if (!directory.isBeingRead && !this.awaited.delete(directory)) this.drop(directory);
+		// Who is given up later on and run again is not to begin anew.
+		if (this.awaited.delete(directory)) note(directory);
+		else if (!directory.isBeingRead && !isNoted(directory)) this.drop(directory);
 		return super.list(directory);
 	}
 
