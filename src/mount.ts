@@ -268,6 +268,8 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		live: options.timeout < defaultOptions.timeout,
 		redirects: options.redirectDirectories,
 		followsUserMetacopies: options.metacopies === "on",
+		// Under another name such a file finds its data by the mark of a renamed directory.
+		leavesData: options.metacopies === "on" && options.redirectDirectories === "on",
 		largestListings: LARGEST_LISTINGS,
 	});
 }

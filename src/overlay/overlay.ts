@@ -74,6 +74,8 @@ export interface OverlayOptions {
 	readonly redirects: RedirectMode;
 	/** Files without data are followed also where a mark of the `user` namespace says so. */
 	readonly followsUserMetacopies: boolean;
+	/** Files are copied up without their data where that is not to change. Only where directories can be renamed, too. */
+	readonly leavesData: boolean;
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
@@ -162,6 +164,11 @@ export class Overlay implements Places {
 	/** Index of the layer that has a regular file's data. */
 	dataLayer(node: NodeId): number {
 		return this.metacopies.layerOf(node) ?? this.nodes.layer(node);
+	}
+
+	/** Files are copied up without their data where that is not to change. */
+	get leavesData(): boolean {
+		return this.options.leavesData && this.work?.keepsAttributes === true;
 	}
 
 	isUpperLayer(layer: number): boolean {

@@ -1,7 +1,8 @@
 /**
  * Copy-up: a lower object gets a copy in the upper layer, which stands for it from then on. The copy is made in the
  * workdir - content, owner, attributes, mode, times, in this order - made durable with all of them, and moved into place by one
- * rename, so that the upper layer never shows a part of a file, not even after a power loss.
+ * rename, so that the upper layer never shows a part of a file, not even after a power loss. With `metacopy=on` a file of which
+ * the content is not to change leaves it where it is (marks/metacopy.ts).
  * Source: Linux fs/overlayfs/copy_up.c.
  */
 
@@ -24,12 +25,13 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../../native/libc/directory.ts";
-import { check, Errno, fail } from "../../native/libc/errno.ts";
-import { close, duplicate, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
+import { check, Errno, fail, isForLackOfSpace } from "../../native/libc/errno.ts";
+import { close, duplicate, type Fd, NO_FD, openAt, truncate } from "../../native/libc/file.ts";
 import { changeTimesOf, changeTimesOfOpen, stat, statDescriptor } from "../../native/libc/metadata.ts";
-import { deviceOf, inodeHigh, inodeLow, modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
+import { deviceOf, inodeHigh, inodeLow, linkCount, modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
 import {
 	bytes,
+	getNumber,
 	type Int64,
 	lengthOf,
 	type Name,
@@ -39,21 +41,23 @@ import {
 	smaller,
 	store,
 } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
 import type { Task } from "../jobs/job.ts";
 import { cloneContent, copyContent, LARGEST_INLINE_COPY } from "../layers/copy-content.ts";
 import type { Durability } from "../layers/durability.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
+import { readMetacopy, writeMetacopy } from "../marks/metacopy.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
-import { type NodeId, PLAIN, PURE, ROOT } from "../nodes/node.ts";
+import type { Left } from "../nodes/metacopies.ts";
+import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
-import { complete } from "./complete.ts";
+import { ALL, complete, hasDataBelow } from "./complete.ts";
 import { copyMetadata, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
 
-/** What limits nothing. */
-const ALL = Number.POSITIVE_INFINITY;
+const NO_DIGEST = "" as ByteString;
 const PARENT = reserve(statx.sizeof);
 /** A copy with an inode number of its own. */
 const PARTED = reserve(statx.sizeof);
@@ -73,20 +77,21 @@ interface FileCopy extends Copy {
 	readonly to: Fd;
 	/** Not all of the original's content is in it. */
 	readonly isCut: boolean;
+	/** What it has left behind, if it is without data; undefined: it has its own. */
+	readonly left: Left | undefined;
 	readonly durability: Durability;
 }
 
 /**
  * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
- * copy goes on in the background, and what copying may. A file's data may be in another layer still: what changes that, or
- * gives the file another name, has it copied, too.
+ * copy goes on in the background, and what copying may. A file's data may be in another layer still.
  */
 export function copyUp(overlay: Overlay, node: NodeId): void {
-	if (!overlay.isUpper(node)) raise(overlay, node, ALL);
+	if (!overlay.isUpper(node)) raise(overlay, node, undefined);
 	else if (overlay.metacopies.has(node)) overlay.settle(node);
 }
 
-/** As {@link copyUp}, of a regular file that is about to be written to. */
+/** As {@link copyUp}, of a regular file that is about to be written to: with its data. */
 export function copyUpToWrite(overlay: Overlay, node: NodeId): void {
 	copyUpTruncated(overlay, node, ALL);
 }
@@ -97,31 +102,24 @@ export function copyUpTruncated(overlay: Overlay, node: NodeId, size: Int64): vo
 	else if (overlay.files.lacksData(node)) complete(overlay, node, size);
 }
 
-/** As {@link copyUp}, of what is about to get another name: a file is to be whole, as under that its data is not found. */
+/** As {@link copyUp}, with a file's data, but where the file may be closed to writers. */
 export function copyUpWhole(overlay: Overlay, node: NodeId): void {
-	const { nodes, metacopies } = overlay;
-	if (!overlay.isUpper(node)) {
-		raise(overlay, node, ALL);
-		return;
-	}
-	if (nodes.kind(node) !== DT_REG || nodes.flag(node, PLAIN)) return;
-	if (!metacopies.has(node)) {
-		const { directory, name } = overlay.locate(node);
-		metacopies.look(node, directory, name);
-	}
-	if (metacopies.has(node)) complete(overlay, node, ALL);
+	if (!overlay.isUpper(node)) raise(overlay, node, ALL);
+	else if (hasDataBelow(overlay, node)) complete(overlay, node, ALL);
 }
 
-function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
+/** @param limit bytes of a file's data that are copied at most; undefined: it may stay where it is */
+function raise(overlay: Overlay, node: NodeId, limit: Int64 | undefined): void {
 	const work = overlay.writable();
 	overlay.settle(node);
 	overlay.throwFailure(node);
 	confirmName(overlay, node);
 	if (overlay.nodes.isNamed(node)) raiseParents(overlay, node);
 	const kind = overlay.nodes.kind(node);
-	if (kind === DT_REG) raiseFile(overlay, work, node, limit);
-	else if (kind === DT_DIR) raiseDirectory(overlay, work, node);
-	else raiseSpecial(overlay, work, node);
+	if (kind === DT_DIR) raiseDirectory(overlay, work, node);
+	else if (kind !== DT_REG) raiseSpecial(overlay, work, node);
+	else if (limit !== undefined || !raiseWithoutData(overlay, work, node))
+		raiseFile(overlay, work, node, limit ?? ALL);
 }
 
 /** How a copy is made durable before it gets its name. */
@@ -155,7 +153,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	const durability = neededFor(overlay, node);
-	const copy = { overlay, work, node, temporary, to, isCut: length < size, durability };
+	const copy = { overlay, work, node, temporary, to, isCut: length < size, left: undefined, durability };
 	const isAll = length === size && length > 0 && !metacopies.isCut(node);
 	const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
 	if (!cloned && length > LARGEST_INLINE_COPY) {
@@ -167,6 +165,54 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 		if (!cloned) check(copyContent(from, to, length));
 		return describeFile(copy);
 	});
+	finish(copy, original);
+}
+
+/**
+ * Makes a copy of a file that is without its data, if it has any. False: nothing was done, as that is not wanted, or there is
+ * no room for the mark.
+ */
+function raiseWithoutData(overlay: Overlay, work: Workdir, node: NodeId): boolean {
+	const { nodes, directories, metacopies, options } = overlay;
+	if (!overlay.leavesData || !nodes.isNamed(node) || metacopies.isCut(node)) return false;
+	const { directory, name } = overlay.locate(node);
+	if (!metacopies.has(node)) metacopies.look(node, directory, name);
+	const original = lookAt(overlay, node);
+	const size = sizeOf(SOURCE);
+	if (size === 0) return false;
+	// Marks of files are looked for where that is set.
+	if (directories.markImpure(directories.get(nodes.parent(node)), work) < 0) return false;
+	const { place } = original;
+	const below = metacopies.namespaceOf(node);
+	// A digest of the data is kept.
+	const value = below === undefined ? NO_DIGEST : readMetacopy(place.directory, place.name, below);
+	const left: Left = {
+		namespace: work.trustedAttributes ? "trusted" : "user",
+		isLinkedBelow: linkCount(SOURCE) > 1,
+		blocks: getNumber(SOURCE + statx.stxBlocks),
+	};
+	const temporary = work.temporaryName();
+	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+	// There is no data to wait for, and all else is in the journal before the name is.
+	const durability = options.fsync && work.durability === "synced" ? "synced" : "none";
+	const copy: FileCopy = { overlay, work, node, temporary, to, isCut: false, left, durability };
+	try {
+		orDiscard(copy, () => {
+			check(truncate(to, size));
+			check(writeMetacopy(to, left.namespace, value));
+			copyMetadata(overlay, node, original, work.fd, temporary);
+		});
+	} catch (error) {
+		if (error instanceof Errno && isForLackOfSpace(-error.code)) return false;
+		throw error;
+	}
+	finish(copy, original);
+	return true;
+}
+
+/** Goes on with a copy that has all that it is to have: once it is durable, it gets its name. */
+function finish(copy: FileCopy, original: Original): void {
+	const { overlay, to, durability } = copy;
 	if (waitsHere(overlay, durability)) {
 		orDiscard(copy, () => check(overlay.diskPace.makeDurable(to, durability, () => overlay.jobs.hasOthers)));
 		nameFile(copy, original);
@@ -234,11 +280,18 @@ function describeFile(copy: FileCopy): Original {
 
 /** Gives a finished copy its name; takes over its descriptor. */
 function nameFile(copy: FileCopy, original: Original): void {
-	const { overlay, node, to } = copy;
-	const { nodes, files } = overlay;
+	const { overlay, node, to, left } = copy;
+	const { nodes, files, metacopies } = overlay;
 	orDiscard(copy, () => moveToPlace(copy, original));
+	if (left !== undefined) metacopies.leave(node, left);
+	else metacopies.forget(node);
 	nodes.setLayer(node, 0);
-	overlay.metacopies.forget(node);
+	if (left !== undefined) {
+		// What is read is opened where it is.
+		files.drop(node);
+		close(to);
+		return;
+	}
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
 	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);

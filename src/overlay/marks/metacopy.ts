@@ -12,8 +12,18 @@ import { ENODATA, EOPNOTSUPP, ERANGE, statx } from "../../native/layout.ts";
 import { check, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { sizeOf } from "../../native/libc/stat.ts";
-import { getAttribute, getAttributeOf, removeAttributeOf } from "../../native/libc/xattr.ts";
-import { bytes, EMPTY_NAME, getNumber, type Name, type Offset, reserve, store } from "../../native/memory.ts";
+import { getAttribute, getAttributeOf, removeAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
+import {
+	bytes,
+	EMPTY_NAME,
+	getNumber,
+	type Name,
+	type Offset,
+	readBytes,
+	reserve,
+	store,
+	writeString,
+} from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import type { RedirectNamespace } from "./redirect.ts";
@@ -26,7 +36,7 @@ const ATTRIBUTES = {
 /** Version, length, flags, kind of digest; then the digest. */
 const HEADER = 4;
 const LONGEST_DIGEST = 64;
-const VALUE = reserve(HEADER + LONGEST_DIGEST);
+const VALUE = reserve(HEADER + LONGEST_DIGEST + 1);
 
 /**
  * Whether a `struct statx` is that of a file that has a size and no data. A file without data need not show as such:
@@ -56,6 +66,18 @@ export function isMetacopyValid(file: Fd, namespace: RedirectNamespace): boolean
 	const length = getAttributeOf(file, ATTRIBUTES[namespace], VALUE, HEADER + LONGEST_DIGEST);
 	if (length === 0) return true;
 	return length !== -ERANGE && check(length) >= HEADER && bytes[VALUE] === 0 && bytes[VALUE + 1] === length;
+}
+
+/** The value of a file's mark. Throws what reading may. */
+export function readMetacopy(directory: Fd, name: Name, namespace: RedirectNamespace): ByteString {
+	const length = getAttribute(directory, name, ATTRIBUTES[namespace], VALUE, HEADER + LONGEST_DIGEST);
+	return readBytes(VALUE, check(length));
+}
+
+/** Sets the mark on what is open on `file`. Returns 0 or -errno. */
+export function writeMetacopy(file: Fd, namespace: RedirectNamespace, value: ByteString): number {
+	writeString(VALUE, value);
+	return setAttributeOf(file, ATTRIBUTES[namespace], VALUE, value.length, 0);
 }
 
 /**

@@ -13,7 +13,7 @@ import { DT_REG, EIO, ENOENT, NAME_MAX, O_NONBLOCK, O_PATH, O_RDONLY, statx } fr
 import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../../native/libc/file.ts";
 import { statDescriptor } from "../../native/libc/metadata.ts";
-import { kindOf, sizeOf } from "../../native/libc/stat.ts";
+import { kindOf, linkCount, sizeOf } from "../../native/libc/stat.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
 import {
 	EMPTY_NAME,
@@ -29,7 +29,7 @@ import {
 import type { ByteString } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
 import { isMetacopyValid, metacopyNamespace } from "../marks/metacopy.ts";
-import { hasRedirect, type RedirectNamespace, readRedirect } from "../marks/redirect.ts";
+import { hasRedirect, type RedirectNamespace, readRedirect, type Way } from "../marks/redirect.ts";
 import { ATTRIBUTE_WHITEOUTS, hasWhiteoutAttribute, hasWhiteoutFile } from "../marks/whiteout.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryCache } from "./directory-cache.ts";
@@ -45,6 +45,10 @@ const STAT = reserve(statx.sizeof);
 interface Metacopy {
 	/** That of its mark. */
 	readonly namespace: RedirectNamespace;
+	/** What it says itself of where its data is. */
+	redirect: ByteString | undefined;
+	/** What the layers below have under its name goes by several names there. */
+	readonly isLinkedBelow: boolean;
 	/** The layer that has its data. */
 	readonly layer: number;
 	/** The names that lead there, from the layer's root. */
@@ -55,6 +59,21 @@ interface Metacopy {
 	readonly isCut: boolean;
 	/** Open on its data; NO_FD: it is not open. */
 	fd: Fd;
+}
+
+/** What was left behind when a file was copied up, besides its data. */
+export interface Left {
+	/** That of the copy's mark. */
+	readonly namespace: RedirectNamespace;
+	/** The lower file has several names. */
+	readonly isLinkedBelow: boolean;
+	/** Blocks of 512 bytes that its data takes. */
+	readonly blocks: number;
+}
+
+interface DataSearch extends Search {
+	/** Whether the first file found has several names; undefined: nothing is found yet. */
+	isLinkedBelow: boolean | undefined;
 }
 
 /** What is found in a layer. */
@@ -122,6 +141,31 @@ export class Metacopies {
 		return !this.areNone && this.known.get(node)?.isCut === true;
 	}
 
+	/** What a file says itself of where its data is; undefined: nothing, that is under its name. */
+	redirectOf(node: NodeId): ByteString | undefined {
+		return this.known.get(node)?.redirect;
+	}
+
+	setRedirect(node: NodeId, redirect: ByteString): void {
+		this.known.get(node)!.redirect = redirect;
+	}
+
+	/** Whether what the layers below have of a file goes by several names there. */
+	isLinkedBelow(node: NodeId): boolean {
+		return this.known.get(node)?.isLinkedBelow === true;
+	}
+
+	/** A file of a lower layer is about to have a copy in the upper layer stand for it that is without its data. */
+	leave(node: NodeId, { namespace, isLinkedBelow, blocks }: Left): void {
+		const { nodes, redirects, known } = this;
+		const below = known.get(node);
+		const layer = below?.layer ?? nodes.layer(node);
+		const names = below?.names ?? (redirects.pathIn(layer, node).split("/") as ByteString[]);
+		const left = { namespace, redirect: undefined, isLinkedBelow, layer, names };
+		this.shut(node);
+		known.set(node, { ...left, blocks: below?.blocks ?? blocks, isCut: false, fd: NO_FD });
+	}
+
 	/** Puts into a file's `struct statx` what its data takes. */
 	showBlocks(node: NodeId, stat: Offset): void {
 		const metacopy = this.known.get(node);
@@ -153,8 +197,9 @@ export class Metacopies {
 		const { nodes, directories } = this;
 		const from = nodes.layer(node);
 		const ownName = readBytes(nodes.name(node), nodes.nameLength(node));
-		const search: Search = { way: { fromRoot: false, names: [ownName] }, isOver: false };
-		this.turn(node, from, namespace, marked, search);
+		const way: Way = { fromRoot: false, names: [ownName] };
+		const search: DataSearch = { way, isOver: false, isLinkedBelow: undefined };
+		const redirect = this.turn(node, from, namespace, marked, search);
 		const soughtAs = `${search.way.fromRoot ? "/" : ""}${search.way.names.join("/")}` as ByteString;
 		check(statDescriptor(marked, STAT));
 		const size = sizeOf(STAT);
@@ -170,30 +215,39 @@ export class Metacopies {
 			// It would end in zeros.
 			if (found.size < size) break;
 			const { names, blocks } = found;
+			const isLinkedBelow = search.isLinkedBelow === true;
+			const isCut = found.size > size;
 			this.forget(node);
-			this.known.set(node, { namespace, layer, names, blocks, isCut: found.size > size, fd: NO_FD });
+			this.known.set(node, { namespace, redirect, isLinkedBelow, layer, names, blocks, isCut, fd: NO_FD });
 			return;
 		}
 		this.refusals.refuseLost(node, from, soughtAs);
 	}
 
-	/** Has the search go on as the mark of a file without data says. */
-	private turn(node: NodeId, layer: number, namespace: RedirectNamespace, marked: Fd, search: Search): void {
+	/** Has the search go on as the marks of a file without data say; returns its redirect. */
+	private turn(
+		node: NodeId,
+		layer: number,
+		namespace: RedirectNamespace,
+		marked: Fd,
+		search: Search,
+	): ByteString | undefined {
 		const { refusals, redirects } = this;
 		if (!isMetacopyValid(marked, namespace)) refusals.refuseStrangeMetacopy(node, layer);
-		if (!hasRedirect(marked, namespace)) return;
+		if (!hasRedirect(marked, namespace)) return undefined;
 		if (redirects.areRefused) refusals.refuseRedirected(node, layer, namespace);
 		const value = readRedirect(marked, namespace) ?? refusals.refuseMalformed(node, layer);
 		const way = redirects.parse(node, layer, value);
 		if (way.fromRoot) search.isOver = false;
 		const { fromRoot, names } = search.way;
 		search.way = way.fromRoot ? way : { fromRoot, names: [...names.slice(0, -1), ...way.names] };
+		return value;
 	}
 
 	/** Looks for the data in one layer, down from its directory `base`. Undefined: it is not there. */
 	private searchLayer(
 		node: NodeId,
-		search: Search,
+		search: DataSearch,
 		index: number,
 		base: Directory,
 		isLast: boolean,
@@ -221,7 +275,7 @@ export class Metacopies {
 	/** As {@link searchLayer}, for NAME in a directory that says `marks` of itself. */
 	private searchDirectory(
 		node: NodeId,
-		search: Search,
+		search: DataSearch,
 		index: number,
 		directory: Fd,
 		marks: number,
@@ -244,6 +298,7 @@ export class Metacopies {
 				search.isOver = true;
 				return undefined;
 			}
+			search.isLinkedBelow ??= linkCount(STAT) > 1;
 			const further = metacopyNamespace(fd, EMPTY_NAME, attributeNames(fd, EMPTY_NAME));
 			if (further === undefined) return { size, blocks };
 			if (further === "user" && !this.followsUsers) this.refusals.refuseMetacopy(node);

@@ -105,6 +105,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		largestListings: 1 << 20,
 		live: false,
 		redirects: "off",
+		leavesData: false,
 		followsUserMetacopies: false,
 		...settings.options,
 	});
