@@ -146,7 +146,9 @@ export class World implements AsyncDisposable {
 	}
 
 	#mountKernel(request: MountRequest): ReturnType<typeof mountKernelOverlay> {
-		return mountKernelOverlay(request, ...(this.#variant.redirects ? ["redirect_dir=on"] : []));
+		const { redirects, metacopies } = this.#variant;
+		const options = [...(redirects ? ["redirect_dir=on"] : []), ...(metacopies ? ["metacopy=on"] : [])];
+		return mountKernelOverlay(request, ...options);
 	}
 
 	#mountOurs(layers: Layers): Promise<OverlayMount> {

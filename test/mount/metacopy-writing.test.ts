@@ -68,29 +68,47 @@ function marksIn(layer: string): string[] {
 }
 
 describe.skipIf(isKernel)("with metacopy=on", () => {
-	test.skipIf(lacks("other ids"))("what a file's data is not needed for leaves it below, for later mounts, too", async () => {
-		await using overlay = await mountLayers([lower], { options: on });
-		const blocks = blocksIn(overlay.path);
-		changeAround(overlay.path);
-		for (const name of ["program", "owned", "timed", "marked", "other", "away", "e/inner", "second", "large"])
-			expect(lacksData(overlay.inUpper(name))).toBe(true);
-		expect(lacksData(overlay.inUpper("made/deep"))).toBe(true);
-		// There is nothing to leave.
-		expect(lacksData(overlay.inUpper("empty"))).toBe(false);
-		expect(lstatSync(overlay.inUpper("linked")).nlink).toBe(2);
-		expect(lstatSync(overlay.inUpper("large")).blocks).toBeLessThan(16);
-		expect(listxattr(overlay.at("other"))).toEqual([]);
-		expect(execFileSync(overlay.at("program"), { encoding: "utf8" })).toBe("run\n");
-		const sum = (lines: readonly string[]) => lines.map((line) => Number(line.split(" ")[1])).sort();
-		// Under other names the same, but for the further one.
-		expect(sum(blocksIn(overlay.path).filter((line) => !line.startsWith("/second")))).toEqual(sum(blocks));
-		const look = () => [snapshot(overlay.path), numbersIn(overlay.path), blocksIn(overlay.path)];
-		const seen = look();
-		for (const options of [on, [...on, "timeout=0"], [...on, "passthrough=off"], [...on, "passthrough=on"]]) {
-			await overlay.remount({ options });
-			expect(look()).toEqual(seen);
-		}
-	});
+	test.skipIf(lacks("other ids"))(
+		"what a file's data is not needed for leaves it below, for later mounts, too",
+		async () => {
+			await using overlay = await mountLayers([lower], { options: on });
+			const blocks = blocksIn(overlay.path);
+			changeAround(overlay.path);
+			for (const name of [
+				"program",
+				"owned",
+				"timed",
+				"marked",
+				"other",
+				"away",
+				"e/inner",
+				"second",
+				"large",
+			])
+				expect(lacksData(overlay.inUpper(name))).toBe(true);
+			expect(lacksData(overlay.inUpper("made/deep"))).toBe(true);
+			// There is nothing to leave.
+			expect(lacksData(overlay.inUpper("empty"))).toBe(false);
+			expect(lstatSync(overlay.inUpper("linked")).nlink).toBe(2);
+			expect(lstatSync(overlay.inUpper("large")).blocks).toBeLessThan(16);
+			expect(listxattr(overlay.at("other"))).toEqual([]);
+			expect(execFileSync(overlay.at("program"), { encoding: "utf8" })).toBe("run\n");
+			const sum = (lines: readonly string[]) => lines.map((line) => Number(line.split(" ")[1])).sort();
+			// Under other names the same, but for the further one.
+			expect(sum(blocksIn(overlay.path).filter((line) => !line.startsWith("/second")))).toEqual(sum(blocks));
+			const look = () => [snapshot(overlay.path), numbersIn(overlay.path), blocksIn(overlay.path)];
+			const seen = look();
+			for (const options of [
+				on,
+				[...on, "timeout=0"],
+				[...on, "passthrough=off"],
+				[...on, "passthrough=on"],
+			]) {
+				await overlay.remount({ options });
+				expect(look()).toEqual(seen);
+			}
+		},
+	);
 
 	test.skipIf(lacks("trusted attributes"))(
 		"the kernel shows the same, and would leave the same marks",
