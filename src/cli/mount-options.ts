@@ -142,7 +142,8 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 			draft.redirectDirectories = parseChoice(option, value, ["off", "on", "follow", "nofollow"]);
 		}),
 		metacopy: valued("off|on", (draft, value, option) => {
-			draft.metacopies = parseChoice(option, value, ["off", "on"]);
+			// What podman does not take for itself: it leaves metacopy=on out where a program mounts.
+			draft.metacopies = value === "1" ? "on" : parseChoice(option, value, ["off", "on"]);
 		}),
 		userxattr: boolean((draft, value) => {
 			draft.userAttributes = value;

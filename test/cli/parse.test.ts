@@ -179,6 +179,7 @@ describe("mount options", () => {
 		["redirect_dir=nofollow", { redirectDirectories: "nofollow" }],
 		["metacopy=off", {}],
 		["metacopy=on", { metacopies: "on" }],
+		["metacopy=1", { metacopies: "on" }],
 		["context=u:r:t:s0", { context: bytes("u:r:t:s0") }],
 		['context="u:r:t:s0:c1,c2"', { context: bytes("u:r:t:s0:c1,c2") }],
 		[$`context=u:r:t:s0:c1\,c2`, { context: bytes("u:r:t:s0:c1,c2") }],
