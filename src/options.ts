@@ -110,7 +110,10 @@ export interface MountOptions {
 	 * content can be renamed. Default: "off".
 	 */
 	readonly redirectDirectories: "on" | "follow" | "nofollow" | "off";
-	/** Whether files whose data lies in a layer below are read also where a mark of the `user` namespace says so. */
+	/**
+	 * "on": files whose data lies in a layer below are read also where a mark of the `user` namespace says so, and, with
+	 * `redirectDirectories` "on", files are copied up so where their data is not to change. Default: "off".
+	 */
 	readonly metacopies: "on" | "off";
 	/** Keep marks in attributes of the `user` namespace although those of `trusted` can be set. Default: false. */
 	readonly userAttributes: boolean;
