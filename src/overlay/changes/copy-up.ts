@@ -199,8 +199,9 @@ function raiseWithoutData(overlay: Overlay, work: Workdir, node: NodeId): boolea
 	try {
 		orDiscard(copy, () => {
 			check(truncate(to, size));
-			check(writeMetacopy(to, left.namespace, value));
 			copyMetadata(overlay, node, original, work.fd, temporary);
+			// After the origin, as by the kernel: what there is no room for in an ext4 inode is alike, and takes one block for many.
+			check(writeMetacopy(to, left.namespace, value));
 		});
 	} catch (error) {
 		if (error instanceof Errno && isForLackOfSpace(-error.code)) return false;

@@ -77,7 +77,10 @@ export function readMetacopy(directory: Fd, name: Name, namespace: RedirectNames
 /** Sets the mark on what is open on `file`. Returns 0 or -errno. */
 export function writeMetacopy(file: Fd, namespace: RedirectNamespace, value: ByteString): number {
 	writeString(VALUE, value);
-	return setAttributeOf(file, ATTRIBUTES[namespace], VALUE, value.length, 0);
+	return asOwner(
+		() => setAttributeOf(file, ATTRIBUTES[namespace], VALUE, value.length, 0),
+		[file, EMPTY_NAME],
+	);
 }
 
 /**
