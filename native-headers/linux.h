@@ -12,6 +12,7 @@
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <linux/magic.h>
 #include <linux/mman.h>
 #include <linux/mount.h>
@@ -346,6 +347,12 @@ struct fsuuid2 {
 	uint8_t uuid[16];
 };
 
+struct fsverity_digest {
+	uint16_t digest_algorithm;
+	uint16_t digest_size;
+	uint8_t digest[];
+};
+
 #define FICLONE _IOW(0x94, 9, int)
 #define FICLONERANGE _IOW(0x94, 13, struct file_clone_range)
 #define FS_IOC_GETFLAGS _IOR(0x66, 1, long)
@@ -357,6 +364,7 @@ struct fsuuid2 {
 #define FS_IOC_FSGETXATTR _IOR(0x58, 31, struct fsxattr)
 #define FS_IOC_FSSETXATTR _IOW(0x58, 32, struct fsxattr)
 #define FS_IOC_GETFSUUID _IOR(0x15, 0, struct fsuuid2)
+#define FS_IOC_MEASURE_VERITY _IOWR(0x66, 134, struct fsverity_digest)
 
 #define FS_IMMUTABLE_FL 0x10
 #define FS_APPEND_FL 0x20

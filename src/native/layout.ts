@@ -1021,6 +1021,7 @@ export const FS_IOC32_SETFLAGS = 0x40046602;
 export const FS_IOC_FSGETXATTR = 0x801c581f;
 export const FS_IOC_FSSETXATTR = 0x401c5820;
 export const FS_IOC_GETFSUUID = 0x80111500;
+export const FS_IOC_MEASURE_VERITY = 0xc0046686;
 export const FS_IMMUTABLE_FL = 0x10;
 export const FS_APPEND_FL = 0x20;
 export const FS_NODUMP_FL = 0x40;
@@ -1261,6 +1262,13 @@ export const fsuuid2 = {
 	sizeof: 17,
 	len: 0,
 	uuid: 1,
+} as const;
+
+export const fsverityDigest = {
+	sizeof: 4,
+	digestAlgorithm: 0,
+	digestSize: 2,
+	digest: 4,
 } as const;
 
 export const mountAttr = {

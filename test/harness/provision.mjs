@@ -38,6 +38,7 @@ const testPackages = [
 	{ names: ["e2fsprogs"], proof: "mkfs.ext4" },
 	{ names: ["xfsprogs"], proof: "mkfs.xfs" },
 	{ names: ["btrfs-progs"], proof: "mkfs.btrfs" },
+	{ names: ["erofs-utils"], proof: "mkfs.erofs" },
 	{ names: ["git"], proof: "git" },
 	{ names: ["busybox-static"], proof: "busybox" },
 	{ names: ["uidmap"], proof: "newuidmap" },

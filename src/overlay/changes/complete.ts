@@ -81,7 +81,7 @@ export function complete(overlay: Overlay, node: NodeId, limit: Int64): void {
 	const { to, from, length, isCut, durability } = completion;
 	const isInline = orEnd(completion, () => {
 		const isAll = !isCut && length > 0 && !overlay.metacopies.isCut(node);
-		const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
+		const cloned = isAll && cloneContent(overlay.dataLayer(node), from, to);
 		if (!cloned && length > LARGEST_INLINE_COPY) return false;
 		if (!cloned) check(copyContent(from, to, length));
 		settle(completion);

@@ -47,7 +47,8 @@ import { cloneContent, copyContent, LARGEST_INLINE_COPY } from "../layers/copy-c
 import type { Durability } from "../layers/durability.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
-import { readMetacopy, writeMetacopy } from "../marks/metacopy.ts";
+import { writeMetacopy } from "../marks/metacopy.ts";
+import { measureVerity, NO_DIGEST } from "../marks/verity.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
 import type { Left } from "../nodes/metacopies.ts";
 import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
@@ -57,7 +58,6 @@ import { ALL, complete, hasDataBelow } from "./complete.ts";
 import { copyMetadata, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
 
-const NO_DIGEST = "" as ByteString;
 const PARENT = reserve(statx.sizeof);
 /** A copy with an inode number of its own. */
 const PARTED = reserve(statx.sizeof);
@@ -155,7 +155,7 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
 	const durability = neededFor(overlay, node);
 	const copy = { overlay, work, node, temporary, to, isCut: length < size, left: undefined, durability };
 	const isAll = length === size && length > 0 && !metacopies.isCut(node);
-	const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
+	const cloned = isAll && cloneContent(overlay.dataLayer(node), from, to);
 	if (!cloned && length > LARGEST_INLINE_COPY) {
 		const source = orDiscard(copy, () => check(duplicate(from)));
 		finishLater(copy, { kind: "copy", from: source, to, length }, undefined, source);
@@ -173,35 +173,36 @@ function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64):
  * no room for the mark.
  */
 function raiseWithoutData(overlay: Overlay, work: Workdir, node: NodeId): boolean {
-	const { nodes, directories, metacopies, options } = overlay;
+	const { nodes, directories, metacopies } = overlay;
 	if (!overlay.leavesData || !nodes.isNamed(node) || metacopies.isCut(node)) return false;
 	const { directory, name } = overlay.locate(node);
 	if (!metacopies.has(node)) metacopies.look(node, directory, name);
+	const digest = digestToName(overlay, node);
+	if (digest === undefined) return false;
 	const original = lookAt(overlay, node);
 	const size = sizeOf(SOURCE);
 	if (size === 0) return false;
 	// Marks of files are looked for where that is set.
 	if (directories.markImpure(directories.get(nodes.parent(node)), work) < 0) return false;
-	const { place } = original;
-	const below = metacopies.namespaceOf(node);
-	// A digest of the data is kept.
-	const value = below === undefined ? NO_DIGEST : readMetacopy(place.directory, place.name, below);
 	const left: Left = {
 		namespace: work.trustedAttributes ? "trusted" : "user",
 		isLinkedBelow: linkCount(SOURCE) > 1,
+		size,
 		blocks: getNumber(SOURCE + statx.stxBlocks),
+		digest,
 	};
 	const temporary = work.temporaryName();
 	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
 	// There is no data to wait for, and all else is in the journal before the name is.
-	const durability = options.fsync && work.durability === "synced" ? "synced" : "none";
+	const needed = neededFor(overlay, node);
+	const durability = needed === "synced" || needed === "whole" ? needed : "none";
 	const copy: FileCopy = { overlay, work, node, temporary, to, isCut: false, left, durability };
 	try {
 		orDiscard(copy, () => {
 			check(truncate(to, size));
 			copyMetadata(overlay, node, original, work.fd, temporary);
 			// After the origin, as by the kernel: what there is no room for in an ext4 inode is alike, and takes one block for many.
-			check(writeMetacopy(to, left.namespace, value));
+			check(writeMetacopy(to, left.namespace, digest));
 		});
 	} catch (error) {
 		if (error instanceof Errno && isForLackOfSpace(-error.code)) return false;
@@ -209,6 +210,16 @@ function raiseWithoutData(overlay: Overlay, work: Workdir, node: NodeId): boolea
 	}
 	finish(copy, original);
 	return true;
+}
+
+/**
+ * The fs-verity digest that a copy without data is to name, so that `verity` holds of it as well; empty: none. Undefined: it must
+ * name one, and its data has none. Throws what opening that may. Source: Linux fs/overlayfs/util.c, ovl_get_verity_digest.
+ */
+function digestToName({ metacopies, files, options }: Overlay, node: NodeId): ByteString | undefined {
+	const known = metacopies.digestOf(node);
+	if (options.verity === "off" || known !== NO_DIGEST) return known;
+	return measureVerity(files.readable(node)) ?? (options.verity === "require" ? undefined : NO_DIGEST);
 }
 
 /** Goes on with a copy that has all that it is to have: once it is durable, it gets its name. */

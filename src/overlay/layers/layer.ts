@@ -24,6 +24,7 @@ import {
 	O_PATH,
 	O_RDONLY,
 	OVERLAYFS_SUPER_MAGIC,
+	PATH_MAX,
 	statfs,
 	statx,
 } from "../../native/layout.ts";
@@ -32,11 +33,12 @@ import { check } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt } from "../../native/libc/file.ts";
 import { stat, statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
-import { getNumber, type Name, type Offset, reserve } from "../../native/memory.ts";
+import { getNumber, type Name, type Offset, reserve, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 
 const STAT = reserve(statx.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
+const PATH = reserve(PATH_MAX);
 const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
 
 /** Where an object is on disk: `name` in `directory`, or `directory` itself where the name is empty. */
@@ -93,10 +95,32 @@ export class Layer {
 
 	/** Opens a name below `parent` without following symlinks and without touching its access time. */
 	open(parent: Fd, name: Offset, flags: number): Fd {
+		return this.openQuietly(this.isolated ? openAt : openWithin, parent, name, flags);
+	}
+
+	/**
+	 * As {@link open}, of names with slashes between them, from the layer's root: with no symlink on the way, and at once,
+	 * however long. Returns -ENOTDIR or -ELOOP where one of them leads no further.
+	 */
+	openPath(path: ByteString, flags: number): Fd {
+		let above = this.root;
+		for (let rest = path; ; ) {
+			const end = rest.length < PATH_MAX ? rest.length : rest.lastIndexOf("/", PATH_MAX - 1);
+			writeString(PATH, rest.slice(0, end) as ByteString);
+			const isLast = end === rest.length;
+			const fd = this.openQuietly(openWithin, above, PATH, isLast ? flags : O_PATH | O_DIRECTORY);
+			if (above !== this.root) close(above);
+			if (isLast || fd < 0) return fd;
+			above = fd;
+			rest = rest.slice(end + 1) as ByteString;
+		}
+	}
+
+	private openQuietly(open: typeof openWithin, parent: Fd, name: Offset, flags: number): Fd {
 		const noAccessTime = (flags & O_PATH) === 0 ? this.noAccessTime : 0;
-		const fd = this.openExactly(parent, name, flags | O_NOFOLLOW | noAccessTime);
+		const fd = open(parent, name, flags | O_NOFOLLOW | noAccessTime);
 		if (fd !== -EPERM || noAccessTime === 0) return fd;
-		const again = this.openExactly(parent, name, flags | O_NOFOLLOW);
+		const again = open(parent, name, flags | O_NOFOLLOW);
 		if (again >= 0) this.noAccessTime = 0;
 		return again;
 	}
@@ -112,10 +136,6 @@ export class Layer {
 		const result = statDescriptor(fd, target);
 		close(fd);
 		return result;
-	}
-
-	private openExactly(parent: Fd, name: Offset, flags: number): Fd {
-		return this.isolated ? openAt(parent, name, flags) : openWithin(parent, name, flags);
 	}
 
 	close(): void {

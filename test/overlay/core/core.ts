@@ -106,7 +106,8 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		live: false,
 		redirects: "off",
 		leavesData: false,
-		followsUserMetacopies: false,
+		usersMetacopies: "refused",
+		verity: "off",
 		...settings.options,
 	});
 	return { overlay, before, atRest: countDescriptors() };

@@ -261,7 +261,7 @@ const most = 40;
 
 const settings: readonly (readonly [string, Partial<OverlayOptions>])[] = [
 	["with the data of files", { redirects: "on" }],
-	["without it", { redirects: "on", leavesData: true, followsUserMetacopies: true }],
+	["without it", { redirects: "on", leavesData: true, usersMetacopies: "followed" }],
 ];
 const cases = profiles.flatMap(([title, missing]) =>
 	settings.map(([how, options]) => [title, how, missing, options] as const),
