@@ -71,7 +71,10 @@ export async function boot({
 			...["-machine", emulator.machine, "-cpu", machine.cpu, "-smp", "1", "-m", "3072"],
 			...["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio"],
 			...["-kernel", system.kernel, "-initrd", system.initramfs],
-			...["-append", `console=${emulator.console} quiet panic=-1 mitigations=off`],
+			...[
+				"-append",
+				[`console=${emulator.console} quiet panic=-1 mitigations=off`, machine.parameters ?? ""].join(" "),
+			],
 			...disk(system.disk, true),
 			...disk(disks.payload, true),
 			...disk(disks.scratch, false),

@@ -1,7 +1,8 @@
 /**
  * `npm run test:machines`: the demo, mount tests and the conformance table in virtual machines with other kernels, C
- * libraries, libfuse and processors, emulated in software. `-- [MACHINE...] [TEST-FILE...]` chooses, `--list` shows what there
- * is, `--minutes N` is how much of the processor's time a machine gets (default: 30), `--mode root` and others which modes are tried.
+ * libraries, libfuse and processors, emulated in software; and what only a machine of one's own has (trials/).
+ * `-- [MACHINE...] [TEST-FILE...]` chooses, `--list` shows what there is, `--minutes N` is how much of the processor's time a
+ * machine gets (default: 30), `--mode root` and others which modes are tried.
  */
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +11,6 @@ import type { Processor } from "../../packaging/executable.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
 import { type Machine, machines } from "./machines.ts";
 import { makePayload } from "./payload.ts";
-import { planned } from "./planned.ts";
 import { boot, emulators } from "./qemu.ts";
 import { type Ending, type MachineReport, type Mode, modes, type Plan, readReport, show } from "./report.ts";
 import { cacheFolder, makeImage, systemOf } from "./system.ts";
@@ -35,8 +35,9 @@ const emulatorPackages: Readonly<Record<Processor, string>> = {
 interface Choice {
 	readonly machines: readonly Machine[];
 	readonly minutes: number;
-	readonly files: readonly string[];
 	/** None: those of the machine. */
+	readonly files: readonly string[];
+	/** The same. */
 	readonly modes: readonly Mode[];
 }
 
@@ -63,7 +64,7 @@ function parse(args: readonly string[]): Choice {
 	return {
 		machines: machines.filter(({ name }) => names.length === 0 || names.includes(name)),
 		minutes,
-		files: files.length > 0 ? files : planned,
+		files,
 		modes: modes.filter((mode) => chosenModes.includes(mode)),
 	};
 }
@@ -135,7 +136,10 @@ async function main(args: readonly string[]): Promise<void> {
 			const payload = payloads.get(processor) ?? join(scratch, `project-${processor}`);
 			if (!payloads.has(processor)) makePayload(processor, payload, join(scratch, processor));
 			payloads.set(processor, payload);
-			const plan = { files, modes: chosenModes.length > 0 ? chosenModes : machine.modes };
+			const plan = {
+				files: files.length > 0 ? files : machine.files,
+				modes: chosenModes.length > 0 ? chosenModes : machine.modes,
+			};
 			const report = await runMachine(machine, plan, minutes, payload, scratch);
 			console.log(`\n${show(report, plan)}`);
 			reports.push(report);

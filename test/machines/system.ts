@@ -79,7 +79,8 @@ export function makeImage(image: string, directory: string, size: string): void 
 /** What the machine boots, made if the cache has it not, or made otherwise. Machines may share it. */
 export function systemOf(machine: Machine): System {
 	const { suite, kernel, libfuse, processor } = machine;
-	const folder = cacheFolder(`systems/${suite}-${kernel}`);
+	const further = machine.packages ?? [];
+	const folder = cacheFolder(`systems/${[suite, kernel, ...further].join("-")}`);
 	const recipe = JSON.stringify([
 		suite,
 		kernel,
@@ -90,6 +91,7 @@ export function systemOf(machine: Machine): System {
 		privileged,
 		directories,
 		init,
+		...further,
 	]);
 	const marker = join(folder, "recipe");
 	const system = {
@@ -122,7 +124,11 @@ function unpackUserland(machine: Machine, tree: string, scratch: string): void {
 		mkdirSync(join(tree, "usr", name), { recursive: true });
 		symlinkSync(`usr/${name}`, join(tree, name));
 	}
-	unpackPackages({ ...machine, packages: [...packages, machine.libfuse, machine.kernel] }, tree, scratch);
+	unpackPackages(
+		{ ...machine, packages: [...packages, machine.libfuse, machine.kernel, ...(machine.packages ?? [])] },
+		tree,
+		scratch,
+	);
 	// What the scripts of packages would have made.
 	for (const name of ["passwd", "group"])
 		copyFileSync(join(tree, `usr/share/base-passwd/${name}.master`), join(tree, "etc", name));

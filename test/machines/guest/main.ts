@@ -67,7 +67,7 @@ function runDemo(run: Run, file: string): Outcome {
 async function tryFile(file: string, mode: Mode): Promise<FileResult> {
 	const start = Date.now();
 	const run = runIn(mode, file);
-	const isTest = file.endsWith(".test.ts");
+	const isTest = /\.(test|trial)\.ts$/.test(file);
 	const outcome = isTest ? await runFile({ run, file, seconds: 0 }, 0, fileLimitMs) : runDemo(run, file);
 	if (outcome.complaint !== undefined) console.log(outcome.output.trimEnd());
 	const failed = [...outcome.output.matchAll(/^\(fail\) (.*?)(?: \[[\d.]+ms\])?$/gm)].map(

@@ -1,0 +1,39 @@
+/** A daemon that may make no more threads: pids.max of a control group. */
+
+import { expect, test } from "bun:test";
+import { appendFileSync, readFileSync } from "node:fs";
+import { changeable, changeMuch, expectChanged } from "../../harness/changes.ts";
+import { temporaryTree } from "../../harness/layers.ts";
+import { layerOptions, mountOverlay, runProgram } from "../../harness/mount.ts";
+import { findMount } from "../../harness/mount-table.ts";
+import { program } from "../../harness/program.ts";
+import { ControlGroup } from "./control-group.ts";
+
+const large = Buffer.alloc(8 << 20, "large");
+
+test("none left for its Workers: long copies and syncs are done all the same", async () => {
+	using group = new ControlGroup("daemon", {});
+	using tree = temporaryTree();
+	const layers = tree.layers([{ ...changeable, large }]);
+	await using overlay = await mountOverlay({ ...layers, program: group.wrap(program, tree.join("limited")) });
+	group.limit({ "pids.max": Number(group.read("pids.current")) });
+	appendFileSync(overlay.at("large"), "more", { flush: true });
+	expect(readFileSync(overlay.at("large")).equals(Buffer.concat([large, Buffer.from("more")]))).toBe(true);
+	changeMuch(overlay.at.bind(overlay));
+	expectChanged(overlay.at.bind(overlay));
+	await overlay.unmount();
+});
+
+test("too few to start: it ends with an error, and nothing is mounted", async () => {
+	using group = new ControlGroup("daemon", { "pids.max": 6 });
+	using tree = temporaryTree();
+	const layers = tree.layers([{ file: "content" }]);
+	const limited = group.wrap(program, tree.join("limited"));
+	const { exitCode, stderr } = await runProgram(["-o", layerOptions(layers), layers.mountpoint], {
+		program: limited,
+	});
+	expect(exitCode).not.toBe(0);
+	// Bun's own report, or the program's line, depending on which thread it is that cannot be had.
+	expect(stderr).not.toBe("");
+	expect(findMount(layers.mountpoint)?.type.startsWith("fuse") ?? false).toBe(false);
+});
