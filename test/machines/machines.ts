@@ -22,6 +22,8 @@ export interface Machine {
 	readonly packages?: readonly string[];
 	/** For the kernel. */
 	readonly parameters?: string;
+	/** It tries what a release has for its processor, and stays off without one. */
+	readonly needsRelease?: true;
 }
 
 /** What cannot be had but in a machine of one's own. */
@@ -89,5 +91,17 @@ export const machines: readonly Machine[] = [
 		suite: "trixie",
 		kernel: "linux-image-arm64-16k",
 		libfuse: "libfuse3-4",
+	},
+	{
+		...arm64,
+		name: "arm64-release",
+		cpu: "cortex-a53",
+		suite: "bookworm",
+		kernel: "linux-image-cloud-arm64",
+		libfuse: "libfuse3-3",
+		modes: ["root"],
+		packages: ["podman", "crun", "man-db", "xz-utils"],
+		files: trials("release"),
+		needsRelease: true,
 	},
 ];

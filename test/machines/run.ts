@@ -2,7 +2,8 @@
  * `npm run test:machines`: the demo, mount tests and the conformance table in virtual machines with other kernels, C
  * libraries, libfuse and processors, emulated in software; and what only a machine of one's own has (trials/).
  * `-- [MACHINE...] [TEST-FILE...]` chooses, `--list` shows what there is, `--minutes N` is how much of the processor's time a
- * machine gets (default: 30), `--mode root` and others which modes are tried.
+ * machine gets (default: 30), `--mode root` and others which modes are tried, `--release DIRECTORY` brings the files of a
+ * release along, for the machine that tries these.
  */
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -39,6 +40,8 @@ interface Choice {
 	readonly files: readonly string[];
 	/** The same. */
 	readonly modes: readonly Mode[];
+	/** A directory with the files of one. */
+	readonly release: string | undefined;
 }
 
 function parse(args: readonly string[]): Choice {
@@ -57,15 +60,21 @@ function parse(args: readonly string[]): Choice {
 	const chosenModes = optionsOf("--mode");
 	const unknownMode = chosenModes.find((mode) => !modes.includes(mode as Mode));
 	if (unknownMode !== undefined) throw new Error(`${unknownMode}: the modes are ${modes.join(", ")}`);
+	const release = optionsOf("--release").at(-1);
 	const files = rest.filter((word) => existsSync(word));
 	const names = rest.filter((word) => !files.includes(word));
+	const lacking = machines.find(({ name, needsRelease }) => needsRelease && names.includes(name) && !release);
+	if (lacking !== undefined) throw new Error(`${lacking.name}: wants --release DIRECTORY`);
 	const unknown = names.find((name) => machines.every((machine) => machine.name !== name));
 	if (unknown !== undefined) throw new Error(`${unknown}: neither a machine (see --list) nor a test file`);
 	return {
-		machines: machines.filter(({ name }) => names.length === 0 || names.includes(name)),
+		machines: machines.filter(({ name, needsRelease }) =>
+			names.length === 0 ? release !== undefined || !needsRelease : names.includes(name),
+		),
 		minutes,
 		files,
 		modes: modes.filter((mode) => chosenModes.includes(mode)),
+		release,
 	};
 }
 
@@ -124,7 +133,7 @@ async function main(args: readonly string[]): Promise<void> {
 			console.log(`${name.padEnd(12)} Debian ${suite}, ${processor}, ${kernel}`);
 		return;
 	}
-	const { machines: chosen, minutes, files, modes: chosenModes } = parse(args);
+	const { machines: chosen, minutes, files, modes: chosenModes, release } = parse(args);
 	requireAll(chosen);
 	const scratch = mkdtempSync(join(cacheFolder("runs"), "run-"));
 	watchdog.tell("tree", scratch);
@@ -134,7 +143,7 @@ async function main(args: readonly string[]): Promise<void> {
 		for (const machine of chosen) {
 			const { processor } = machine;
 			const payload = payloads.get(processor) ?? join(scratch, `project-${processor}`);
-			if (!payloads.has(processor)) makePayload(processor, payload, join(scratch, processor));
+			if (!payloads.has(processor)) makePayload(processor, payload, join(scratch, processor), release);
 			payloads.set(processor, payload);
 			const plan = {
 				files: files.length > 0 ? files : machine.files,
