@@ -38,9 +38,8 @@ function traits(): Traits {
 }
 
 function runIn(mode: Mode, file: string): Run {
-	const environment = { FUSE_OVERLAYFS_TEST_SHORT: "1" };
-	if (mode === "root") return rootRun(mode, [file], binary, environment);
-	if (mode === "NFS 4.2" || mode === "NFS 3") return nfsRun(mode, file, binary, environment);
+	if (mode === "root") return rootRun(mode, [file], binary);
+	if (mode === "NFS 4.2" || mode === "NFS 3") return nfsRun(mode, file, binary);
 	return rootlessRuns(projectDirectory, { [mode]: binary }, [file])[0]!;
 }
 

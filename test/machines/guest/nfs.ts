@@ -49,12 +49,7 @@ export function restartNfsServer(): void {
 }
 
 /** A test file by root, with temporary files, and so all layers, on NFS of a version. */
-export function nfsRun(
-	version: OnNfs,
-	file: string,
-	program: string,
-	variables: Readonly<Record<string, string>>,
-): Run {
+export function nfsRun(version: OnNfs, file: string, program: string): Run {
 	return {
 		title: version,
 		paths: [file],
@@ -69,7 +64,6 @@ export function nfsRun(
 					FUSE_OVERLAYFS_PROGRAM: program,
 					FUSE_OVERLAYFS_TEST_LAYERS_ON: version,
 					TMPDIR: mountedOn,
-					...variables,
 				},
 				report: [report, report],
 			};
