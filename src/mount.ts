@@ -329,7 +329,9 @@ function passesThrough(options: MountOptions, overlay: Overlay): boolean {
 	if (options.passthrough === "off" || options.xattrPermissions !== 0) return false;
 	const layers = [...overlay.layers, ...overlay.dataOnly];
 	if (!layers.every((layer) => layer.isolated) || !isPrivileged()) return false;
-	return options.passthrough === "on" || !layers.some((layer) => layer.isStacked);
+	if (options.passthrough === "on") return true;
+	// On NFS what the kernel has open keeps a name when it is removed.
+	return !layers.some((layer) => layer.isStacked || (layer.index === 0 && layer.namesRemoved));
 }
 
 /** What is the machine's is ours: passthrough, attributes of the `trusted` namespace. */

@@ -18,6 +18,7 @@ import {
 	EPERM,
 	EXDEV,
 	FUSE_SUPER_MAGIC,
+	NFS_SUPER_MAGIC,
 	O_DIRECTORY,
 	O_NOATIME,
 	O_NOFOLLOW,
@@ -35,6 +36,7 @@ import { stat, statDescriptor, statFileSystem } from "../../native/libc/metadata
 import { fileSystemOf } from "../../native/libc/stat.ts";
 import { getNumber, type Name, type Offset, reserve, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
+import { type RemovedName, removedOnFuse, removedOnNfs } from "./removed-name.ts";
 
 const STAT = reserve(statx.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
@@ -65,6 +67,10 @@ export class Layer {
 	readonly isStacked: boolean;
 	/** Origins of what is in it name its file system by uuid; else by zeros. */
 	namesFileSystem = true;
+	/** What its file system calls files that are removed while they are open; undefined: such have no name. */
+	readonly removedName: RemovedName | undefined;
+	/** It gives them that name for whoever has them open by the one that is removed. */
+	readonly namesRemoved: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
@@ -81,6 +87,8 @@ export class Layer {
 		const type = getNumber(FILE_SYSTEM + statfs.fType);
 		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
 		this.isStacked = STACKED.includes(type);
+		this.namesRemoved = type === NFS_SUPER_MAGIC;
+		this.removedName = this.namesRemoved ? removedOnNfs : this.keepsHandles ? undefined : removedOnFuse;
 		this.device = fileSystemOf(STAT);
 	}
 

@@ -28,6 +28,7 @@ import {
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
+import { isRemovedName } from "../layers/removed-name.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
@@ -126,6 +127,7 @@ export class Reading {
 					if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
 					continue;
 				}
+				if (layer.removedName !== undefined && isRemovedName(layer.removedName, name)) continue;
 			}
 			addEntry(layer, this.reader, marks, this.listing, at, name);
 		}

@@ -13,11 +13,18 @@ const mountedOn = "/mnt";
 /** Short leases and grace, as nothing has to be reclaimed. */
 const start = `set -e
 mkdir -p ${exported} /run/rpcbind /var/lib/nfs/v4recovery /var/lib/nfs/sm
-touch /var/lib/nfs/etab /var/lib/nfs/rmtab
+touch /etc/exports /var/lib/nfs/etab /var/lib/nfs/rmtab
+# Whose it becomes; scripts of packages, which make such users, are not run.
+grep -q '^_rpc:' /etc/passwd || echo '_rpc:x:106:65534::/run/rpcbind:/usr/sbin/nologin' >>/etc/passwd
 modprobe nfsd
 mount -t nfsd nfsd /proc/fs/nfsd
 rpcbind -w
-rpc.nfsd -G 10 -L 10 2
+# rpcbind may not listen yet.
+turns=50
+until rpc.nfsd -G 10 -L 10 2; do
+	[ $((turns -= 1)) -gt 0 ]
+	sleep 0.2
+done
 rpc.mountd`;
 
 const versions: Readonly<Record<OnNfs, string>> = { "NFS 4.2": "vers=4.2", "NFS 3": "vers=3,nolock" };
