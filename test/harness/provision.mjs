@@ -47,6 +47,8 @@ const testPackages = [
 	{ names: ["crun", "runc"], proof: "crun" },
 	{ names: ["debootstrap"], proof: "debootstrap" },
 	{ names: ["go-md2man"], proof: "go-md2man" },
+	{ names: ["sshfs"], proof: "sshfs" },
+	{ names: ["openssh-sftp-server"], proof: "/usr/lib/openssh/sftp-server" },
 	{ names: ["zsh"], proof: "zsh" },
 	{ names: ["fish"], proof: "fish" },
 ];
