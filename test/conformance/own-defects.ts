@@ -65,6 +65,32 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"on NFS and FUSE file systems the names of files that were removed while open are listed, and keep their directory":
+		{
+			tests: {
+				"mount/plain-upper.test.ts": [
+					"names that FUSE file systems give to what is removed while open: not listed, and no directory stays for them",
+				],
+				"mount/sshfs.test.ts": [
+					"a file removed while it is open is read on; nothing of its name shows, and its directory goes",
+				],
+				"machines/trials/nfs.trial.ts": ["%s: nothing of NFS's name for it shows, and its directory goes"],
+			},
+		},
+	"a lower file in another's directory of the upper layer, where all may write, cannot be changed": {
+		tests: {
+			"mount/user.test.ts": [
+				"changes lower files in a directory of the upper layer that is another's, and open to all",
+			],
+		},
+	},
+	"a file whose label of SELinux may not be given to others cannot be copied up": {
+		tests: {
+			"machines/trials/selinux.trial.ts": [
+				"a label that the policy does not let the daemon give: the copy has that of new files",
+			],
+		},
+	},
 	"on Linux before 5.13 an attribute is set under a name that lacks its first eight characters": {
 		tests: {
 			"mount/older-kernels.test.ts": [
