@@ -17,6 +17,7 @@ npm install --global ${quiet} /release/fuse-overlayfs-*.tgz
 fuse-overlayfs --version
 ${useMounts}
 npm uninstall --global fuse-overlayfs >/dev/null
+hash -r
 command -v fuse-overlayfs || echo gone`,
 	);
 	expect(said).toMatch(new RegExp(`^${version}\\.`, "m"));
@@ -34,13 +35,13 @@ test.each(npmVersions)(
 mkdir /build/project /build/scriptless && cd /build/project
 npm init --yes >/dev/null
 npm install ${quiet} /release/fuse-overlayfs-*.tgz >/dev/null
-npx fuse-overlayfs --version | sed -n '1s/^/project: /p'
+npx fuse-overlayfs --version | sed -n 's/^fuse-overlayfs: version/project: &/p'
 cd /build/scriptless
 npm init --yes >/dev/null
 npm install --ignore-scripts ${quiet} /release/fuse-overlayfs-*.tgz >/dev/null
-npx fuse-overlayfs --version | sed -n '1s/^/without scripts: /p'
+npx fuse-overlayfs --version | sed -n 's/^fuse-overlayfs: version/without scripts: &/p'
 cd /
-npx --yes --package=$(echo /release/fuse-overlayfs-*.tgz) fuse-overlayfs --version | sed -n '1s/^/alone: /p'`,
+npx --yes --package=$(echo /release/fuse-overlayfs-*.tgz) fuse-overlayfs --version | sed -n 's/^fuse-overlayfs: version/alone: &/p'`,
 		);
 		for (const where of ["project", "without scripts", "alone"])
 			expect(said).toMatch(new RegExp(`^${where}: fuse-overlayfs: version \\d`, "m"));
