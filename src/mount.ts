@@ -331,7 +331,8 @@ function passesThrough(options: MountOptions, overlay: Overlay): boolean {
 	if (!layers.every((layer) => layer.isolated) || !isPrivileged()) return false;
 	if (options.passthrough === "on") return true;
 	// On NFS what the kernel has open keeps a name when it is removed.
-	return !layers.some((layer) => layer.isStacked || (layer.index === 0 && layer.namesRemoved));
+	if (overlay.work !== undefined && overlay.layers[0]!.namesRemoved) return false;
+	return !layers.some((layer) => layer.isStacked);
 }
 
 /** What is the machine's is ours: passthrough, attributes of the `trusted` namespace. */
