@@ -15,6 +15,7 @@ import {
 import { temporaryTree } from "../../harness/layers.ts";
 import { mountOverlay } from "../../harness/mount.ts";
 import { codeOf } from "../../harness/native.ts";
+import { writeSynced } from "./synced.ts";
 
 const mebibyte = 2 ** 20;
 const sectors = (64 * mebibyte) / 512;
@@ -106,13 +107,13 @@ describe("dm-flakey", () => {
 		disk.forget();
 		disk.become(failing);
 		expect(codeOf(() => readFileSync(overlay.at("file")))).toBe("EIO");
-		expect(codeOf(() => writeFileSync(overlay.at("file"), "more", { flag: "a", flush: true }))).toBe("EIO");
+		expect(codeOf(() => writeSynced(overlay.at("file"), "more", "a"))).toBe("EIO");
 		expect(readFileSync(overlay.at("other"), "utf8")).toBe("other");
-		writeFileSync(overlay.at("own"), "own", { flush: true });
+		writeSynced(overlay.at("own"), "own");
 		disk.become(linear);
 		disk.forget();
 		expect(readFileSync(overlay.at("file"), "utf8")).toBe("content".repeat(10_000));
-		writeFileSync(overlay.at("file"), "more", { flag: "a", flush: true });
+		writeSynced(overlay.at("file"), "more", "a");
 		expect(readFileSync(overlay.at("file"), "utf8")).toBe(`${"content".repeat(10_000)}more`);
 		await overlay.unmount();
 	});
@@ -127,16 +128,14 @@ describe("dm-flakey", () => {
 			mountpoint: tree.layer("merged"),
 		};
 		const overlay = await mountOverlay(request);
-		writeFileSync(overlay.at("before"), "before", { flush: true });
+		writeSynced(overlay.at("before"), "before");
 		const fd = openSync(overlay.at("during"), "w");
 		disk.become(failingWrites);
 		writeSync(fd, "during");
 		expect(codeOf(() => fsyncSync(fd))).toBe("EIO");
 		closeSync(fd);
 		expect(readFileSync(overlay.at("low"), "utf8")).toBe("low");
-		expect(["EIO", "EROFS"]).toContain(
-			codeOf(() => writeFileSync(overlay.at("low"), "more", { flag: "a", flush: true })) ?? "",
-		);
+		expect(["EIO", "EROFS"]).toContain(codeOf(() => writeSynced(overlay.at("low"), "more", "a")) ?? "");
 		await overlay.unmount();
 		disk.become(linear);
 		disk.mountAgain();

@@ -1,13 +1,14 @@
 /** A daemon whose memory is limited: by a control group, with swap and without. */
 
 import { describe, expect, test } from "bun:test";
-import { appendFileSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { changeable, changeMuch, expectChanged } from "../../harness/changes.ts";
 import { type Description, temporaryTree } from "../../harness/layers.ts";
 import { mountOverlay, until } from "../../harness/mount.ts";
 import { codeOf } from "../../harness/native.ts";
 import { program } from "../../harness/program.ts";
 import { ControlGroup, type Limits } from "./control-group.ts";
+import { writeSynced } from "./synced.ts";
 
 const mebibyte = 2 ** 20;
 const large = Buffer.alloc(160 * mebibyte, "0123456789abcde\n");
@@ -27,7 +28,7 @@ describe("memory.max", () => {
 	test("a file larger than the daemon may be is copied up, read and synced", async () => {
 		using stage = scene({ large }, { "memory.max": 128 * mebibyte, "memory.swap.max": 0 });
 		await using overlay = await mountOverlay(stage.request);
-		appendFileSync(overlay.at("large"), "more", { flush: true });
+		writeSynced(overlay.at("large"), "more", "a");
 		const content = readFileSync(overlay.at("large"));
 		expect(content.subarray(0, large.length).equals(large)).toBe(true);
 		expect(content.subarray(large.length).toString()).toBe("more");
@@ -58,8 +59,8 @@ describe("memory.max", () => {
 		using stage = scene({ large, small: "lower" }, { "memory.swap.max": 0 });
 		const { group, request } = stage;
 		await using overlay = await mountOverlay(request);
-		writeFileSync(overlay.at("synced"), "synced", { flush: true });
-		writeFileSync(overlay.at("small"), "changed", { flush: true });
+		writeSynced(overlay.at("synced"), "synced");
+		writeSynced(overlay.at("small"), "changed");
 		const writer = Bun.spawn(["sh", "-c", `echo more >>${overlay.at("large")}`], { stderr: "pipe" });
 		await until(() => readdirSync(`${request.work}/work`).length > 0 || writer.exitCode !== null, "no copy");
 		group.limit({ "memory.max": mebibyte });

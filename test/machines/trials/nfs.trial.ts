@@ -25,6 +25,7 @@ import { mountLayers } from "../../harness/overlay.ts";
 import { program } from "../../harness/program.ts";
 import { lacks, layersOn } from "../../harness/setting.ts";
 import { exportDirectory, exported, mountOptions, restartNfsServer } from "../guest/nfs.ts";
+import { writeSynced } from "./synced.ts";
 
 const id = 1000;
 const squashed = "/tmp/squashed";
@@ -91,9 +92,8 @@ describe("a server that squashes root", () => {
 		writeFileSync(overlay.at("made"), "made");
 		expect(lstatSync(overlay.at("made")).uid).toBe(65534);
 		// A copy would belong to nobody.
-		expect(codeOf(() => writeFileSync(overlay.at("changed"), "more", { flag: "a", flush: true }))).toBe(
-			"EPERM",
-		);
+		expect(codeOf(() => writeSynced(overlay.at("changed"), "more", "a"))).toBe("EPERM");
+		await overlay.remount();
 		expect(readFileSync(overlay.at("changed"), "utf8")).toBe("lower");
 		expect(readdirSync(`${squashed}/nobody/upper`)).toEqual(["made"]);
 		await overlay.unmount();
@@ -112,7 +112,7 @@ describe("a server that squashes root", () => {
 			await using overlay = await mountOverlay(request);
 			writeFileSync(overlay.at("made"), "made");
 			chownSync(overlay.at("made"), 7, 8);
-			writeFileSync(overlay.at("changed"), "more", { flag: "a", flush: true });
+			writeSynced(overlay.at("changed"), "more", "a");
 			await overlay.remount();
 			const { uid, gid } = lstatSync(overlay.at("made"));
 			expect([uid, gid]).toEqual([7, 8]);
@@ -196,8 +196,7 @@ describe("the server", () => {
 		rmSync(`${onServer}/lower1/lost`);
 		restartNfsServer();
 		// As its client asks again: from what the kernel keeps, or by one of these errors.
-		const outcome =
-			codeOf(() => writeFileSync(overlay.at("lost"), "more", { flag: "a", flush: true })) ?? "none";
+		const outcome = codeOf(() => writeSynced(overlay.at("lost"), "more", "a")) ?? "none";
 		expect(["ESTALE", "ENOENT", "EIO"]).toContain(outcome);
 		expect(readFileSync(overlay.at("kept"), "utf8")).toBe("kept");
 		writeFileSync(overlay.at("new"), "new");

@@ -4,13 +4,14 @@
  */
 
 import { expect, test } from "bun:test";
-import { appendFileSync, readFileSync, unlinkSync } from "node:fs";
+import { readFileSync, unlinkSync } from "node:fs";
 import { changeable, changeMuch, expectChanged } from "../../harness/changes.ts";
 import { temporaryTree } from "../../harness/layers.ts";
 import { layerOptions, mountOverlay, runProgram } from "../../harness/mount.ts";
 import { findMount } from "../../harness/mount-table.ts";
 import { program } from "../../harness/program.ts";
 import { ControlGroup } from "./control-group.ts";
+import { writeSynced } from "./synced.ts";
 
 const large = Buffer.alloc(8 << 20, "large");
 
@@ -19,7 +20,7 @@ test("24 are enough to start, for long copies and for all changes", async () => 
 	using tree = temporaryTree();
 	const layers = tree.layers([{ ...changeable, large }]);
 	await using overlay = await mountOverlay({ ...layers, program: group.wrap(program, tree.join("limited")) });
-	appendFileSync(overlay.at("large"), "more", { flush: true });
+	writeSynced(overlay.at("large"), "more", "a");
 	expect(readFileSync(overlay.at("large")).equals(Buffer.concat([large, Buffer.from("more")]))).toBe(true);
 	unlinkSync(overlay.at("large"));
 	changeMuch(overlay.at.bind(overlay));
