@@ -5,11 +5,9 @@
 
 import type { NodeId, NodeTable } from "./node.ts";
 
-const HALF = 2 ** 32;
-
 export class OriginNumbers {
 	private readonly nodes: NodeTable;
-	private readonly shownBy = new Map<number, NodeId>();
+	private readonly shownBy = new Map<string, NodeId>();
 
 	constructor(nodes: NodeTable) {
 		this.nodes = nodes;
@@ -17,7 +15,7 @@ export class OriginNumbers {
 
 	/** Takes a number for a node; false: another that the kernel knows shows it. */
 	claim(node: NodeId, low: number, high: number): boolean {
-		const number = high * HALF + low;
+		const number = `${high}:${low}`;
 		const shownBy = this.shownBy.get(number) ?? node;
 		if (shownBy !== node) return false;
 		this.shownBy.set(number, node);
@@ -26,7 +24,7 @@ export class OriginNumbers {
 
 	forget(node: NodeId): void {
 		if (this.shownBy.size === 0) return;
-		const number = this.nodes.inodeHigh(node) * HALF + this.nodes.inodeLow(node);
+		const number = `${this.nodes.inodeHigh(node)}:${this.nodes.inodeLow(node)}`;
 		if (this.shownBy.get(number) === node) this.shownBy.delete(number);
 	}
 }
