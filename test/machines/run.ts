@@ -107,8 +107,8 @@ async function runMachine(
 	writeFileSync(join(place, "content/plan.json"), JSON.stringify(plan));
 	const disk = join(place, "scratch");
 	makeImage(disk, join(place, "content"), "24G");
-	const kept = cacheFolder(`reports/${machine.name}`);
-	const report = join(kept, "report");
+	// Of this run alone: the same machine may run a second time beside it.
+	const report = join(place, "report");
 	writeFileSync(report, "");
 	console.log(`\n== ${machine.name}`);
 	let said = "";
@@ -122,9 +122,12 @@ async function runMachine(
 	} catch (error) {
 		ending = { complaint: error instanceof Error ? error.message : String(error) };
 	}
+	const reported = readFileSync(report, "utf8");
+	const kept = cacheFolder(`reports/${machine.name}`);
+	writeFileSync(join(kept, "report"), reported);
 	writeFileSync(join(kept, "console"), said);
 	rmSync(place, { recursive: true });
-	return readReport(machine, readFileSync(report, "utf8"), ending);
+	return readReport(machine, reported, ending);
 }
 
 async function main(args: readonly string[]): Promise<void> {
