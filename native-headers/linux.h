@@ -7,6 +7,7 @@
 #include <asm/statfs.h>
 #include <asm/unistd.h>
 #include <linux/aio_abi.h>
+#include <linux/btrfs.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/falloc.h>
@@ -353,6 +354,22 @@ struct fsverity_digest {
 	uint8_t digest[];
 };
 
+struct btrfs_ioctl_fs_info_args {
+	uint64_t max_id;
+	uint64_t num_devices;
+	uint8_t fsid[16];
+	uint32_t nodesize;
+	uint32_t sectorsize;
+	uint32_t clone_alignment;
+	uint16_t csum_type;
+	uint16_t csum_size;
+	uint64_t flags;
+	uint64_t generation;
+	uint8_t metadata_uuid[16];
+	uint8_t reserved[944];
+};
+
+#define BTRFS_IOC_FS_INFO _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args)
 #define FICLONE _IOW(0x94, 9, int)
 #define FICLONERANGE _IOW(0x94, 13, struct file_clone_range)
 #define FS_IOC_GETFLAGS _IOR(0x66, 1, long)

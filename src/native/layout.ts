@@ -1010,6 +1010,7 @@ export const XFS_SUPER_MAGIC = 0x58465342;
 export const BTRFS_SUPER_MAGIC = 0x9123683e;
 export const TMPFS_MAGIC = 0x1021994;
 export const NFS_SUPER_MAGIC = 0x6969;
+export const BTRFS_IOC_FS_INFO = 0x8400941f;
 export const FICLONE = 0x40049409;
 export const FICLONERANGE = 0x4020940d;
 export const FS_IOC_GETFLAGS = 0x80086601;
@@ -1269,6 +1270,21 @@ export const fsverityDigest = {
 	digestAlgorithm: 0,
 	digestSize: 2,
 	digest: 4,
+} as const;
+
+export const btrfsIoctlFsInfoArgs = {
+	sizeof: 1024,
+	maxId: 0,
+	numDevices: 8,
+	fsid: 16,
+	nodesize: 32,
+	sectorsize: 36,
+	cloneAlignment: 40,
+	csumType: 44,
+	csumSize: 46,
+	flags: 48,
+	generation: 56,
+	metadataUuid: 64,
 } as const;
 
 export const mountAttr = {

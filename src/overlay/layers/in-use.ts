@@ -12,9 +12,7 @@ import {
 	AT_EMPTY_PATH,
 	AT_HANDLE_FID,
 	EAGAIN,
-	FS_IOC_GETFSUUID,
 	fileHandle,
-	fsuuid2,
 	LOCK_EX,
 	LOCK_NB,
 	MAX_HANDLE_SZ,
@@ -24,7 +22,7 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { openCached } from "../../native/libc/confined.ts";
-import { close, control, type Fd, lock, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
+import { close, type Fd, lock, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { getHandle, mountId, statDescriptor } from "../../native/libc/metadata.ts";
 import { type MountEntry, mountOption, readMountTable } from "../../native/libc/mount-table.ts";
 import { fileSystemOf, inodeHigh, inodeLow } from "../../native/libc/stat.ts";
@@ -39,12 +37,12 @@ import {
 	view,
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
+import { readUuid, UUID_SIZE } from "./uuid.ts";
 
 const STAT = reserve(statx.sizeof);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
 const BYTES = HANDLE + fileHandle.fHandle;
-const UUID = reserve(fsuuid2.sizeof);
-const NO_UUID = "\0".repeat(16);
+const UUID = reserve(UUID_SIZE);
 /** Kernel overlayfs's type of handle: three bytes of padding, then `struct ovl_fb`. */
 const OVL_FILEID_V1 = 0xf8;
 const FB_START = 3;
@@ -171,8 +169,8 @@ function identify(fd: Fd): string {
 function handleOf(fd: Fd): string | undefined {
 	const size = readHandle(fd, 0);
 	if (size === undefined) return undefined;
-	const isKnown = control(fd, FS_IOC_GETFSUUID, UUID) === 0;
-	const uuid = isKnown ? readBytes(UUID + fsuuid2.uuid, FB.fid - FB.uuid) : NO_UUID;
+	readUuid(fd, UUID);
+	const uuid = readBytes(UUID, UUID_SIZE);
 	return `${view.getInt32(HANDLE + fileHandle.handleType, true)} ${uuid} ${readBytes(BYTES, size)}`;
 }
 
@@ -181,7 +179,7 @@ function handleOfOverlay(fd: Fd): string | undefined {
 	const size = (readHandle(fd, AT_HANDLE_FID) ?? 0) - FB_START - FB.fid;
 	if (size < 0 || view.getInt32(HANDLE + fileHandle.handleType, true) !== OVL_FILEID_V1) return undefined;
 	const fb = BYTES + FB_START;
-	return `${bytes[fb + FB.type]} ${readBytes(fb + FB.uuid, FB.fid - FB.uuid)} ${readBytes(fb + FB.fid, size)}`;
+	return `${bytes[fb + FB.type]} ${readBytes(fb + FB.uuid, UUID_SIZE)} ${readBytes(fb + FB.fid, size)}`;
 }
 
 /** Fills HANDLE; the length of what is in BYTES. */
