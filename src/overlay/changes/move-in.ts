@@ -52,14 +52,12 @@ function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }:
 	const fd = parent.fds[0]!;
 	const name = nodes.name(node);
 	const isParted = kind !== DT_DIR && !takesOrigin;
-	if (takesOrigin) {
-		directories.markImpure(parent, work);
-		overlay.originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
-	}
+	if (takesOrigin) directories.markImpure(parent, work);
 	// In its place it may be out of reach: where the directory is closed to its owner, whom this process acts for.
 	if (isParted) check(stat(work.fd, temporary, PARTED));
 	check(statDescriptor(fd, PARENT));
 	check(moveAsOwner(work.fd, temporary, fd, name, 0));
+	if (takesOrigin) overlay.originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
 	// Who may write in another's directory may not set its times; the copy is in its place all the same.
 	changeTimesOf(fd, timesOf(PARENT));
 	overlay.listings.noteChange(parent, name, (listing, slot) => {

@@ -72,7 +72,7 @@ export function findKernelUses(upper: Fd, work: Fd, workPath: ByteString): Kerne
 	const overlays = readMountTable("overlay");
 	if (overlays.length === 0) return [];
 	const wanted = new Wanted(upper, work, workPath);
-	const root = openPath("/" as ByteString);
+	const root = openPath("/" as ByteString, O_PATH);
 	const seen = new Set<string>();
 	const uses: KernelUse[] = [];
 	for (const mount of overlays) {
@@ -126,7 +126,8 @@ class Wanted {
 	 */
 	private isBeside(work: ByteString, upper: ByteString, upperHandle: string): boolean {
 		if (isAbsolute(work) || isAbsolute(upper) || !this.workPath.endsWith(`/${work}`)) return false;
-		const fd = openPath(`${this.workPath.slice(0, -work.length)}${upper}` as ByteString);
+		// The file system's uuid is not told through O_PATH.
+		const fd = openPath(`${this.workPath.slice(0, -work.length)}${upper}` as ByteString, O_RDONLY);
 		if (fd < 0) return false;
 		const handle = handleOf(fd);
 		close(fd);
@@ -152,9 +153,9 @@ function within<Result>(root: Fd, path: ByteString, look: (fd: Fd) => Result): R
 	return result;
 }
 
-function openPath(path: ByteString): Fd {
+function openPath(path: ByteString, flags: number): Fd {
 	const name = store(path);
-	const fd = openAt(WORKING_DIRECTORY, name, O_RDONLY | O_DIRECTORY);
+	const fd = openAt(WORKING_DIRECTORY, name, flags | O_DIRECTORY);
 	release(name, lengthOf(name) + 1);
 	return fd;
 }

@@ -13,7 +13,7 @@ export class OriginNumbers {
 		this.nodes = nodes;
 	}
 
-	/** Takes a number for a node; false: another that the kernel knows shows it. */
+	/** Takes a number for a node of the upper layer; false: another that the kernel knows shows it. */
 	claim(node: NodeId, low: number, high: number): boolean {
 		const number = `${high}:${low}`;
 		const shownBy = this.shownBy.get(number) ?? node;
@@ -23,7 +23,8 @@ export class OriginNumbers {
 	}
 
 	forget(node: NodeId): void {
-		if (this.shownBy.size === 0) return;
+		// Only what is in the upper layer is a copy.
+		if (this.shownBy.size === 0 || this.nodes.layer(node) !== 0) return;
 		const number = `${this.nodes.inodeHigh(node)}:${this.nodes.inodeLow(node)}`;
 		if (this.shownBy.get(number) === node) this.shownBy.delete(number);
 	}
