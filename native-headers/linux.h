@@ -7,11 +7,13 @@
 #include <asm/statfs.h>
 #include <asm/unistd.h>
 #include <linux/aio_abi.h>
+#include <linux/btrfs.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <linux/io_uring.h>
 #include <linux/magic.h>
 #include <linux/mman.h>
@@ -356,6 +358,28 @@ struct fsuuid2 {
 	uint8_t uuid[16];
 };
 
+struct fsverity_digest {
+	uint16_t digest_algorithm;
+	uint16_t digest_size;
+	uint8_t digest[];
+};
+
+struct btrfs_ioctl_fs_info_args {
+	uint64_t max_id;
+	uint64_t num_devices;
+	uint8_t fsid[16];
+	uint32_t nodesize;
+	uint32_t sectorsize;
+	uint32_t clone_alignment;
+	uint16_t csum_type;
+	uint16_t csum_size;
+	uint64_t flags;
+	uint64_t generation;
+	uint8_t metadata_uuid[16];
+	uint8_t reserved[944];
+};
+
+#define BTRFS_IOC_FS_INFO _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args)
 #define FICLONE _IOW(0x94, 9, int)
 #define FICLONERANGE _IOW(0x94, 13, struct file_clone_range)
 #define FS_IOC_GETFLAGS _IOR(0x66, 1, long)
@@ -367,6 +391,7 @@ struct fsuuid2 {
 #define FS_IOC_FSGETXATTR _IOR(0x58, 31, struct fsxattr)
 #define FS_IOC_FSSETXATTR _IOW(0x58, 32, struct fsxattr)
 #define FS_IOC_GETFSUUID _IOR(0x15, 0, struct fsuuid2)
+#define FS_IOC_MEASURE_VERITY _IOWR(0x66, 134, struct fsverity_digest)
 
 #define FS_IMMUTABLE_FL 0x10
 #define FS_APPEND_FL 0x20

@@ -40,7 +40,8 @@ import { Workdir } from "./overlay/layers/workdir.ts";
 import { prepareWorkdir } from "./overlay/marks/abilities.ts";
 import { supportsAcl } from "./overlay/marks/acl.ts";
 import { Identity } from "./overlay/marks/identity.ts";
-import { Overlay } from "./overlay/overlay.ts";
+import type { UsersMarks } from "./overlay/nodes/data-search.ts";
+import { Overlay, type OverlayOptions } from "./overlay/overlay.ts";
 
 /** Descriptors used for other things than the caches: layers, the session, jobs. */
 const RESERVED_DESCRIPTORS = 64;
@@ -88,7 +89,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	const jobs = new WorkerJobs(signals, (error) => log.error(`a background thread failed: ${String(error)}`));
 	const overlay = openOverlay(options, jobs, limit, log);
 	callBy(jobs.call);
-	if (areDistant(overlay.layers)) jobs.expectCalls();
+	if (areDistant([...overlay.layers, ...overlay.dataOnly])) jobs.expectCalls();
 	const dispatcher = new Dispatcher(
 		libfuse,
 		overlay,
@@ -237,9 +238,14 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		upperDirectory === undefined || workDirectory === undefined
 			? undefined
 			: { upper: upperDirectory, work: workDirectory };
-	checkDescriptors((writable === undefined ? 0 : 1) + options.lowerDirectories.length, limit);
-	const opened = openLayers(options.lowerDirectories, writable);
-	const { layers } = opened;
+	const { lowerDirectories, dataDirectories } = options;
+	checkDescriptors(
+		(writable === undefined ? 0 : 1) + lowerDirectories.length + dataDirectories.length,
+		limit,
+	);
+	checkMarksShow(options);
+	const opened = openLayers(lowerDirectories, writable, dataDirectories);
+	const { layers, dataOnly } = opened;
 	const work =
 		opened.work === undefined || options.readOnly
 			? undefined
@@ -256,9 +262,9 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		gid: readNumber("/proc/sys/kernel/overflowgid"),
 	};
 	const identity = Identity.of(options, layers, work !== undefined, overflow, (message) => log.warn(message));
-	const spare = limit - RESERVED_DESCRIPTORS - layers.length;
+	const spare = limit - RESERVED_DESCRIPTORS - layers.length - dataOnly.length;
 	const largestDescriptors = Math.max(Math.min(spare, LARGEST_DESCRIPTORS), SMALLEST_DESCRIPTORS);
-	return new Overlay(layers, work, identity, jobs, {
+	const overlayOptions: OverlayOptions = {
 		fsync: isSynced(options),
 		staticLinkCount: options.staticLinkCount,
 		fastInode: options.fastInode && options.xino !== "on",
@@ -271,9 +277,13 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		largestDescriptors,
 		live: options.timeout < defaultOptions.timeout,
 		redirects: options.redirectDirectories,
-		followsUserMetacopies: options.metacopies === "on",
+		// Under another name such a file finds its data by the mark of a renamed directory.
+		leavesData: options.metacopies === "on" && options.redirectDirectories === "on",
+		usersMetacopies: usersMetacopies(options),
+		verity: options.verity,
 		largestListings: LARGEST_LISTINGS,
-	});
+	};
+	return new Overlay(layers, work, identity, jobs, overlayOptions, dataOnly);
 }
 
 /** With several file systems a handle without a uuid could lead to a file of another one. */
@@ -292,15 +302,46 @@ function checkDescriptors(layers: number, limit: number): void {
 	);
 }
 
+/** Data-only layers are of no use unless files lead there; for those of users that is said by asking for their marks. */
+function usersMetacopies({ metacopies, userAttributes, dataDirectories }: MountOptions): UsersMarks {
+	if (metacopies === "on") return "followed";
+	return userAttributes && dataDirectories.length > 0 ? "to data-only layers" : "refused";
+}
+
+/**
+ * Files whose data is in data-only layers, or must have a digest, are told by their marks: whoever cannot see these would be
+ * shown zeros. Throws LayerUnusable.
+ */
+function checkMarksShow(options: MountOptions): void {
+	const { dataDirectories, verity } = options;
+	if (usersMetacopies(options) !== "refused" || isPrivileged()) return;
+	const [asked] = [
+		...(dataDirectories.length > 0 ? ["data-only layers"] : []),
+		...(verity === "off" ? [] : [`verity=${verity}`]),
+	];
+	if (asked === undefined) return;
+	throw new LayerUnusable(
+		`${asked}: the files that this is for are marked by attributes of the trusted namespace, which only the machine's root can see: mount as root, or with metacopy=on or userxattr if they are marked by those of the user namespace`,
+	);
+}
+
 /**
  * Whether to ask the kernel for passthrough: where that is permitted, and its copy of a layer's mount keeps access times
  * as they are. Set-id bits kept in an attribute would not be taken away from a file written to behind our back.
  */
 function passesThrough(options: MountOptions, overlay: Overlay): boolean {
 	if (options.passthrough === "off" || options.xattrPermissions !== 0) return false;
-	if (!overlay.layers.every((layer) => layer.isolated)) return false;
-	if (!hasCapability(CAP_SYS_ADMIN) || !isInitialUserNamespace()) return false;
-	return options.passthrough === "on" || !overlay.layers.some((layer) => layer.isStacked);
+	const layers = [...overlay.layers, ...overlay.dataOnly];
+	if (!layers.every((layer) => layer.isolated) || !isPrivileged()) return false;
+	if (options.passthrough === "on") return true;
+	// On NFS what the kernel has open keeps a name when it is removed.
+	if (overlay.work !== undefined && overlay.layers[0]!.namesRemoved) return false;
+	return !layers.some((layer) => layer.isStacked);
+}
+
+/** What is the machine's is ours: passthrough, attributes of the `trusted` namespace. */
+function isPrivileged(): boolean {
+	return hasCapability(CAP_SYS_ADMIN) && isInitialUserNamespace();
 }
 
 function isInitialUserNamespace(): boolean {

@@ -47,6 +47,11 @@ export interface MountOptions {
 	readonly mountpoint: ByteString;
 	/** Read-only layers, topmost first; at least one. */
 	readonly lowerDirectories: readonly ByteString[];
+	/**
+	 * Lower layers whose names are not shown: files of those above that have no data of their own have it there. They are
+	 * searched in this order. Default: none.
+	 */
+	readonly dataDirectories: readonly ByteString[];
 	/** The writable layer; undefined: a read-only mount. Given if and only if `workDirectory` is. */
 	readonly upperDirectory: ByteString | undefined;
 	/** Scratch directory on the upper's file system. */
@@ -110,18 +115,27 @@ export interface MountOptions {
 	 * content can be renamed. Default: "off".
 	 */
 	readonly redirectDirectories: "on" | "follow" | "nofollow" | "off";
-	/** Whether files whose data lies in a layer below are read also where a mark of the `user` namespace says so. */
+	/**
+	 * "on": files whose data lies in a layer below are read also where a mark of the `user` namespace says so, and, with
+	 * `redirectDirectories` "on", files are copied up so where their data is not to change. Default: "off".
+	 */
 	readonly metacopies: "on" | "off";
 	/** Keep marks in attributes of the `user` namespace although those of `trusted` can be set. Default: false. */
 	readonly userAttributes: boolean;
 	/** Origins name the file system that they are on, by its uuid. Default: true. */
 	readonly originUuids: boolean;
+	/**
+	 * Whether data that lies in a layer below must have the fs-verity digest which the file that it belongs to names: "on": where
+	 * it names one; "require": it must name one. Default: "off".
+	 */
+	readonly verity: "off" | "on" | "require";
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;
 }
 
 /** What a mount is unless told otherwise; where it goes and of which layers it is made has no default. */
 export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDirectories">> = Object.freeze({
+	dataDirectories: Object.freeze([]),
 	upperDirectory: undefined,
 	workDirectory: undefined,
 	readOnly: false,
@@ -152,5 +166,6 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	metacopies: "off",
 	userAttributes: false,
 	originUuids: true,
+	verity: "off",
 	logFile: undefined,
 });

@@ -164,6 +164,16 @@ export const usrTree: Tree & { files(scale: Scale): number } = {
 	},
 };
 
+/** As {@link usrTree}, in one layer, as many files as an image of a distribution has. */
+export const imageTree: Tree & { files(scale: Scale): number } = {
+	name: "image",
+	layers: 1,
+	files: (scale) => scale.count(13_000),
+	async build(site) {
+		await copy(site, 0, await filesOfUsr(this.files(site.scale)));
+	},
+};
+
 /** Relative to /. The same choice on machines with the same packages. */
 async function filesOfUsr(count: number): Promise<string[]> {
 	const find = ["find", "usr/include", "usr/share", "usr/lib/python3", "-xdev"];

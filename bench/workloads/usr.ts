@@ -1,7 +1,7 @@
 /** Programs that walk, read and unpack trees as they are found on machines. */
 
 import type { ClientCommand } from "../client.ts";
-import { usrTree } from "./trees.ts";
+import { imageTree, usrTree } from "./trees.ts";
 import type { MountedWorkload, Stage } from "./workload.ts";
 
 function walk(name: string, what: string, command: readonly string[]): MountedWorkload {
@@ -23,6 +23,15 @@ export const usrWorkloads: readonly MountedWorkload[] = [
 	walk("ls_usr", "ls -lR", ["ls", "-lR", "."]),
 	// 1 from grep: nothing matches.
 	walk("grep_usr", "grep -r", ["sh", "-c", "grep -rc overlayfs .; [ $? -le 1 ]"]),
+	{
+		name: "chown_image",
+		group: "daily",
+		what: "chown -R of 13,000 files of /usr",
+		tree: imageTree,
+		cache: "warm",
+		operations: (scale) => imageTree.files(scale),
+		run: ({ merged }) => ["run", merged, "chown", "-R", "12:34", "."],
+	},
 	{
 		...walk("untar_usr", "tar --extract", ["tar"]),
 		cache: "warm",

@@ -29,8 +29,13 @@ export const switches: readonly Switch[] = Object.entries(command.args as Record
 		takesOptions: definition.type === "string",
 	}));
 
+/** Left out: where they are begun like another, that is wanted, and is to be completed at once. */
+const unusual = ["lowerdir+", "datadir+"];
+
 export const options: readonly MountOption[] = [
-	...[...mountOptions].map(([name, { value }]) => ({ name, value: kindOf(value) })),
+	...[...mountOptions]
+		.filter(([name]) => !unusual.includes(name))
+		.map(([name, { value }]) => ({ name, value: kindOf(value) })),
 	...[...kernelOptions, "ro", "rw"].map((name) => ({ name, value: undefined })),
 ];
 

@@ -17,6 +17,7 @@ import { architectures, packageName, packDebian } from "../debian/package.ts";
 import { makeExecutable, type Processor } from "../executable.ts";
 import { manifest } from "../inventory/parts.ts";
 import { billOfMaterials } from "../inventory/sbom.ts";
+import { packNpm } from "./npm.ts";
 import { run } from "./run.ts";
 import { fetchRuntime } from "./runtime.ts";
 import { packTarball } from "./tarball.ts";
@@ -61,7 +62,7 @@ const scratch = mkdtempSync(join(output, "../.release-"));
 try {
 	for (const processor of processors) makeFor(processor, scratch, output, made);
 	console.log("npm package, bill of materials, checksums");
-	run(["npm", "pack", "--ignore-scripts", "--pack-destination", output], { cwd: project });
+	packNpm(join(scratch, "npm"), output);
 	writeFileSync(
 		join(output, `${manifest.name}-${manifest.version}.cdx.json`),
 		await billOfMaterials(new Date(made * 1000)),

@@ -12,7 +12,9 @@ const sections: readonly Section[] = [
 	{
 		title: "LAYERS",
 		entries: [
-			["lowerdir=DIR[:DIR...]", "Read-only directories, topmost first (required)"],
+			["lowerdir=DIR[:DIR...][::DATA...]", "Read-only directories, topmost first (required)"],
+			["", "DATA: searched only for data of files in those before it"],
+			["lowerdir+=DIR, datadir+=DIR", "The same one by one instead, each an option of its own"],
 			["upperdir=DIR", "Directory for all changes; without it the mount is read-only"],
 			["workdir=DIR", "Scratch directory on upperdir's file system, required with it"],
 			["ro, rw", "Read-only although there is an upperdir; writable (default)"],
@@ -23,7 +25,10 @@ const sections: readonly Section[] = [
 			["", "Those renamed in a layer are shown if root marked them (off),"],
 			["", "whoever did (on, follow), or refused (nofollow)"],
 			["metacopy=off|on", "Files whose data lies in a layer below are read if root"],
-			["", "marked them (off, default), or whoever did (on)"],
+			["", "marked them (off, default), or whoever did (on). on with"],
+			["", "redirect_dir=on: chown and the like copy up no data"],
+			["verity=off|on|require", "Data must have the fs-verity digest that is named, if any (on),"],
+			["", "or in any case (require); default: off"],
 			["userxattr", "Keep marks in attributes user.overlay.*, as root, too"],
 		],
 	},

@@ -12,9 +12,9 @@ import {
 	parseChoice,
 	parseContext,
 	parseId,
+	parseLayerPaths,
 	parseMaxWrite,
 	parsePath,
-	parsePaths,
 	parseTimeout,
 } from "./values.ts";
 
@@ -26,6 +26,8 @@ export interface Draft extends Mutable<Omit<MountOptions, "mountpoint" | "kernel
 	kernelOptions: KernelOption[];
 	/** Wins over `fsync=1` wherever it stands. */
 	volatile: boolean;
+	/** The lower layers are those of a `lowerdir`: no single ones can be added. */
+	hasLowerList: boolean;
 	warnings: string[];
 }
 
@@ -76,8 +78,23 @@ const fastInode = boolean((draft, value) => {
 /** Every option with a meaning of its own. A later one replaces an earlier one of the same name. */
 export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 	Object.entries({
-		lowerdir: valued("DIR[:DIR...]", (draft, value, option) => {
-			draft.lowerDirectories = parsePaths(option, value);
+		lowerdir: valued("DIR[:DIR...][::DATA...]", (draft, value, option) => {
+			const { merged, dataOnly } = parseLayerPaths(option, value);
+			draft.lowerDirectories = merged;
+			draft.dataDirectories = dataOnly;
+			draft.hasLowerList = true;
+		}),
+		"lowerdir+": valued("DIR", (draft, value, option) => {
+			const path = parseAdded(draft, option, value);
+			if (draft.dataDirectories.length > 0) {
+				throw new UsageError(
+					`${option}=${display(path)} follows a datadir+: layers that are to be seen come before data-only ones`,
+				);
+			}
+			draft.lowerDirectories = [...draft.lowerDirectories, path];
+		}),
+		"datadir+": valued("DIR", (draft, value, option) => {
+			draft.dataDirectories = [...draft.dataDirectories, parseAdded(draft, option, value)];
 		}),
 		upperdir: valued("DIR", (draft, value, option) => {
 			draft.upperDirectory = parsePath(option, value);
@@ -142,7 +159,11 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 			draft.redirectDirectories = parseChoice(option, value, ["off", "on", "follow", "nofollow"]);
 		}),
 		metacopy: valued("off|on", (draft, value, option) => {
-			draft.metacopies = parseChoice(option, value, ["off", "on"]);
+			// What podman does not take for itself: it leaves metacopy=on out where a program mounts.
+			draft.metacopies = value === "1" ? "on" : parseChoice(option, value, ["off", "on"]);
+		}),
+		verity: valued("off|on|require", (draft, value, option) => {
+			draft.verity = parseChoice(option, value, ["off", "on", "require"]);
 		}),
 		userxattr: boolean((draft, value) => {
 			draft.userAttributes = value;
@@ -173,6 +194,15 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 		}),
 	}),
 );
+
+/** The name of one more layer, as kernel overlayfs takes it: a colon in it is one, and a list is not added to. */
+function parseAdded(draft: Draft, option: string, value: ByteString): ByteString {
+	const path = parsePath(option, value);
+	if (!draft.hasLowerList) return path;
+	throw new UsageError(
+		`${option}=${display(path)} follows a lowerdir: name all lower layers in that, or each by lowerdir+ and datadir+`,
+	);
+}
 
 /** Spellings of old versions, which need their value: `sync` alone is an option of mount(8). */
 const aliases: ReadonlyMap<string, OptionSyntax> = new Map([

@@ -51,6 +51,7 @@ export function parseCommandLine(
 		lowerDirectories: [],
 		kernelOptions: [...defaultKernelOptions(root)],
 		volatile: false,
+		hasLowerList: false,
 		warnings: [],
 	};
 	const { warnings } = draft;
@@ -79,7 +80,7 @@ function applyArgument(draft: Draft, argument: Argument): void {
 
 /** Checks what must be given, and given together. */
 function complete(draft: Draft): MountOptions {
-	const { volatile, warnings: _, mountpoint, ...rest } = draft;
+	const { volatile, hasLowerList: _, warnings: __, mountpoint, ...rest } = draft;
 	if (!mountpoint) {
 		throw new UsageError("no mountpoint given: write fuse-overlayfs -o lowerdir=DIR[:DIR...] MOUNTPOINT");
 	}
@@ -100,6 +101,7 @@ function complete(draft: Draft): MountOptions {
 		...rest,
 		mountpoint,
 		lowerDirectories: Object.freeze([...rest.lowerDirectories]),
+		dataDirectories: Object.freeze([...rest.dataDirectories]),
 		uidMapping: Object.freeze([...rest.uidMapping]),
 		gidMapping: Object.freeze([...rest.gidMapping]),
 		kernelOptions: Object.freeze(rest.kernelOptions),

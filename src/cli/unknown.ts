@@ -46,7 +46,9 @@ function hintFor(
 	if (nearest === name) return `${name} takes no value`;
 	if (nearest !== undefined) return `did you mean ${nearest}?`;
 	const isRest =
-		before !== undefined && /^(lower|upper|work)dir=/.test(before) && !isOptionLike.test(argument);
+		before !== undefined &&
+		/^(?:(?:lower|upper|work)dir|(?:lower|data)dir\+)=/.test(before) &&
+		!isOptionLike.test(argument);
 	return isRest ? "if it is the rest of a name, write \\, for the comma in that" : undefined;
 }
 

@@ -67,22 +67,38 @@ export function parsePath(option: string, value: ByteString): ByteString {
 	return checkPath(option, path);
 }
 
-/** `DIR[:DIR...]`. A colon at the end is legal: C and Rust fuse-overlayfs take it. */
-export function parsePaths(option: string, value: ByteString): readonly ByteString[] {
+/** Lower layers, topmost first. */
+export interface LayerPaths {
+	readonly merged: readonly ByteString[];
+	/** Those of which only data is used. */
+	readonly dataOnly: readonly ByteString[];
+}
+
+/**
+ * `DIR[:DIR...][::DATA...]`, as for kernel overlayfs: each data-only layer has two colons in front of it. A single colon at the
+ * end is legal: C and Rust fuse-overlayfs take it.
+ */
+export function parseLayerPaths(option: string, value: ByteString): LayerPaths {
 	const paths = splitPathList(value);
 	if (paths.length > 1 && paths.at(-1) === "") paths.pop();
-	const gap = paths.indexOf("" as ByteString);
-	if (gap > 0) {
-		throw new UsageError(
-			`${option}=${display(value)}: data-only layers ("::") are not supported: put a single colon between directories`,
-		);
+	const refuse = (problem: string): never => {
+		const syntax = `write ${option}=DIR[:DIR...][::DATA...]`;
+		throw new UsageError(`${option}=${display(value)}: ${problem}: ${syntax}`);
+	};
+	const merged: ByteString[] = [];
+	const dataOnly: ByteString[] = [];
+	for (const [at, path] of paths.entries()) {
+		if (path === "") {
+			// Between two names it is what makes the second data-only.
+			if (at === 0 || at === paths.length - 1 || paths[at - 1] === "") refuse("a directory name is empty");
+		} else if (paths[at - 1] === "") {
+			dataOnly.push(checkPath(option, path));
+		} else {
+			if (dataOnly.length > 0) refuse("a layer that is to be seen cannot follow a data-only one");
+			merged.push(checkPath(option, path));
+		}
 	}
-	if (gap === 0) {
-		throw new UsageError(
-			`${option}=${display(value)}: a directory name is empty: write ${option}=DIR[:DIR...]`,
-		);
-	}
-	return paths.map((path) => checkPath(option, path));
+	return { merged, dataOnly };
 }
 
 /** A security context, in double quotes or not. */

@@ -96,6 +96,7 @@ export class Dispatcher {
 		this.handlers = handlers;
 		overlay.onIdle = (node) => this.wake(node);
 		overlay.refusals.onRefused = (message) => log.warn(message);
+		overlay.metacopies.onBlocks = (node) => notifications.invalidateAttributes(kernelId(overlay, node));
 		overlay.onParted = (node, directory) => {
 			this.notifications.invalidateAttributes(kernelId(overlay, node));
 			// The kernel keeps listings of directories, with inode numbers.

@@ -80,7 +80,7 @@ export class Passthrough {
 	create(node: NodeId, id: number, writing: boolean): void {
 		const { overlay } = this;
 		const backing = this.acquire(node, STAT);
-		const file = { backing, layer: overlay.dataLayer(node), openings: 0, writers: 0 };
+		const file = { backing, layer: overlay.dataLayer(node).index, openings: 0, writers: 0 };
 		this.files.set(id, file);
 		this.count(node, file, writing);
 	}
@@ -94,7 +94,12 @@ export class Passthrough {
 		let file = this.files.get(id);
 		const isCurrent = id === kernelId(overlay, node);
 		if (!isCurrent && (file === undefined || writing)) fail(ESTALE);
-		if (isCurrent && file !== undefined && file.backing !== 0 && file.layer !== overlay.dataLayer(node)) {
+		if (
+			isCurrent &&
+			file !== undefined &&
+			file.backing !== 0 &&
+			file.layer !== overlay.dataLayer(node).index
+		) {
 			this.notifications.invalidateAttributes(id);
 			overlay.nodes.renew(node);
 			fail(ESTALE);
@@ -104,7 +109,7 @@ export class Passthrough {
 		if (file === undefined) {
 			check(statDescriptor(overlay.files.readable(node), ATTRIBUTES));
 			const backing = this.acquire(node, ATTRIBUTES);
-			file = { backing, layer: overlay.dataLayer(node), openings: 0, writers: 0 };
+			file = { backing, layer: overlay.dataLayer(node).index, openings: 0, writers: 0 };
 			this.files.set(id, file);
 			if (file.backing === 0 && !writing && !this.mayHaveChanged(node)) this.giveContent(node, id);
 		}
@@ -154,13 +159,13 @@ export class Passthrough {
 	}
 
 	private hasUpperData(node: NodeId): boolean {
-		return this.overlay.isUpperLayer(this.overlay.dataLayer(node));
+		return this.overlay.isUpperLayer(this.overlay.dataLayer(node).index);
 	}
 
 	/** The kernel's number for the real file of a node with the attributes at `stat`; 0 where this program must move the bytes. */
 	private acquire(node: NodeId, stat: Offset): number {
 		const { overlay } = this;
-		const layer = overlay.dataLayer(node);
+		const layer = overlay.dataLayer(node).index;
 		// What lies behind the file's end is not shown.
 		if (overlay.metacopies.isCut(node)) return 0;
 		if (!this.agreed.passthrough || this.refused || this.unfit.has(layer)) return 0;

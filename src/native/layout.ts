@@ -1019,6 +1019,7 @@ export const AFS_FS_MAGIC = 0x6b414653;
 export const V9FS_MAGIC = 0x1021997;
 export const CODA_SUPER_MAGIC = 0x73757245;
 export const OCFS2_SUPER_MAGIC = 0x7461636f;
+export const BTRFS_IOC_FS_INFO = 0x8400941f;
 export const FICLONE = 0x40049409;
 export const FICLONERANGE = 0x4020940d;
 export const FS_IOC_GETFLAGS = 0x80086601;
@@ -1030,6 +1031,7 @@ export const FS_IOC32_SETFLAGS = 0x40046602;
 export const FS_IOC_FSGETXATTR = 0x801c581f;
 export const FS_IOC_FSSETXATTR = 0x401c5820;
 export const FS_IOC_GETFSUUID = 0x80111500;
+export const FS_IOC_MEASURE_VERITY = 0xc0046686;
 export const FS_IMMUTABLE_FL = 0x10;
 export const FS_APPEND_FL = 0x20;
 export const FS_NODUMP_FL = 0x40;
@@ -1300,6 +1302,28 @@ export const fsuuid2 = {
 	sizeof: 17,
 	len: 0,
 	uuid: 1,
+} as const;
+
+export const fsverityDigest = {
+	sizeof: 4,
+	digestAlgorithm: 0,
+	digestSize: 2,
+	digest: 4,
+} as const;
+
+export const btrfsIoctlFsInfoArgs = {
+	sizeof: 1024,
+	maxId: 0,
+	numDevices: 8,
+	fsid: 16,
+	nodesize: 32,
+	sectorsize: 36,
+	cloneAlignment: 40,
+	csumType: 44,
+	csumSize: 46,
+	flags: 48,
+	generation: 56,
+	metadataUuid: 64,
 } as const;
 
 export const mountAttr = {

@@ -25,6 +25,7 @@ import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../native/memory.ts";
+import type { MountOptions } from "../options.ts";
 import type { Jobs, Task } from "./jobs/job.ts";
 import { DiskPace } from "./layers/disk-pace.ts";
 import { areDistant, keepDistance } from "./layers/distance.ts";
@@ -32,6 +33,7 @@ import type { Layer, Place } from "./layers/layer.ts";
 import { asOwner } from "./layers/owner-access.ts";
 import type { Workdir } from "./layers/workdir.ts";
 import type { Identity } from "./marks/identity.ts";
+import { DataSearch, type UsersMarks } from "./nodes/data-search.ts";
 import { Deferred } from "./nodes/deferred.ts";
 import type { Directory } from "./nodes/directory.ts";
 import { DirectoryCache } from "./nodes/directory-cache.ts";
@@ -73,14 +75,20 @@ export interface OverlayOptions {
 	readonly live: boolean;
 	/** Which renamed directories of the layers are followed, and whether directories with lower content can be renamed. */
 	readonly redirects: RedirectMode;
-	/** Files without data are followed also where a mark of the `user` namespace says so. */
-	readonly followsUserMetacopies: boolean;
+	/** Files are copied up without their data where that is not to change. Only where directories can be renamed, too. */
+	readonly leavesData: boolean;
+	/** What is done with files without data whose mark is of the `user` namespace. */
+	readonly usersMetacopies: UsersMarks;
+	/** Whether their data must have the digest that they name. */
+	readonly verity: MountOptions["verity"];
 	/** Bytes of directory listings kept in memory. */
 	readonly largestListings: number;
 }
 
 export class Overlay implements Places {
 	readonly layers: readonly Layer[];
+	/** Layers with nothing but data of files in the others; their numbers follow. */
+	readonly dataOnly: readonly Layer[];
 	/** Where changes are prepared; undefined: a read-only overlay. */
 	readonly work: Workdir | undefined;
 	/** Names in the workdir of what has none in the mount. */
@@ -115,8 +123,10 @@ export class Overlay implements Places {
 		identity: Identity | undefined,
 		jobs: Jobs,
 		options: OverlayOptions,
+		dataOnly: readonly Layer[] = [],
 	) {
 		this.layers = layers;
+		this.dataOnly = dataOnly;
 		this.work = work;
 		this.parked = new Parked(work);
 		this.identity = identity;
@@ -132,18 +142,14 @@ export class Overlay implements Places {
 		this.listings = new ListingsOfKind(this.nodes, layers, this.directories, jobs, options.largestListings);
 		this.listings.onRead = (node) => this.markIdle(node);
 		this.directories.onDrop = (directory) => this.listings.drop(directory);
-		this.metacopies = new Metacopies(
-			this.nodes,
-			layers,
-			this.directories,
-			this.redirects,
-			this.refusals,
-			options.followsUserMetacopies,
-		);
+		const { nodes, directories, redirects, refusals } = this;
+		const users = options.usersMetacopies;
+		const search = new DataSearch(nodes, layers, dataOnly, this, directories, redirects, refusals, users);
+		this.metacopies = new Metacopies(nodes, layers, dataOnly, search, redirects, refusals, options.verity);
 		this.files = new FileCache(this.nodes, layers, this, this.metacopies, descriptors);
 		this.inodes = new InodeNumbers(layers, options.inode32);
 		this.originNumbers = new OriginNumbers(this.nodes);
-		keepDistance(work === undefined ? layers : layers.slice(1));
+		keepDistance([...(work === undefined ? layers : layers.slice(1)), ...dataOnly]);
 		this.nodes.setKind(ROOT, DT_DIR);
 		this.directories.openRoot();
 		this.numberRoot();
@@ -166,9 +172,14 @@ export class Overlay implements Places {
 		return this.isUpperLayer(this.nodes.layer(node));
 	}
 
-	/** Index of the layer that has a regular file's data. */
-	dataLayer(node: NodeId): number {
-		return this.metacopies.layerOf(node) ?? this.nodes.layer(node);
+	/** The layer that has a regular file's data. Throws EIO where that is nowhere. */
+	dataLayer(node: NodeId): Layer {
+		return this.metacopies.layerOf(node) ?? this.layers[this.nodes.layer(node)]!;
+	}
+
+	/** Files are copied up without their data where that is not to change. */
+	get leavesData(): boolean {
+		return this.options.leavesData && this.work?.keepsAttributes === true;
 	}
 
 	isUpperLayer(layer: number): boolean {
@@ -363,7 +374,7 @@ export class Overlay implements Places {
 
 	/** Lets go of the layers and the workdir, which then holds nothing of this mount. */
 	close(): void {
-		for (const layer of this.layers) layer.close();
+		for (const layer of [...this.layers, ...this.dataOnly]) layer.close();
 		this.parked.clear();
 		this.work?.close();
 	}

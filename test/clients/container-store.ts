@@ -60,26 +60,12 @@ export class ContainerStore implements AsyncDisposable {
 		};
 	}
 
-	static async create({
-		driver = "program",
-		mountOptions = "nodev",
-		overlaySettings = "",
-	}: StoreOptions = {}): Promise<ContainerStore> {
+	static async create(options: StoreOptions = {}): Promise<ContainerStore> {
 		const scratch = new Scratch();
 		scratch.mkdir("home", "tmp", "xdg", "run", "engine", "cni");
 		// Root of a container's namespace is somebody else, who goes through here to what is mounted.
 		chmodSync(scratch.dir, 0o711);
 		await scratch.write({
-			"storage.conf": `[storage]
-driver = "overlay"
-graphroot = "${scratch.path("graph")}"
-rootless_storage_path = "${scratch.path("graph")}"
-runroot = "${scratch.path("run")}"
-[storage.options.overlay]
-${driver === "program" ? `mount_program = "${program}"` : ""}
-mountopt = "${mountOptions}"
-${overlaySettings}
-`,
 			"subordinate-ids": "containers:2000000000:1000000\n",
 			// Everything the engines keep goes into the folder, and no limit is raised: that may not be allowed.
 			"containers.conf": `[containers]
@@ -94,7 +80,30 @@ runtime = "crun"
 network_config_dir = "${scratch.path("cni")}"
 `,
 		});
-		return new ContainerStore(scratch);
+		const store = new ContainerStore(scratch);
+		await store.setUp(options);
+		return store;
+	}
+
+	/** Has the storage mounted so from now on; nothing of it may be in use. */
+	async setUp({
+		driver = "program",
+		mountOptions = "nodev",
+		overlaySettings = "",
+	}: StoreOptions): Promise<void> {
+		const { scratch } = this;
+		await scratch.write({
+			"storage.conf": `[storage]
+driver = "overlay"
+graphroot = "${scratch.path("graph")}"
+rootless_storage_path = "${scratch.path("graph")}"
+runroot = "${scratch.path("run")}"
+[storage.options.overlay]
+${driver === "program" ? `mount_program = "${program}"` : ""}
+mountopt = "${mountOptions}"
+${overlaySettings}
+`,
+		});
 	}
 
 	/** Runs podman or buildah on this storage. */

@@ -50,6 +50,15 @@ describe.skipIf(missing !== undefined)(`mount.fuse3 ${missing ?? ""}`, () => {
 		await expectWritableMerge();
 	});
 
+	it("mounts layers that are named one by one", async () => {
+		const [lower1, lower2] = [scratch.path("lower1"), scratch.path("lower2")];
+		const each = `lowerdir+=${lower1},lowerdir+=${lower2},datadir+=${scratch.path("bin")}`;
+		// Marks of the machine's namespace are not for everybody.
+		const options = `${each},metacopy=on,upperdir=${scratch.path("upper")},workdir=${scratch.path("work")}`;
+		await scratch.must(["mount.fuse3", "overlay", merged, "-o", options, "-t", "fuse-overlayfs"], { env });
+		await expectWritableMerge();
+	});
+
 	it("mounts read-only lower layers as containerd asks for a view", async () => {
 		const lower = `lowerdir=${scratch.path("lower1")}:${scratch.path("lower2")}`;
 		await scratch.must(["mount.fuse3", "overlay", merged, "-o", lower, "-t", "fuse-overlayfs"], { env });

@@ -14,6 +14,11 @@ const prefixTooLong =
 	"a name of more than 251 bytes cannot be hidden by a file named after it with .wh. before it";
 const btrfsCountsOne = "btrfs gives every directory a link count of 1";
 const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused with EOPNOTSUPP";
+const tmpfileLacking: Reasons = {
+	"libfuse before 3.17": noTmpfile,
+	"FUSE before Linux 6.1": "FUSE has no O_TMPFILE there",
+	"overlayfs before Linux 6.1": "kernel overlayfs has no O_TMPFILE there",
+};
 const nothingToRemove =
 	"as in kernel overlayfs the removal of what a lower object does not have is ENODATA: it is not copied up for that";
 const cannotShare = "not every file system can share blocks; xfs and btrfs can";
@@ -62,10 +67,8 @@ const reasons: Readonly<Record<string, Reasons>> = {
 	},
 	"names: a symlink's target may be 4095 bytes long": { "on xfs": "xfs stores targets of up to 1023 bytes" },
 	"creating: new directories are empty and count two links, new files one": { "on btrfs": btrfsCountsOne },
-	"creating: O_TMPFILE makes a file without a name, which linkat can name": {
-		"libfuse before 3.17": noTmpfile,
-	},
-	"creating: O_TMPFILE with O_EXCL cannot be named": { "libfuse before 3.17": noTmpfile },
+	"creating: O_TMPFILE makes a file without a name, which linkat can name": tmpfileLacking,
+	"creating: O_TMPFILE with O_EXCL cannot be named": tmpfileLacking,
 	"acl: an ACL that is not there can be removed": {
 		"kernel, lower": nothingToRemove,
 		"program, lower": nothingToRemove,
@@ -108,7 +111,10 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		"on tmpfs": notEverywhere,
 		"on btrfs": notEverywhere,
 	},
-	"data: fallocate zeroes ranges": { "on tmpfs": notEverywhere },
+	"data: fallocate zeroes ranges": {
+		"on tmpfs": notEverywhere,
+		"FUSE before Linux 5.14": "FUSE passes on no zeroing there",
+	},
 	"renaming: link counts of directories follow": { "on btrfs": btrfsCountsOne },
 	"data: holes stay holes when something else is changed": {
 		kernel: "the kernel copies in pieces of 1 MiB, and fills the holes in them",
@@ -134,7 +140,7 @@ const reasons: Readonly<Record<string, Reasons>> = {
 	...Object.fromEntries(
 		["writing", "truncating", "truncating by descriptor", "opening with O_TRUNC"].map((what) => [
 			`set-id: ${what} by a user outside the group takes set-group-id off in any case`,
-			{ "without FUSE_HANDLE_KILLPRIV_V2": leftByKernel },
+			{ "without FUSE_HANDLE_KILLPRIV_V2": leftByKernel, "FUSE before Linux 5.11": leftByKernel },
 		]),
 	),
 	"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last": notOnExt4,

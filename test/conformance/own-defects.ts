@@ -20,6 +20,11 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 			],
 		},
 	},
+	"in an image of composefs, what an overlay inside it has removed shows in neither": {
+		tests: {
+			"mount/nested.test.ts": ["are so beside those of its own users' namespace, as composefs writes both"],
+		},
+	},
 	"a removed directory that is open has another mode": {
 		tests: { "mount/closed-modes.test.ts": ["a removed directory that is open keeps the mode that it had"] },
 	},
@@ -57,6 +62,32 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 		tests: {
 			"mount/plain-upper.test.ts": [
 				"without attributes security.*, as NFS: a file with capabilities is copied up without them",
+			],
+		},
+	},
+	"on NFS and FUSE file systems the names of files that were removed while open are listed, and keep their directory":
+		{
+			tests: {
+				"mount/plain-upper.test.ts": [
+					"names that FUSE file systems give to what is removed while open: not listed, and no directory stays for them",
+				],
+				"mount/sshfs.test.ts": [
+					"a file removed while it is open is read on; nothing of its name shows, and its directory goes",
+				],
+				"machines/trials/nfs.trial.ts": ["%s: nothing of NFS's name for it shows, and its directory goes"],
+			},
+		},
+	"a lower file in another's directory of the upper layer, where all may write, cannot be changed": {
+		tests: {
+			"mount/user.test.ts": [
+				"changes lower files in a directory of the upper layer that is another's, and open to all",
+			],
+		},
+	},
+	"a file whose label of SELinux may not be given to others cannot be copied up": {
+		tests: {
+			"machines/trials/selinux.trial.ts": [
+				"a label that the policy does not let the daemon give: the copy has that of new files",
 			],
 		},
 	},

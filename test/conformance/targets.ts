@@ -10,7 +10,7 @@ import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layer
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
-import { declined, isInShort, lacks, setting } from "../harness/setting.ts";
+import { declined, isBefore, isInShort, lacks, setting } from "../harness/setting.ts";
 import { type Delay, slowLayer } from "../harness/slow-layer.ts";
 import { declinable } from "../init/declinable.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
@@ -28,6 +28,8 @@ export type Trait =
 	| "on xfs"
 	| "on btrfs"
 	| "libfuse before 3.17"
+	| `FUSE before Linux ${string}`
+	| "overlayfs before Linux 6.1"
 	| VariantName;
 
 interface Variant {
@@ -230,7 +232,12 @@ function makeLayers(
 
 const kernelOverlayfs: Target = {
 	name: "kernel overlayfs",
-	traits: ["kernel", onDisk(), ...(setting === "root" ? [] : (["kernel in a user namespace"] as const))],
+	traits: [
+		"kernel",
+		onDisk(),
+		...(setting === "root" ? [] : (["kernel in a user namespace"] as const)),
+		...(isBefore(6, 1) ? (["overlayfs before Linux 6.1"] as const) : []),
+	],
 	isReadOnly: false,
 	isForeignToKernel: false,
 	origins: allOrigins,
@@ -251,6 +258,14 @@ function libfuseTraits(): Trait[] {
 }
 const traitsOfLibfuse = isKernel ? [] : libfuseTraits();
 
+/** What this machine's kernel does not pass on to any libfuse. */
+const traitsOfKernel = (["5.11", "5.14", "6.1"] as const)
+	.filter((version) => {
+		const [major = 0, minor = 0] = version.split(".").map(Number);
+		return isBefore(major, minor);
+	})
+	.map((version) => `FUSE before Linux ${version}` as const);
+
 function mounted(name: VariantName): Target {
 	const variant = allVariants[name]!;
 	const { options = [], environment = {}, isReadOnly = false, hasNoUpper = false } = variant;
@@ -261,6 +276,7 @@ function mounted(name: VariantName): Target {
 			name,
 			onDisk(variant.upperOn),
 			...traitsOfLibfuse,
+			...traitsOfKernel,
 			...(variant.declined ?? declined).map((flag) => `without ${flag}` as const),
 		],
 		isReadOnly,

@@ -2,6 +2,7 @@
 
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { lacksData } from "../harness/metacopies.ts";
 import { fileCount, fileOf, lowerOwner, removable, stations, travellers } from "./files.ts";
 import { readStamps } from "./stamp.ts";
 
@@ -23,12 +24,17 @@ function isTemporary(path: string): boolean {
 export function brokenFiles(upper: string): string[] {
 	return filesBelow(upper).flatMap((path) => {
 		if (isTemporary(path)) return [];
-		const found = readStamps(readFileSync(path));
 		const name = path.slice(upper.length + 1);
+		const { uid } = lstatSync(path);
+		const belongs = () => (uid === lowerOwner ? [] : [`${name}: a copy that belongs to ${uid}`]);
+		// What is not whole here is so in the mount.
+		if (lacksData(path)) return belongs();
+		const content = readFileSync(path);
+		if (travellers.includes(content.toString())) return belongs();
+		const found = readStamps(content);
 		if (typeof found === "string") return [`${name}: ${found}`];
 		// Only a copy has anything of version 0.
-		const { uid } = lstatSync(path);
-		return found.versions.includes(0) && uid !== lowerOwner ? [`${name}: a copy that belongs to ${uid}`] : [];
+		return found.versions.includes(0) ? belongs() : [];
 	});
 }
 

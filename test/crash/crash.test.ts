@@ -43,9 +43,9 @@ describe("after a loss of power", () => {
 		expect({ freshSeed, results }).toEqual({ freshSeed, results: results.map(() => []) });
 	});
 
-	test("with volatile, they are not: what the other tests see, this one must", async () => {
+	test("with fsync=0, they are not: what the other tests see, this one must", async () => {
 		const trial = { tree, lower, recorder: compileRecorder(tree) };
-		const options = ["volatile"];
+		const options = ["fsync=0"];
 		const results = await losePower(trial, { type: "ext4", seed: freshSeed + 1, images: 15, options });
 		expect(results.flat().filter((wrong) => /without a stamp|bytes of|not whole/.test(wrong))).not.toEqual(
 			[],

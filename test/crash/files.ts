@@ -26,7 +26,10 @@ export function removable(id: number): boolean {
 	return id >= firstRemovable;
 }
 
-/** Directories that the load renames, each with a file `deep/f` of its own: from `NAME` to `NAME.NUMBER`. */
+/**
+ * Directories that the load renames, from `NAME` to `NAME.NUMBER`. Each has a file of its own, `deep/f`, that holds the name; both
+ * parts of its path are renamed in the same way.
+ */
 export const travellers: readonly string[] = ["t0", "t1", "t2"];
 
 /** The directories that these may be in. */
@@ -42,6 +45,6 @@ export function lowerLayer(): Description {
 			const { path, blocks } = fileOf("", id);
 			return [path, file(stampedFile({ id, version: 0, blocks }), { uid: lowerOwner })] as const;
 		}),
-		...travellers.map((name) => [`${name}/deep/f`, file(name)] as const),
+		...travellers.map((name) => [`${name}/deep/f`, file(name, { uid: lowerOwner })] as const),
 	]);
 }

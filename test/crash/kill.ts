@@ -11,8 +11,10 @@ const load = join(import.meta.dir, "load.ts");
 /** Milliseconds from the load's first mark; enough for hundreds of changes. */
 const longestLife = 150;
 
-export function startLoad(mountpoint: string, marks: string, seed: number, most = 1_000_000) {
-	return Bun.spawn([process.execPath, load, mountpoint, marks, String(seed), String(most)], {
+/** @param moves whether directories are renamed, too */
+export function startLoad(mountpoint: string, marks: string, seed: number, most: number, moves: boolean) {
+	const args = [mountpoint, marks, String(seed), String(most), moves ? "moves" : ""];
+	return Bun.spawn([process.execPath, load, ...args], {
 		cwd: "/",
 		stdio: ["ignore", "inherit", "inherit"],
 	});
@@ -34,11 +36,15 @@ export async function killUnderLoad(tree: TemporaryTree, lower: string, seed: nu
 	const random = randomNumbers(seed);
 	const at = (name: string) => tree.layer(`${seed}/${name}`);
 	const request = { lower: [lower], upper: at("upper"), work: at("work"), mountpoint: at("merged") };
-	const options = ["redirect_dir=on", ...(random(2) === 0 ? [] : ["passthrough=off"])];
+	const options = [
+		"redirect_dir=on",
+		...(random(2) === 0 ? [] : ["passthrough=off"]),
+		...(random(2) === 0 ? [] : ["metacopy=on"]),
+	];
 	const marks = tree.join(`${seed}/marks`);
 	writeFileSync(marks, "");
 	const mount = await mountOverlay({ ...request, options });
-	const working = startLoad(mount.path, marks, seed);
+	const working = startLoad(mount.path, marks, seed, 1_000_000, true);
 	while (working.exitCode === null && readFileSync(marks).length === 0) await Bun.sleep(1);
 	await Bun.sleep(random(longestLife));
 	for (const pid of mount.daemons) process.kill(pid, "SIGKILL");

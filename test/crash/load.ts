@@ -2,15 +2,17 @@
  * The load: changes files in the mount in all ways that bring them into the upper layer, until the mount is gone. After
  * each sync it writes a line to the file of marks: what was synced must be there after any crash from then on.
  *
- * Arguments: the mountpoint, the file of marks, a seed, how many changes at most.
+ * Arguments: the mountpoint, the file of marks, a seed, how many changes at most, whether directories are renamed: "moves".
  */
 
 import {
 	chmodSync,
 	closeSync,
 	fsyncSync,
+	linkSync,
 	mkdirSync,
 	openSync,
+	readdirSync,
 	renameSync,
 	unlinkSync,
 	writeSync,
@@ -21,7 +23,7 @@ import { oneOf, randomNumbers } from "../overlay/random.ts";
 import { fileCount, fileOf, type LoadFile, removable, stations, travellers } from "./files.ts";
 import { blockSize, isWrittenInPlace, stampedBlock, stampedFile } from "./stamp.ts";
 
-const [mountpoint = "", marks = "", seed = "1", most = "100000"] = process.argv.slice(2);
+const [mountpoint = "", marks = "", seed = "1", most = "100000", moves = ""] = process.argv.slice(2);
 const random = randomNumbers(Number(seed));
 const marking = openSync(marks, "a");
 let version = 0;
@@ -69,8 +71,16 @@ function replace({ id, path, blocks }: LoadFile): void {
 
 /** Copies up and changes no content. */
 function touchMetadata({ path }: LoadFile): void {
-	if (random(2) === 0) chmodSync(path, oneOf(random, [0o600, 0o644, 0o666]));
-	else setxattr(path, "user.note", `${version}`);
+	const choice = random(5);
+	if (choice < 2) chmodSync(path, oneOf(random, [0o600, 0o644, 0o666]));
+	else if (choice < 4) setxattr(path, "user.note", `${version}`);
+	else linkForAMoment(path);
+}
+
+function linkForAMoment(path: string): void {
+	const beside = `${path}.${temporary++}`;
+	linkSync(path, beside);
+	unlinkSync(beside);
 }
 
 function removeOrMake(file: LoadFile): void {
@@ -97,13 +107,20 @@ function travel(): void {
 		random(2) === 0 ? dirname(from) : oneOf(random, stations(mountpoint)),
 		`${name}.${temporary++}`,
 	);
-	try {
-		renameSync(from, to);
-		places.set(name, to);
-	} catch (error) {
-		// Without redirect_dir=on it stays where it is.
-		if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
-	}
+	renameSync(from, to);
+	places.set(name, to);
+	renameWithin(to);
+}
+
+/** Renames the file of such a directory, or what that is in, or changes its mode. */
+function renameWithin(directory: string): void {
+	const [parent = ""] = readdirSync(directory);
+	const deep = join(directory, parent);
+	const [name = ""] = readdirSync(deep);
+	const choice = random(3);
+	if (choice === 0) chmodSync(join(deep, name), oneOf(random, [0o600, 0o644]));
+	else if (choice === 1) renameSync(join(deep, name), join(deep, `f.${temporary++}`));
+	else renameSync(deep, join(directory, `deep.${temporary++}`));
 }
 
 try {
@@ -111,7 +128,7 @@ try {
 		version++;
 		const file = fileOf(mountpoint, random(fileCount));
 		if (random(20) === 0) makeDirectory();
-		else if (random(8) === 0) travel();
+		else if (moves !== "" && random(8) === 0) travel();
 		else if (removable(file.id)) removeOrMake(file);
 		else if (random(3) === 0) touchMetadata(file);
 		else if (isWrittenInPlace(file.id)) writeInPlace(file);

@@ -54,8 +54,9 @@ async function record({ tree, lower, recorder }: Trial, name: string, settings: 
 	mkdirSync(work);
 	const { isShared = false } = settings;
 	// btrfs may lose the whiteout that a rename left in its place, and both names then show the directory.
-	const moves = settings.type === "btrfs" ? [] : ["redirect_dir=on"];
-	const options = [...moves, ...(settings.options ?? [])];
+	const moves = settings.type !== "btrfs";
+	const leavesData = settings.seed % 2 === 0;
+	const options = ["redirect_dir=on", ...(leavesData ? ["metacopy=on"] : []), ...(settings.options ?? [])];
 	if (isShared) run("cp", "--archive", lower, join(disk.path, "lower"));
 	const request = {
 		lower: [isShared ? join(disk.path, "lower") : lower],
@@ -67,7 +68,7 @@ async function record({ tree, lower, recorder }: Trial, name: string, settings: 
 	// The first mark stands for the whole mount, so that every moment finds the directories.
 	run("sync", "--file-system", disk.path);
 	await using mount = await mountOverlay(request);
-	const working = startLoad(mount.path, disk.marks, settings.seed, changes);
+	const working = startLoad(mount.path, disk.marks, settings.seed, changes, moves);
 	while (working.exitCode === null) {
 		syncNeighbour(disk.path);
 		await Bun.sleep(3);

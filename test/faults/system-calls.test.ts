@@ -95,14 +95,23 @@ const operations: Readonly<Record<string, Operation>> = {
 	"an upper file gets a second name, over a whiteout": (at) => linkSync(at("u"), at("gone")),
 };
 
-const mountTrials = (count: number) => {
+/** With `metacopy=on`: what is copied up leaves its data below. */
+const withoutData: Readonly<Record<string, Operation>> = {
+	"a file is copied up without its data": (at) => chmodSync(at("a"), 0o600),
+	"a file is renamed without its data": (at) => renameSync(at("a"), at("d", "new")),
+	"a file gets a second name without its data": (at) => linkSync(at("a"), at("new")),
+	"a file whose data is in a layer below is renamed again": (at) => renameSync(at("below"), at("d", "new")),
+	"two files change places without their data": (at) => renameat2(at("a"), at("d", "x"), RENAME_EXCHANGE),
+};
+
+const mountTrials = (count: number, further: string) => {
 	const below = (description: Description): Description =>
 		Object.fromEntries(
 			Array.from({ length: count }, (_, trial) =>
 				Object.entries(description).map(([name, entry]) => [`${trial}/${name}`, entry]),
 			).flat(),
 		);
-	const options = ["passthrough=on,redirect_dir=on"];
+	const options = ["passthrough=on,redirect_dir=on", further];
 	return mountLayers([below(lower)], { upper: below(upper), options, program: older });
 };
 
@@ -130,10 +139,14 @@ function failuresOf(lines: readonly string[]): Failure[] {
 
 const most = 64;
 
-test.skipIf(lacks("the machine's root") || isKernel).each(Object.entries(operations))(
+const cases = [
+	...Object.entries(operations).map(([title, operation]) => [title, operation, "metacopy=off"] as const),
+	...Object.entries(withoutData).map(([title, operation]) => [title, operation, "metacopy=on"] as const),
+];
+test.skipIf(lacks("the machine's root") || isKernel).each(cases)(
 	"%s, or not at all",
-	async (_, operation) => {
-		await using overlay = await mountTrials(most);
+	async (_, operation, further) => {
+		await using overlay = await mountTrials(most, further);
 		const act = (trial: number) => operation((...names) => overlay.at(String(trial), ...names));
 		const before = seen(overlay, 0);
 		act(0);

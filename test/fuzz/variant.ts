@@ -25,9 +25,12 @@ export interface Variant {
 	readonly delay?: Delay;
 	/** Both rename directories with lower content, which the kernel does for the machine's root only. */
 	readonly redirects?: boolean;
+	/** Both leave the data of files that are copied up below, where it is not to change. With `redirects` only. */
+	readonly metacopies?: boolean;
 }
 
 const redirects = { options: ["redirect_dir=on"], redirects: true };
+const metacopies = { options: ["redirect_dir=on,metacopy=on"], redirects: true, metacopies: true };
 const all: readonly Variant[] = [
 	{ title: "defaults", options: [] },
 	{ title: "an upper layer that holds something", options: [], filledUpper: true },
@@ -79,6 +82,25 @@ const all: readonly Variant[] = [
 		filledUpper: true,
 	},
 	{ title: "renamed directories, several devices", ...redirects, severalDevices: true },
+	{ title: "data left below", ...metacopies },
+	{
+		title: "data left below, an upper layer that holds something, few open files",
+		...metacopies,
+		openFiles: 64,
+		filledUpper: true,
+	},
+	{
+		title: "data left below, no passthrough",
+		...metacopies,
+		options: ["redirect_dir=on,metacopy=on,passthrough=off"],
+		severalDevices: true,
+	},
+	{
+		title: "data left below, no passthrough, nothing cached",
+		...metacopies,
+		options: ["redirect_dir=on,metacopy=on,passthrough=off,timeout=0"],
+		filledUpper: true,
+	},
 ];
 const variants = all.filter((variant) => setting === "root" || !(variant.redirects || variant.delay));
 

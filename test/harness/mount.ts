@@ -122,6 +122,8 @@ function threadsOf(pid: number): string {
 export interface MountRequest extends RunOptions {
 	/** Topmost first. */
 	readonly lower: readonly string[];
+	/** Layers that are searched for data alone. */
+	readonly dataOnly?: readonly string[];
 	readonly upper?: string | undefined;
 	readonly work?: string | undefined;
 	readonly mountpoint: string;
@@ -131,8 +133,10 @@ export interface MountRequest extends RunOptions {
 	readonly isShared?: boolean;
 }
 
-export function layerOptions({ lower, upper, work }: Pick<MountRequest, "lower" | "upper" | "work">): string {
-	const parts = [`lowerdir=${lower.join(":")}`];
+type LayerRequest = Pick<MountRequest, "lower" | "dataOnly" | "upper" | "work">;
+
+export function layerOptions({ lower, dataOnly = [], upper, work }: LayerRequest): string {
+	const parts = [`lowerdir=${[lower.join(":"), ...dataOnly].join("::")}`];
 	if (upper !== undefined) parts.push(`upperdir=${upper}`);
 	if (work !== undefined) parts.push(`workdir=${work}`);
 	return parts.join(",");

@@ -38,6 +38,7 @@ const testPackages = [
 	{ names: ["e2fsprogs"], proof: "mkfs.ext4" },
 	{ names: ["xfsprogs"], proof: "mkfs.xfs" },
 	{ names: ["btrfs-progs"], proof: "mkfs.btrfs" },
+	{ names: ["erofs-utils"], proof: "mkfs.erofs" },
 	{ names: ["git"], proof: "git" },
 	{ names: ["busybox-static"], proof: "busybox" },
 	{ names: ["uidmap"], proof: "newuidmap" },
@@ -46,6 +47,8 @@ const testPackages = [
 	{ names: ["crun", "runc"], proof: "crun" },
 	{ names: ["debootstrap"], proof: "debootstrap" },
 	{ names: ["go-md2man"], proof: "go-md2man" },
+	{ names: ["sshfs"], proof: "sshfs" },
+	{ names: ["openssh-sftp-server"], proof: "/usr/lib/openssh/sftp-server" },
 	{ names: ["zsh"], proof: "zsh" },
 	{ names: ["fish"], proof: "fish" },
 ];

@@ -42,7 +42,7 @@ function onNfs(reason: string): Record<OnNfs, string> {
 }
 
 /** Whether the kernel is older than that version. */
-function isBefore(major: number, minor: number): boolean {
+export function isBefore(major: number, minor: number): boolean {
 	const [itsMajor = 0, itsMinor = 0] = release().split(".").map(Number);
 	return itsMajor < major || (itsMajor === major && itsMinor < minor);
 }

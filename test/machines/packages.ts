@@ -15,8 +15,16 @@ const architectures: Readonly<Record<Processor, string>> = { x64: "amd64", arm64
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /** In a tree whose /bin and others are links into /usr, as dpkg itself does it; dpkg-deb --extract would replace them. */
-const unpack = `dpkg-deb --fsys-tarfile "$1" >"$1.tar" &&
-tar --extract --file="$1.tar" --directory="$2" --keep-directory-symlink --numeric-owner --preserve-permissions &&
+const unpack = `set -e
+dpkg-deb --fsys-tarfile "$1" >"$1.tar"
+tar --extract --file="$1.tar" --directory="$2" --keep-directory-symlink --numeric-owner --preserve-permissions
+name=$(dpkg-deb --field "$1" Package)
+case $(dpkg-deb --field "$1" Multi-Arch) in same) name=$name:$(dpkg-deb --field "$1" Architecture) ;; esac
+tar --list --file="$1.tar" | sed 's|^\\.||; s|/$||; s|^$|/.|' >"$2/var/lib/dpkg/info/$name.list"
+{
+	dpkg-deb --field "$1"
+	printf 'Status: install ok installed\\n\\n'
+} >>"$2/var/lib/dpkg/status"
 rm "$1.tar"`;
 
 export interface Request {
@@ -36,12 +44,17 @@ export function run(...command: readonly string[]): void {
 	throw new Error(`${command.slice(0, 4).join(" ")} failed: exit code ${exitCode}\n${said}`);
 }
 
-/** Unpacks packages, with all that they need, into the directory `tree`; `scratch` is an empty one, used and removed. */
+/**
+ * Unpacks packages, with all that they need, into the directory `tree`, whose dpkg takes them for installed; `scratch` is an
+ * empty one, used and removed.
+ */
 export function unpackPackages({ suite, processor, packages }: Request, tree: string, scratch: string): void {
 	const state = (name: string) => join(scratch, name);
 	for (const directory of ["lists/partial", "archives/partial", "parts"])
 		mkdirSync(state(directory), { recursive: true });
-	writeFileSync(state("status"), "");
+	for (const directory of ["info", "updates", "triggers"])
+		mkdirSync(join(tree, "var/lib/dpkg", directory), { recursive: true });
+	for (const file of [state("status"), join(tree, "var/lib/dpkg/status")]) writeFileSync(file, "");
 	writeFileSync(state("sources"), `deb [signed-by=${keyring}] ${mirror()} ${suite} main\n`);
 	const settings = {
 		"APT::Architecture": architectures[processor],

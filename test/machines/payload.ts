@@ -1,6 +1,6 @@
 /** The disk with the project: sources, tests, Bun for the machine's processor, and the program made for it. */
 
-import { chmodSync, copyFileSync, cpSync, mkdirSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { makeExecutable, type Processor } from "../../packaging/executable.ts";
 import { fetchRuntime } from "../../packaging/release/runtime.ts";
@@ -15,8 +15,14 @@ const parts = [
 	...["citty", "consola", "fast-check", "pure-rand"].map((name) => `node_modules/${name}`),
 ];
 
-/** Makes the disk in the file `image`; `scratch` is an empty directory, which is used. */
-export function makePayload(processor: Processor, image: string, scratch: string): void {
+/** In the names of a release's files. */
+const ofProcessor: Readonly<Record<Processor, RegExp>> = { x64: /x64|amd64/, arm64: /arm64/ };
+
+/**
+ * Makes the disk in the file `image`; `scratch` is an empty directory, which is used. What a release has for the processor
+ * comes along, in dist/release.
+ */
+export function makePayload(processor: Processor, image: string, scratch: string, release?: string): void {
 	const tree = join(scratch, "project");
 	for (const part of parts) {
 		mkdirSync(dirname(join(tree, part)), { recursive: true });
@@ -30,5 +36,10 @@ export function makePayload(processor: Processor, image: string, scratch: string
 	copyFileSync(runtime, bun);
 	chmodSync(bun, 0o755);
 	makeExecutable(processor, runtime, binary);
+	if (release !== undefined) {
+		mkdirSync(join(tree, "dist/release"));
+		for (const file of readdirSync(release).filter((name) => ofProcessor[processor].test(name)))
+			copyFileSync(join(release, file), join(tree, "dist/release", file));
+	}
 	makeImage(image, tree, "1G");
 }

@@ -16,8 +16,8 @@ export const emulators: Readonly<Record<Processor, Emulator>> = {
 	arm64: { program: "qemu-system-aarch64", machine: "virt,gic-version=3", console: "ttyAMA0" },
 };
 
-/** Without a word for so long it hangs. Generous: the host may be busy with something else. */
-const longestSilenceMs = 20 * 60_000;
+/** Without a word for so many minutes of the host's processor it hangs, or of time, as the host may be busy otherwise. */
+const longestSilence = { processor: 10, time: 90 };
 
 export interface Disks {
 	/** With the project; changes to it are forgotten. */
@@ -71,7 +71,10 @@ export async function boot({
 			...["-machine", emulator.machine, "-cpu", machine.cpu, "-smp", "1", "-m", "3072"],
 			...["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio"],
 			...["-kernel", system.kernel, "-initrd", system.initramfs],
-			...["-append", `console=${emulator.console} quiet panic=-1 mitigations=off`],
+			...[
+				"-append",
+				[`console=${emulator.console} quiet panic=-1 mitigations=off`, machine.parameters ?? ""].join(" "),
+			],
 			...disk(system.disk, true),
 			...disk(disks.payload, true),
 			...disk(disks.scratch, false),
@@ -86,20 +89,23 @@ export async function boot({
 		child.kill("SIGKILL");
 	};
 	const timeIsUp = `its ${minutes} minutes are up`;
-	const silence = `said nothing for ${longestSilenceMs / 60_000} minutes and was killed`;
-	const impatience = setTimeout(() => kill(silence), longestSilenceMs);
+	let heardAt = { processor: 0, time: Date.now() };
 	const timer = setInterval(() => {
-		if (child.exitCode === null && minutesUsed(child.pid) > minutes) kill(timeIsUp);
+		if (child.exitCode !== null) return;
+		const used = minutesUsed(child.pid);
+		const silence = { processor: used - heardAt.processor, time: (Date.now() - heardAt.time) / 60_000 };
+		if (used > minutes) kill(timeIsUp);
+		else if (silence.processor > longestSilence.processor || silence.time > longestSilence.time)
+			kill("said nothing for long and was killed");
 	}, 1000);
 	try {
 		const decoder = new TextDecoder();
 		for await (const chunk of child.stdout) {
-			impatience.refresh();
+			if (child.exitCode === null) heardAt = { processor: minutesUsed(child.pid), time: Date.now() };
 			heard(decoder.decode(chunk, { stream: true }));
 		}
 		await child.exited;
 	} finally {
-		clearTimeout(impatience);
 		clearInterval(timer);
 		child.kill("SIGKILL");
 	}

@@ -1,7 +1,9 @@
 /**
  * `npm run test:machines`: the demo, mount tests and the conformance table in virtual machines with other kernels, C
- * libraries, libfuse and processors, emulated in software. `-- [MACHINE...] [TEST-FILE...]` chooses, `--list` shows what there
- * is, `--minutes N` is how much of the processor's time a machine gets (default: 30), `--mode root` and others which modes are tried.
+ * libraries, libfuse and processors, emulated in software; and what only a machine of one's own has (trials/).
+ * `-- [MACHINE...] [TEST-FILE...]` chooses, `--list` shows what there is, `--minutes N` is how much of the processor's time a
+ * machine gets (default: 30), `--mode root` and others which modes are tried, `--release DIRECTORY` brings the files of a
+ * release along, for the machine that tries these.
  */
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +12,6 @@ import type { Processor } from "../../packaging/executable.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
 import { type Machine, machines } from "./machines.ts";
 import { makePayload } from "./payload.ts";
-import { planned } from "./planned.ts";
 import { boot, emulators } from "./qemu.ts";
 import { type Ending, type MachineReport, type Mode, modes, type Plan, readReport, show } from "./report.ts";
 import { cacheFolder, makeImage, systemOf } from "./system.ts";
@@ -35,9 +36,12 @@ const emulatorPackages: Readonly<Record<Processor, string>> = {
 interface Choice {
 	readonly machines: readonly Machine[];
 	readonly minutes: number;
-	readonly files: readonly string[];
 	/** None: those of the machine. */
+	readonly files: readonly string[];
+	/** The same. */
 	readonly modes: readonly Mode[];
+	/** A directory with the files of one. */
+	readonly release: string | undefined;
 }
 
 function parse(args: readonly string[]): Choice {
@@ -56,15 +60,21 @@ function parse(args: readonly string[]): Choice {
 	const chosenModes = optionsOf("--mode");
 	const unknownMode = chosenModes.find((mode) => !modes.includes(mode as Mode));
 	if (unknownMode !== undefined) throw new Error(`${unknownMode}: the modes are ${modes.join(", ")}`);
+	const release = optionsOf("--release").at(-1);
 	const files = rest.filter((word) => existsSync(word));
 	const names = rest.filter((word) => !files.includes(word));
+	const lacking = machines.find(({ name, needsRelease }) => needsRelease && names.includes(name) && !release);
+	if (lacking !== undefined) throw new Error(`${lacking.name}: wants --release DIRECTORY`);
 	const unknown = names.find((name) => machines.every((machine) => machine.name !== name));
 	if (unknown !== undefined) throw new Error(`${unknown}: neither a machine (see --list) nor a test file`);
 	return {
-		machines: machines.filter(({ name }) => names.length === 0 || names.includes(name)),
+		machines: machines.filter(({ name, needsRelease }) =>
+			names.length === 0 ? release !== undefined || !needsRelease : names.includes(name),
+		),
 		minutes,
-		files: files.length > 0 ? files : planned,
+		files,
 		modes: modes.filter((mode) => chosenModes.includes(mode)),
+		release,
 	};
 }
 
@@ -97,8 +107,8 @@ async function runMachine(
 	writeFileSync(join(place, "content/plan.json"), JSON.stringify(plan));
 	const disk = join(place, "scratch");
 	makeImage(disk, join(place, "content"), "24G");
-	const kept = cacheFolder(`reports/${machine.name}`);
-	const report = join(kept, "report");
+	// Of this run alone: the same machine may run a second time beside it.
+	const report = join(place, "report");
 	writeFileSync(report, "");
 	console.log(`\n== ${machine.name}`);
 	let said = "";
@@ -112,9 +122,12 @@ async function runMachine(
 	} catch (error) {
 		ending = { complaint: error instanceof Error ? error.message : String(error) };
 	}
+	const reported = readFileSync(report, "utf8");
+	const kept = cacheFolder(`reports/${machine.name}`);
+	writeFileSync(join(kept, "report"), reported);
 	writeFileSync(join(kept, "console"), said);
 	rmSync(place, { recursive: true });
-	return readReport(machine, readFileSync(report, "utf8"), ending);
+	return readReport(machine, reported, ending);
 }
 
 async function main(args: readonly string[]): Promise<void> {
@@ -123,7 +136,7 @@ async function main(args: readonly string[]): Promise<void> {
 			console.log(`${name.padEnd(12)} Debian ${suite}, ${processor}, ${kernel}`);
 		return;
 	}
-	const { machines: chosen, minutes, files, modes: chosenModes } = parse(args);
+	const { machines: chosen, minutes, files, modes: chosenModes, release } = parse(args);
 	requireAll(chosen);
 	const scratch = mkdtempSync(join(cacheFolder("runs"), "run-"));
 	watchdog.tell("tree", scratch);
@@ -133,9 +146,12 @@ async function main(args: readonly string[]): Promise<void> {
 		for (const machine of chosen) {
 			const { processor } = machine;
 			const payload = payloads.get(processor) ?? join(scratch, `project-${processor}`);
-			if (!payloads.has(processor)) makePayload(processor, payload, join(scratch, processor));
+			if (!payloads.has(processor)) makePayload(processor, payload, join(scratch, processor), release);
 			payloads.set(processor, payload);
-			const plan = { files, modes: chosenModes.length > 0 ? chosenModes : machine.modes };
+			const plan = {
+				files: files.length > 0 ? files : machine.files,
+				modes: chosenModes.length > 0 ? chosenModes : machine.modes,
+			};
 			const report = await runMachine(machine, plan, minutes, payload, scratch);
 			console.log(`\n${show(report, plan)}`);
 			reports.push(report);

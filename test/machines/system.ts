@@ -76,10 +76,9 @@ export function makeImage(image: string, directory: string, size: string): void 
 	run("mke2fs", "-q", "-t", "ext4", "-O", features, "-E", "lazy_itable_init=1", "-d", directory, image, size);
 }
 
-/** What the machine boots, made if the cache has it not, or made otherwise. Machines may share it. */
-export function systemOf(machine: Machine): System {
-	const { suite, kernel, libfuse, processor } = machine;
-	const folder = cacheFolder(`systems/${suite}-${kernel}`);
+/** Where it is kept, and what it is made of. */
+function plan({ suite, kernel, libfuse, processor, packages: further = [] }: Machine) {
+	const folder = cacheFolder(`systems/${[suite, kernel, ...further].join("-")}`);
 	const recipe = JSON.stringify([
 		suite,
 		kernel,
@@ -90,14 +89,26 @@ export function systemOf(machine: Machine): System {
 		privileged,
 		directories,
 		init,
+		...further,
 	]);
-	const marker = join(folder, "recipe");
+	return { folder, recipe, marker: join(folder, "recipe") };
+}
+
+/** Whether the cache has it. */
+export function isMade(machine: Machine): boolean {
+	const { marker, recipe } = plan(machine);
+	return existsSync(marker) && readFileSync(marker, "utf8") === recipe;
+}
+
+/** What the machine boots, made if the cache has it not, or made otherwise. Machines may share it. */
+export function systemOf(machine: Machine): System {
+	const { folder, recipe, marker } = plan(machine);
 	const system = {
 		kernel: join(folder, "kernel"),
 		initramfs: join(folder, "initramfs"),
 		disk: join(folder, "disk"),
 	};
-	if (existsSync(marker) && readFileSync(marker, "utf8") === recipe) return system;
+	if (isMade(machine)) return system;
 	console.log(`${machine.name}: fetching Debian ${machine.suite} and making its disk`);
 	rmSync(marker, { force: true });
 	const scratch = mkdtempSync(join(folder, "making-"));
@@ -122,7 +133,11 @@ function unpackUserland(machine: Machine, tree: string, scratch: string): void {
 		mkdirSync(join(tree, "usr", name), { recursive: true });
 		symlinkSync(`usr/${name}`, join(tree, name));
 	}
-	unpackPackages({ ...machine, packages: [...packages, machine.libfuse, machine.kernel] }, tree, scratch);
+	unpackPackages(
+		{ ...machine, packages: [...packages, machine.libfuse, machine.kernel, ...(machine.packages ?? [])] },
+		tree,
+		scratch,
+	);
 	// What the scripts of packages would have made.
 	for (const name of ["passwd", "group"])
 		copyFileSync(join(tree, `usr/share/base-passwd/${name}.master`), join(tree, "etc", name));

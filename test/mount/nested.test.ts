@@ -15,7 +15,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { changeable, changeMuch, expectChanged } from "../harness/changes.ts";
-import { fillLayer, temporaryTree } from "../harness/layers.ts";
+import { directory, file, fillLayer, temporaryTree } from "../harness/layers.ts";
 import { mountKernelOverlay, mountOverlay, type OverlayMount } from "../harness/mount.ts";
 import { codeOf, getxattr, listxattr, mknod, removexattr, setxattr } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
@@ -331,6 +331,24 @@ describe("an overlay's attributes that users of a mount set", () => {
 		setxattr(overlay.at("d"), "trusted.overlay.opaque", "y");
 		await overlay.expectLasting({ debian: false });
 	});
+
+	test.skipIf(lacks("trusted attributes", "devices"))(
+		"are so beside those of its own users' namespace, as composefs writes both",
+		async () => {
+			const kept = (word: string, value: string) => ({
+				[`trusted.overlay.overlay.${word}`]: value,
+				[`user.overlay.${word}`]: value,
+			});
+			const lower = {
+				layer: directory({ xattrs: kept("opaque", "x") }),
+				"layer/gone": file("", { xattrs: kept("whiteout", "") }),
+			};
+			await using overlay = await mountLayers([lower, { "layer/below": "below" }]);
+			expect(readdirSync(overlay.at("layer")).sort()).toEqual(["below", "gone"]);
+			expect(listxattr(overlay.at("layer/gone"))).toEqual(["trusted.overlay.whiteout"]);
+			expect(getxattr(overlay.at("layer"), "trusted.overlay.opaque").toString()).toBe("x");
+		},
+	);
 
 	test("come along with a copied-up file", async () => {
 		await using overlay = await mountLayers([{ f: "lower" }]);

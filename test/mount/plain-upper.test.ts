@@ -118,3 +118,29 @@ possible(
 		expect(getxattr(overlay.inLower("f"), "security.capability")).toEqual(capability);
 	},
 );
+
+possible(
+	"names that FUSE file systems give to what is removed while open: not listed, and no directory stays for them",
+	async () => {
+		const hidden = ".fuse_hidden0000000a00000001";
+		const others = [
+			".fuse_hidden",
+			`${hidden}0`,
+			".fuse_hidden0000000a0000000g",
+			".nfs000000000002000600000001",
+		];
+		await using overlay = await mountLayers([{ "d/low": "low" }], { disk: new PlainDisk([]).mount });
+		for (const name of ["d", "e"]) {
+			mkdirSync(overlay.inUpper(name));
+			writeFileSync(overlay.inUpper(name, hidden), "removed");
+		}
+		for (const name of others) writeFileSync(overlay.inUpper("d", name), "");
+		expect(readdirSync(overlay.at("d")).sort()).toEqual([...others, "low"].sort());
+		expect(readdirSync(overlay.at("e"))).toEqual([]);
+		for (const name of [...others, "low"]) unlinkSync(overlay.at("d", name));
+		rmdirSync(overlay.at("d"));
+		rmdirSync(overlay.at("e"));
+		await overlay.remount();
+		expect(readdirSync(overlay.path)).toEqual([]);
+	},
+);

@@ -63,6 +63,15 @@ describe.skipIf(lacks("the machine's root"))("a user who is not root", () => {
 		expect([result.stderr, result.stdout, result.exitCode]).toEqual(["", "Content", 0]);
 	});
 
+	test("changes lower files in a directory of the upper layer that is another's, and open to all", async () => {
+		const open = directory({ mode: 0o777 });
+		const script = "echo more >>d/b; sync d/b; cat d/b";
+		const { tree, layers, ...result } = await inMountOfUser(script, "true", undefined, { d: open });
+		using _ = tree;
+		expect([result.stderr, result.stdout, result.exitCode]).toEqual(["", "bmore\n", 0]);
+		expect(readFileSync(`${layers.upper}/d/b`, "utf8")).toBe("bmore\n");
+	});
+
 	test("mounts own layers through fusermount3, and changes them", async () => {
 		const { tree, layers, ...result } = await inMountOfUser(
 			"cat a; echo changed >a; rm gone; rm -r d; mkdir d; echo new >d/new; ln a link; mv l l2; ls",

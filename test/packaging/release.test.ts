@@ -1,13 +1,14 @@
 /** What a release holds beside the binary: the same each time, complete, and of what is really in it. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
 import { packDebian } from "../../packaging/debian/package.ts";
 import { licenceNames, licenceText } from "../../packaging/inventory/licences.ts";
 import { whole } from "../../packaging/inventory/parts.ts";
 import { billOfMaterials } from "../../packaging/inventory/sbom.ts";
+import { packNpm } from "../../packaging/release/npm.ts";
 import { packTarball } from "../../packaging/release/tarball.ts";
 import { commonFiles, layOut } from "../../packaging/release/tree.ts";
 import { type TemporaryTree, temporaryTree } from "../harness/layers.ts";
@@ -85,6 +86,16 @@ describe.skipIf(Bun.which("dpkg-deb") === null)("the Debian package", () => {
 		const { stdout } = Bun.spawnSync(["lintian", "--fail-on", "error", debian("four")]);
 		expect(stdout.toString()).not.toMatch(/^E:/m);
 	});
+});
+
+test("the npm package's files are all's to read, and its programs to run, whatever the checkout's are", () => {
+	mkdirSync(tree.join("npm"));
+	packNpm(tree.join("npm-copy"), tree.join("npm"));
+	const lines = output("tar", "-tvzf", tree.join(`npm/${manifest.name}-${manifest.version}.tgz`))
+		.trim()
+		.split("\n");
+	expect(lines.filter((line) => !/^-rw-r--r--|^-rwxr-xr-x/.test(line))).toEqual([]);
+	expect(lines.filter((line) => line.endsWith("package/src/fuse-overlayfs"))[0]).toStartWith("-rwxr-xr-x");
 });
 
 describe("licences and bill of materials", () => {

@@ -22,16 +22,18 @@ const { syscall } = dlopen("libc.so.6", {
 
 const ALIGNMENT = 8;
 
-/** Stands for the address of what a system call fills, or of a `struct xattr_args` that tells of it. */
+/** Stands for the address of what a system call fills. */
 export class Output {
-	readonly isDescribed: boolean;
+	/** What is there before; undefined: it does not matter. */
+	readonly before: Uint8Array | undefined;
 
-	constructor(isDescribed: boolean) {
-		this.isDescribed = isDescribed;
+	constructor(before?: Uint8Array) {
+		this.before = before;
 	}
 }
-export const OUTPUT = new Output(false);
-export const VALUE_OUTPUT = new Output(true);
+export const OUTPUT = new Output();
+/** As {@link OUTPUT}, of a `struct xattr_args` that tells of it. */
+export const VALUE_OUTPUT = new Output();
 /** A string stands for the address of its bytes and a NUL, an array for that of a copy of its bytes. */
 export type Argument = number | bigint | ByteString | Uint8Array | Output;
 
@@ -60,13 +62,15 @@ export function prepare(number: number, args: readonly Argument[], outputSize: n
 	let at = block + align(outputSize);
 	const place = (argument: Argument): number | bigint => {
 		if (typeof argument === "number" || typeof argument === "bigint") return argument;
-		if (argument === OUTPUT) return base + block;
 		const start = at;
-		if (argument instanceof Output) {
+		if (argument === VALUE_OUTPUT) {
 			setNumber(at + xattrArgs.value, base + block);
 			words[(at + xattrArgs.size) >>> 2] = outputSize;
 			words[(at + xattrArgs.flags) >>> 2] = 0;
 			at += xattrArgs.sizeof;
+		} else if (argument instanceof Output) {
+			if (argument.before !== undefined) bytes.set(argument.before, block);
+			return base + block;
 		} else if (typeof argument === "string") {
 			writeString(at, argument);
 			at += align(argument.length + 1);

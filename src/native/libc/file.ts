@@ -22,6 +22,7 @@ import {
 } from "../layout.ts";
 import {
 	base,
+	bytes,
 	type Int64,
 	type Name,
 	type Offset,
@@ -31,7 +32,7 @@ import {
 	setNumber,
 	writeString,
 } from "../memory.ts";
-import { OUTPUT } from "./call.ts";
+import { OUTPUT, Output } from "./call.ts";
 import { inheritAll, isDistant } from "./distant.ts";
 import { outcome, outcome64 } from "./errno.ts";
 import { ask, closeDistant, noteChange } from "./replay.ts";
@@ -209,10 +210,15 @@ export function cloneFile(from: Fd, to: Fd): number {
 	return outcome(libc.ioctl(to, FICLONE, from));
 }
 
-/** ioctl(2) with a buffer of `size` bytes as its argument, which a lower layer's file system only fills. */
+/** ioctl(2) with a buffer of `size` bytes as its argument. */
 export function control(fd: Fd, request: number, argument: Offset, size: number): number {
-	if (isDistant(fd)) return ask(fd, SYS_ioctl, [fd, request, OUTPUT], argument, size) as number;
+	if (isDistant(fd)) return controlDistant(fd, request, argument, size);
 	return outcome(libc.ioctl(fd, request, base + argument));
+}
+
+function controlDistant(fd: Fd, request: number, argument: Offset, size: number): number {
+	const before = new Output(bytes.slice(argument, argument + size));
+	return ask(fd, SYS_ioctl, [fd, request, before], argument, size) as number;
 }
 
 export function lock(fd: Fd, operation: number): number {

@@ -1,5 +1,5 @@
 /**
- * The kernel's table of a process's mounts, this one's as a rule, /proc/self/mountinfo (proc_pid_mountinfo(5)). What it tells is known without
+ * The kernel's table of this process's mounts, /proc/self/mountinfo (proc_pid_mountinfo(5)). What it tells is known without
  * asking any file system: ours would have to answer while it asks, others may hang.
  */
 import { readFileSync } from "node:fs";

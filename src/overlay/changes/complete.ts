@@ -5,7 +5,7 @@
  * Source: Linux fs/overlayfs/copy_up.c, ovl_copy_up_meta_inode_data.
  */
 
-import { ENODATA, EOPNOTSUPP, O_RDWR, S_ISGID, S_ISUID, statx } from "../../native/layout.ts";
+import { DT_REG, ENODATA, EOPNOTSUPP, O_RDWR, S_ISGID, S_ISUID, statx } from "../../native/layout.ts";
 import { queueOf } from "../../native/libc/distant.ts";
 import { check, Errno } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, truncate } from "../../native/libc/file.ts";
@@ -29,12 +29,14 @@ import type { Task } from "../jobs/job.ts";
 import { cloneContent, copyContent, LARGEST_INLINE_COPY } from "../layers/copy-content.ts";
 import type { Durability } from "../layers/durability.ts";
 import { removeMetacopy } from "../marks/metacopy.ts";
-import type { NodeId } from "../nodes/node.ts";
+import { type NodeId, PLAIN } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
 import { MODIFIED_NOW } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
 
+/** What limits nothing. */
+export const ALL = Number.POSITIVE_INFINITY;
 const CAPABILITY = store("security.capability" as ByteString);
 const LONGEST_CAPABILITY = 64;
 const VALUE = reserve(LONGEST_CAPABILITY + 1);
@@ -58,6 +60,16 @@ interface Completion {
 	readonly capability: ByteString | undefined;
 }
 
+/** Whether an object of the upper layer is a file whose data lies in a layer below; looked at where that is not known. */
+export function hasDataBelow(overlay: Overlay, node: NodeId): boolean {
+	const { nodes, metacopies } = overlay;
+	if (metacopies.has(node)) return true;
+	if (nodes.kind(node) !== DT_REG || nodes.flag(node, PLAIN)) return false;
+	const { directory, name } = overlay.locate(node);
+	metacopies.look(node, directory, name);
+	return metacopies.has(node);
+}
+
 /**
  * Copies a file's data, or the first `limit` bytes of it, from the layer below. Throws Deferred where that goes on in the
  * background, and what copying may.
@@ -71,7 +83,7 @@ export function complete(overlay: Overlay, node: NodeId, limit: Int64): void {
 	const queue = queueOf(from);
 	const isInline = orEnd(completion, () => {
 		const isAll = !isCut && length > 0 && !overlay.metacopies.isCut(node);
-		const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
+		const cloned = isAll && cloneContent(overlay.dataLayer(node), from, to);
 		if (!cloned && (length > LARGEST_INLINE_COPY || (queue !== undefined && length > 0))) return false;
 		if (!cloned) check(copyContent(from, to, length));
 		settle(completion);

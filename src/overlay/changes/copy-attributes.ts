@@ -1,6 +1,15 @@
 /** The extended attributes that a copy takes over from the object it stands for. */
 
-import { DT_LNK, ENODATA, EOPNOTSUPP, EPERM, XATTR_LIST_MAX, XATTR_SIZE_MAX } from "../../native/layout.ts";
+import {
+	DT_LNK,
+	EACCES,
+	EINVAL,
+	ENODATA,
+	EOPNOTSUPP,
+	EPERM,
+	XATTR_LIST_MAX,
+	XATTR_SIZE_MAX,
+} from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { getAttribute, listAttributes, setAttribute } from "../../native/libc/xattr.ts";
@@ -12,6 +21,8 @@ import { attributeShown } from "../marks/attribute-name.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { nameInLayer } from "../reading/xattr.ts";
+
+const SELINUX_LABEL = "security.selinux";
 
 const NAMES = reserve(XATTR_LIST_MAX);
 const VALUE = reserve(XATTR_SIZE_MAX);
@@ -70,8 +81,10 @@ function copyAttribute(
 /**
  * ACLs must not be lost: they may refuse what the mode permits. All else may be where the upper layer's file system does not
  * know it, capabilities included, as by cp(1); kernel overlayfs refuses those (fs/overlayfs/copy_up.c, ovl_copy_xattr).
+ * A label that SELinux's policy does not know, or does not let the daemon give, gives way to the one of new files.
  */
 function canDoWithout(overlay: Overlay, node: NodeId, name: string, error: number): boolean {
+	if (name === SELINUX_LABEL && (error === EACCES || error === EINVAL || error === EPERM)) return true;
 	if (error === EOPNOTSUPP) return !name.startsWith(ACL_PREFIX);
 	// Without privileges the trusted and security namespaces are out of reach, as they are for cp(1).
 	const unprivileged = overlay.work?.trustedAttributes === false;

@@ -1,7 +1,8 @@
 /**
  * Copy-up: a lower object gets a copy in the upper layer, which stands for it from then on. The copy is made in the
  * workdir - content, owner, attributes, mode, times, in this order - made durable with all of them, and moved into place by one
- * rename, so that the upper layer never shows a part of a file, not even after a power loss.
+ * rename, so that the upper layer never shows a part of a file, not even after a power loss. With `metacopy=on` a file of which
+ * the content is not to change leaves it where it is (marks/metacopy.ts).
  * Source: Linux fs/overlayfs/copy_up.c.
  */
 
@@ -12,83 +13,43 @@ import {
 	DT_REG,
 	ENOENT,
 	EPERM,
-	O_CREAT,
 	O_DIRECTORY,
-	O_EXCL,
 	O_NOFOLLOW,
 	O_RDONLY,
-	O_RDWR,
 	PATH_MAX,
 	S_IFMT,
 	S_IFREG,
-	statx,
 } from "../../native/layout.ts";
 import { makeDirectory, makeNode, makeSymlink, readLink, removeName } from "../../native/libc/directory.ts";
-import { queueOf } from "../../native/libc/distant.ts";
 import { check, Errno, fail } from "../../native/libc/errno.ts";
-import { close, duplicate, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
-import { changeTimesOf, changeTimesOfOpen, stat, statDescriptor } from "../../native/libc/metadata.ts";
-import { remembering, repeatably } from "../../native/libc/replay.ts";
-import { deviceOf, inodeHigh, inodeLow, modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
-import {
-	bytes,
-	type Int64,
-	lengthOf,
-	type Name,
-	readString,
-	release,
-	reserve,
-	smaller,
-	store,
-} from "../../native/memory.ts";
+import { close, type Fd, NO_FD, openAt } from "../../native/libc/file.ts";
+import { repeatably } from "../../native/libc/replay.ts";
+import { deviceOf, modeOf } from "../../native/libc/stat.ts";
+import { bytes, type Int64, lengthOf, readString, release, reserve, store } from "../../native/memory.ts";
 import type { Task } from "../jobs/job.ts";
-import { cloneContent, copyContent, LARGEST_INLINE_COPY } from "../layers/copy-content.ts";
-import type { Durability } from "../layers/durability.ts";
-import { moveAsOwner } from "../layers/owner-access.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
-import { type NodeId, PLAIN, PURE, ROOT } from "../nodes/node.ts";
+import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
-import { complete } from "./complete.ts";
-import { copyMetadata, foresee, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
+import { ALL, complete, hasDataBelow } from "./complete.ts";
+import { raiseFile, raiseWithoutData } from "./copy-file.ts";
+import { copyMetadata, foresee, lookAt, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
+import { type Copy, moveToPlace, neededFor } from "./move-in.ts";
 
-/** What limits nothing. */
-const ALL = Number.POSITIVE_INFINITY;
-const PARENT = reserve(statx.sizeof);
-/** A copy with an inode number of its own. */
-const PARTED = reserve(statx.sizeof);
 const TARGET = reserve(PATH_MAX + 1);
-
-/** A copy on its way through the steps. */
-interface Copy {
-	readonly overlay: Overlay;
-	readonly work: Workdir;
-	readonly node: NodeId;
-	/** Its name in the workdir. */
-	readonly temporary: Name;
-}
-
-interface FileCopy extends Copy {
-	/** Open on it. */
-	readonly to: Fd;
-	/** Not all of the original's content is in it. */
-	readonly isCut: boolean;
-	readonly durability: Durability;
-}
 
 /**
  * Makes sure a node is in the upper layer, and its parents before it. Throws EROFS without one, Deferred where the
- * copy goes on in the background, and what copying may. A file's data may be in another layer still: what changes that, or
- * gives the file another name, has it copied, too.
+ * copy goes on in the background, and what copying may. A file's data may be in another layer still.
  */
 export function copyUp(overlay: Overlay, node: NodeId): void {
-	if (!overlay.isUpper(node)) raise(overlay, node, ALL);
+	if (!overlay.isUpper(node)) raise(overlay, node, undefined);
 	else if (overlay.metacopies.has(node)) overlay.settle(node);
 }
 
-/** As {@link copyUp}, of a regular file that is about to be written to. */
+/** As {@link copyUp}, of a regular file that is about to be written to: with its data. */
 export function copyUpToWrite(overlay: Overlay, node: NodeId): void {
 	copyUpTruncated(overlay, node, ALL);
 }
@@ -99,22 +60,14 @@ export function copyUpTruncated(overlay: Overlay, node: NodeId, size: Int64): vo
 	else if (overlay.files.lacksData(node)) complete(overlay, node, size);
 }
 
-/** As {@link copyUp}, of what is about to get another name: a file is to be whole, as under that its data is not found. */
+/** As {@link copyUp}, with a file's data, but where the file may be closed to writers. */
 export function copyUpWhole(overlay: Overlay, node: NodeId): void {
-	const { nodes, metacopies } = overlay;
-	if (!overlay.isUpper(node)) {
-		raise(overlay, node, ALL);
-		return;
-	}
-	if (nodes.kind(node) !== DT_REG || nodes.flag(node, PLAIN)) return;
-	if (!metacopies.has(node)) {
-		const { directory, name } = overlay.locate(node);
-		metacopies.look(node, directory, name);
-	}
-	if (metacopies.has(node)) complete(overlay, node, ALL);
+	if (!overlay.isUpper(node)) raise(overlay, node, ALL);
+	else if (hasDataBelow(overlay, node)) complete(overlay, node, ALL);
 }
 
-function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
+/** @param limit bytes of a file's data that are copied at most; undefined: it may stay where it is */
+function raise(overlay: Overlay, node: NodeId, limit: Int64 | undefined): void {
 	const work = overlay.writable();
 	overlay.settle(node);
 	overlay.throwFailure(node);
@@ -123,15 +76,11 @@ function raise(overlay: Overlay, node: NodeId, limit: Int64): void {
 	// Whoever has it copied may be run again: then it is there.
 	repeatably(() => {
 		const kind = overlay.nodes.kind(node);
-		if (kind === DT_REG) raiseFile(overlay, work, node, limit);
-		else if (kind === DT_DIR) raiseDirectory(overlay, work, node);
-		else raiseSpecial(overlay, work, node);
+		if (kind === DT_DIR) raiseDirectory(overlay, work, node);
+		else if (kind !== DT_REG) raiseSpecial(overlay, work, node);
+		else if (limit !== undefined || !repeatably(() => raiseWithoutData(overlay, work, node)))
+			raiseFile(overlay, work, node, limit ?? ALL);
 	});
-}
-
-/** How a copy is made durable before it gets its name. */
-function neededFor({ options, nodes, work }: Overlay, node: NodeId): Durability {
-	return options.fsync && work !== undefined && nodes.isNamed(node) ? work.durability : "none";
 }
 
 /** By a loop, not by recursion: a path may be thousands of directories deep. */
@@ -149,108 +98,6 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 		const directory = parent;
 		repeatably(() => raiseDirectory(overlay, overlay.writable(), directory));
 	}
-}
-
-function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64): void {
-	const { files, metacopies } = overlay;
-	const from = files.readable(node);
-	if (metacopies.has(node)) lookAt(overlay, node);
-	else check(statDescriptor(from, SOURCE));
-	const size = sizeOf(SOURCE);
-	const length = smaller(size, limit);
-	foresee(overlay, node);
-	const temporary = work.temporaryName();
-	const to = checkMade(openAt(work.fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
-	const durability = neededFor(overlay, node);
-	const copy = { overlay, work, node, temporary, to, isCut: length < size, durability };
-	const isAll = length === size && length > 0 && !metacopies.isCut(node);
-	const cloned = isAll && cloneContent(overlay.layers[overlay.dataLayer(node)]!, from, to);
-	const queue = queueOf(from);
-	if (!cloned && (length > LARGEST_INLINE_COPY || (queue !== undefined && length > 0))) {
-		const source = orDiscard(copy, () => check(duplicate(from)));
-		finishLater(copy, { kind: "copy", from: source, to, length, queue }, undefined, source);
-		return;
-	}
-	const original = orDiscard(copy, () => {
-		if (!cloned) check(copyContent(from, to, length));
-		return describeFile(copy);
-	});
-	if (waitsHere(overlay, durability)) {
-		orDiscard(copy, () => check(overlay.diskPace.makeDurable(to, durability, () => overlay.jobs.hasOthers)));
-		nameFile(copy, original);
-	} else {
-		finishLater(copy, makingDurable(to, durability), original);
-	}
-}
-
-/**
- * Goes on with a copy when `task` is done: with its attributes, unless they are there and `original` is what they are of;
- * then, once it is durable, with its name.
- * @param source closed at the end
- */
-function finishLater(copy: FileCopy, task: Task, original: Original | undefined, source = NO_FD): void {
-	const { overlay, node } = copy;
-	// What is scratch here may change meanwhile.
-	const kept = { ...copy, temporary: store(readString(copy.temporary)) };
-	let described = original;
-	const remember = remembering();
-	const goOn = (result: number): Task | undefined => {
-		orDiscard(kept, () => check(result));
-		if (described === undefined) {
-			described = remember(() => orDiscard(kept, () => describeFile(kept)));
-			if (kept.durability !== "none") return makingDurable(kept.to, kept.durability);
-		}
-		nameFile(kept, described);
-		return undefined;
-	};
-	overlay.runJob(node, task, (result) => {
-		let next: Task | undefined;
-		try {
-			next = goOn(result);
-		} catch (error) {
-			if (!(error instanceof Errno)) throw error;
-			overlay.failures.set(node, error.code);
-		} finally {
-			if (next === undefined) {
-				if (source !== NO_FD) close(source);
-				release(kept.temporary, lengthOf(kept.temporary) + 1);
-			}
-		}
-		return next;
-	});
-	overlay.throwFailure(node);
-}
-
-/** A step of a copy: where it fails, nothing of the copy is left. */
-function orDiscard<Result>(copy: FileCopy, step: () => Result): Result {
-	try {
-		return step();
-	} catch (error) {
-		close(copy.to);
-		removeName(copy.work.fd, copy.temporary, 0);
-		throw error;
-	}
-}
-
-/** Gives a copy, whose content is there, all that describes it. */
-function describeFile(copy: FileCopy): Original {
-	const original = lookAt(copy.overlay, copy.node);
-	copyMetadata(copy.overlay, copy.node, original, copy.work.fd, copy.temporary);
-	// What is cut off by not being copied is a change of content all the same.
-	if (copy.isCut) check(changeTimesOfOpen(copy.to, MODIFIED_NOW));
-	return original;
-}
-
-/** Gives a finished copy its name; takes over its descriptor. */
-function nameFile(copy: FileCopy, original: Original): void {
-	const { overlay, node, to } = copy;
-	const { nodes, files } = overlay;
-	orDiscard(copy, () => moveToPlace(copy, original));
-	nodes.setLayer(node, 0);
-	overlay.metacopies.forget(node);
-	files.replace(node, to);
-	// As for what was in the upper layer when it lost its name.
-	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);
 }
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
@@ -350,44 +197,4 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	}
 	nodes.setLayer(node, 0);
 	overlay.files.drop(node);
-}
-
-/** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */
-function moveToPlace(copy: Copy, original: Original): void {
-	const { overlay, work, node, temporary } = copy;
-	if (overlay.nodes.isNamed(node)) {
-		moveIn(copy, original);
-		return;
-	}
-	overlay.parked.moveIn(work, node, temporary);
-	// The former one leads to the original.
-	overlay.nodes.detach(node);
-}
-
-/** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */
-function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }: Original): void {
-	const { nodes, directories, inodes } = overlay;
-	const parent = directories.get(nodes.parent(node));
-	const fd = parent.fds[0]!;
-	const name = nodes.name(node);
-	const isParted = kind !== DT_DIR && !takesOrigin;
-	if (takesOrigin) {
-		directories.markImpure(parent, work);
-		overlay.originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
-	}
-	// In its place it may be out of reach: where the directory is closed to its owner, whom this process acts for.
-	if (isParted) check(stat(work.fd, temporary, PARTED));
-	check(statDescriptor(fd, PARENT));
-	check(moveAsOwner(work.fd, temporary, fd, name, 0));
-	check(changeTimesOf(fd, timesOf(PARENT)));
-	overlay.listings.noteChange(parent, name, (listing, slot) => {
-		if (listing.layer(slot) !== 0) listing.raise(slot);
-	});
-	if (isParted) {
-		const [low, high] = [inodeLow(PARTED), inodeHigh(PARTED)];
-		inodes.translate(0, low, high);
-		nodes.setInode(node, inodes.low, inodes.high);
-		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, low, high));
-		overlay.onParted(node, parent.node);
-	}
 }

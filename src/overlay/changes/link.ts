@@ -13,8 +13,9 @@ import { LINKABLE, type NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { readAttributes, STAT } from "../reading/attributes.ts";
 import { checkNewName, findLayer, NOWHERE } from "../reading/lookup.ts";
-import { copyUp, copyUpWhole } from "./copy-up.ts";
+import { copyUp } from "./copy-up.ts";
 import { makeLinkTo } from "./nameless.ts";
+import { keepData } from "./redirect.ts";
 
 /**
  * Gives a node a further name; its attributes are in STAT. Throws EEXIST, EPERM for directories, and what linking may.
@@ -28,9 +29,10 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	checkLinkable(overlay, node);
 	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
-	copyUpWhole(overlay, node);
+	copyUp(overlay, node);
 	copyUp(overlay, parent);
 	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
+	keepData(overlay, work, node, directory, false);
 	const upper = directory.fds[0]!;
 	const result = makeLinkTo(overlay, node, upper, name);
 	if (result === -EEXIST) {

@@ -5,6 +5,7 @@
  * - An object of a lower layer is where it was: the names that led to it do so still, in its layer.
  * - Of anything else a descriptor is held. Where as many are held as should be, a file gets a name in the workdir until
  *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
+ * - On NFS a file gets that name in any case: what is open by the name that goes would get another one beside it.
  */
 
 import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../../native/layout.ts";
@@ -53,8 +54,12 @@ function keep(overlay: Overlay, node: NodeId): void {
 	if (overlay.nodes.lookupCount(node) === 0 || !overlay.isUpper(node)) return;
 	if (overlay.nodes.kind(node) === DT_DIR) {
 		if (overlay.directories.mayHold || !parkCopy(overlay, node)) overlay.directories.get(node);
-	} else if (!goByAnother(overlay, node)) {
-		holdOrPark(overlay, node);
+	} else if (!overlay.layers[0]!.namesRemoved) {
+		if (!goByAnother(overlay, node)) holdOrPark(overlay, node);
+	} else if (goByAnother(overlay, node) || overlay.parked.has(node) || park(overlay, node)) {
+		overlay.files.drop(node);
+	} else {
+		overlay.files.hold(node, true);
 	}
 }
 

@@ -36,10 +36,10 @@ import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "../reading/lookup.ts";
 import { copyAppearance } from "./copy-metadata.ts";
-import { copyUp, copyUpWhole } from "./copy-up.ts";
+import { copyUp } from "./copy-up.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { withoutName } from "./nameless.ts";
-import { markToMove } from "./redirect.ts";
+import { keepData, markToMove } from "./redirect.ts";
 import { noteRemoval } from "./remove.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -119,11 +119,14 @@ function renameNodes(overlay: Overlay, work: Workdir, from: Asked, to: Asked, ex
 	checkMovable(overlay, from.node, staysInParent);
 	if (exchange) checkMovable(overlay, to.node, staysInParent);
 	else if (to.node !== NO_NODE) checkReplaceable(overlay, from.node, to.node);
-	copyUpWhole(overlay, from.node);
-	if (exchange) copyUpWhole(overlay, to.node);
+	copyUp(overlay, from.node);
+	if (exchange) copyUp(overlay, to.node);
 	copyUp(overlay, from.parent);
 	copyUp(overlay, to.parent);
 	const ends = [endOf(overlay, from), endOf(overlay, to)] as const;
+	const [source, target] = ends;
+	keepData(overlay, work, from.node, target.directory, staysInParent);
+	if (exchange) keepData(overlay, work, to.node, source.directory, staysInParent);
 	if (exchange) exchangeNames(overlay, work, ...ends);
 	else moveTo(overlay, work, ...ends);
 }
@@ -141,7 +144,7 @@ function checkMovable(overlay: Overlay, node: NodeId, staysInParent: boolean): v
 	if (overlay.nodes.kind(node) !== DT_DIR) return;
 	if (overlay.isUpper(node) && !overlay.directories.get(node).isMerged) return;
 	if (!redirects.areMade) fail(EXDEV);
-	redirects.valueFor(node, staysInParent);
+	if (redirects.valueFor(node, staysInParent) === undefined) fail(EXDEV);
 }
 
 /**

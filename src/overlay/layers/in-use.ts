@@ -12,9 +12,7 @@ import {
 	AT_EMPTY_PATH,
 	AT_HANDLE_FID,
 	EAGAIN,
-	FS_IOC_GETFSUUID,
 	fileHandle,
-	fsuuid2,
 	LOCK_EX,
 	LOCK_NB,
 	MAX_HANDLE_SZ,
@@ -24,7 +22,7 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { openCached } from "../../native/libc/confined.ts";
-import { close, control, type Fd, lock, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
+import { close, type Fd, lock, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { getHandle, mountId, statDescriptor } from "../../native/libc/metadata.ts";
 import { type MountEntry, mountOption, readMountTable } from "../../native/libc/mount-table.ts";
 import { fileSystemOf, inodeHigh, inodeLow } from "../../native/libc/stat.ts";
@@ -39,12 +37,12 @@ import {
 	view,
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
+import { readUuid, UUID_SIZE } from "./uuid.ts";
 
 const STAT = reserve(statx.sizeof);
 const HANDLE = reserve(fileHandle.sizeof + MAX_HANDLE_SZ);
 const BYTES = HANDLE + fileHandle.fHandle;
-const UUID = reserve(fsuuid2.sizeof);
-const NO_UUID = "\0".repeat(16);
+const UUID = reserve(UUID_SIZE);
 /** Kernel overlayfs's type of handle: three bytes of padding, then `struct ovl_fb`. */
 const OVL_FILEID_V1 = 0xf8;
 const FB_START = 3;
@@ -74,7 +72,7 @@ export function findKernelUses(upper: Fd, work: Fd, workPath: ByteString): Kerne
 	const overlays = readMountTable("overlay");
 	if (overlays.length === 0) return [];
 	const wanted = new Wanted(upper, work, workPath);
-	const root = openPath("/" as ByteString);
+	const root = openPath("/" as ByteString, O_PATH);
 	const seen = new Set<string>();
 	const uses: KernelUse[] = [];
 	for (const mount of overlays) {
@@ -128,7 +126,8 @@ class Wanted {
 	 */
 	private isBeside(work: ByteString, upper: ByteString, upperHandle: string): boolean {
 		if (isAbsolute(work) || isAbsolute(upper) || !this.workPath.endsWith(`/${work}`)) return false;
-		const fd = openPath(`${this.workPath.slice(0, -work.length)}${upper}` as ByteString);
+		// The file system's uuid is not told through O_PATH.
+		const fd = openPath(`${this.workPath.slice(0, -work.length)}${upper}` as ByteString, O_RDONLY);
 		if (fd < 0) return false;
 		const handle = handleOf(fd);
 		close(fd);
@@ -154,9 +153,9 @@ function within<Result>(root: Fd, path: ByteString, look: (fd: Fd) => Result): R
 	return result;
 }
 
-function openPath(path: ByteString): Fd {
+function openPath(path: ByteString, flags: number): Fd {
 	const name = store(path);
-	const fd = openAt(WORKING_DIRECTORY, name, O_RDONLY | O_DIRECTORY);
+	const fd = openAt(WORKING_DIRECTORY, name, flags | O_DIRECTORY);
 	release(name, lengthOf(name) + 1);
 	return fd;
 }
@@ -171,8 +170,8 @@ function identify(fd: Fd): string {
 function handleOf(fd: Fd): string | undefined {
 	const size = readHandle(fd, 0);
 	if (size === undefined) return undefined;
-	const isKnown = control(fd, FS_IOC_GETFSUUID, UUID, fsuuid2.sizeof) === 0;
-	const uuid = isKnown ? readBytes(UUID + fsuuid2.uuid, FB.fid - FB.uuid) : NO_UUID;
+	readUuid(fd, UUID);
+	const uuid = readBytes(UUID, UUID_SIZE);
 	return `${view.getInt32(HANDLE + fileHandle.handleType, true)} ${uuid} ${readBytes(BYTES, size)}`;
 }
 
@@ -181,7 +180,7 @@ function handleOfOverlay(fd: Fd): string | undefined {
 	const size = (readHandle(fd, AT_HANDLE_FID) ?? 0) - FB_START - FB.fid;
 	if (size < 0 || view.getInt32(HANDLE + fileHandle.handleType, true) !== OVL_FILEID_V1) return undefined;
 	const fb = BYTES + FB_START;
-	return `${bytes[fb + FB.type]} ${readBytes(fb + FB.uuid, FB.fid - FB.uuid)} ${readBytes(fb + FB.fid, size)}`;
+	return `${bytes[fb + FB.type]} ${readBytes(fb + FB.uuid, UUID_SIZE)} ${readBytes(fb + FB.fid, size)}`;
 }
 
 /** Fills HANDLE; the length of what is in BYTES. */

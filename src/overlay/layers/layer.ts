@@ -31,6 +31,7 @@ import {
 	O_RDONLY,
 	OCFS2_SUPER_MAGIC,
 	OVERLAYFS_SUPER_MAGIC,
+	PATH_MAX,
 	SMB_SUPER_MAGIC,
 	SMB2_SUPER_MAGIC,
 	statfs,
@@ -42,11 +43,13 @@ import { check } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt } from "../../native/libc/file.ts";
 import { stat, statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
-import { getNumber, type Name, type Offset, reserve } from "../../native/memory.ts";
+import { getNumber, type Name, type Offset, reserve, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
+import { type RemovedName, removedOnFuse, removedOnNfs } from "./removed-name.ts";
 
 const STAT = reserve(statx.sizeof);
 const FILE_SYSTEM = reserve(statfs.sizeof);
+const PATH = reserve(PATH_MAX);
 const STACKED = [OVERLAYFS_SUPER_MAGIC, FUSE_SUPER_MAGIC];
 /** From outside the kernel, whose headers do not have them. */
 const LUSTRE_SUPER_MAGIC = 0xbd00bd0;
@@ -94,6 +97,10 @@ export class Layer {
 	namesFileSystem = true;
 	/** Its file system may not answer for long, as it asks another program or machine. */
 	readonly isDistant: boolean;
+	/** What its file system calls files that are removed while they are open; undefined: such have no name. */
+	readonly removedName: RemovedName | undefined;
+	/** It gives them that name for whoever has them open by the one that is removed. */
+	readonly namesRemoved: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
@@ -111,6 +118,8 @@ export class Layer {
 		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
 		this.isStacked = STACKED.includes(type);
 		this.isDistant = DISTANT.includes(type);
+		this.namesRemoved = type === NFS_SUPER_MAGIC;
+		this.removedName = this.namesRemoved ? removedOnNfs : this.keepsHandles ? undefined : removedOnFuse;
 		this.device = fileSystemOf(STAT);
 	}
 
@@ -125,10 +134,35 @@ export class Layer {
 
 	/** Opens a name below `parent` without following symlinks and without touching its access time. */
 	open(parent: Fd, name: Offset, flags: number): Fd {
+		return this.openQuietly(this.isolated ? openAt : openWithin, parent, name, flags);
+	}
+
+	/**
+	 * As {@link open}, of names with slashes between them, from the layer's root: with no symlink on the way, and at once,
+	 * however long. Returns -ENOTDIR or -ELOOP where one of them leads no further.
+	 */
+	openPath(path: ByteString, flags: number): Fd {
+		let above = this.root;
+		for (let rest = path; ; ) {
+			const end = rest.length < PATH_MAX ? rest.length : rest.lastIndexOf("/", PATH_MAX - 1);
+			writeString(PATH, rest.slice(0, end) as ByteString);
+			const isLast = end === rest.length;
+			const from = above;
+			try {
+				above = this.openQuietly(openWithin, from, PATH, isLast ? flags : O_PATH | O_DIRECTORY);
+			} finally {
+				if (from !== this.root) close(from);
+			}
+			if (isLast || above < 0) return above;
+			rest = rest.slice(end + 1) as ByteString;
+		}
+	}
+
+	private openQuietly(open: typeof openWithin, parent: Fd, name: Offset, flags: number): Fd {
 		const noAccessTime = (flags & O_PATH) === 0 ? this.noAccessTime : 0;
-		const fd = this.openExactly(parent, name, flags | O_NOFOLLOW | noAccessTime);
+		const fd = open(parent, name, flags | O_NOFOLLOW | noAccessTime);
 		if (fd !== -EPERM || noAccessTime === 0) return fd;
-		const again = this.openExactly(parent, name, flags | O_NOFOLLOW);
+		const again = open(parent, name, flags | O_NOFOLLOW);
 		if (again >= 0) this.noAccessTime = 0;
 		return again;
 	}
@@ -146,10 +180,6 @@ export class Layer {
 		} finally {
 			close(fd);
 		}
-	}
-
-	private openExactly(parent: Fd, name: Offset, flags: number): Fd {
-		return this.isolated ? openAt(parent, name, flags) : openWithin(parent, name, flags);
 	}
 
 	close(): void {

@@ -35,32 +35,39 @@ interface Named {
 
 interface OpenedLayers {
 	readonly layers: Layer[];
+	/** Those which are not merged. */
+	readonly dataOnly: Layer[];
 	/** The work directory, and where it is: an absolute path without symlinks. */
 	readonly work: { readonly fd: Fd; readonly path: ByteString } | undefined;
 }
 
 /**
  * Opens the layers, topmost first, and the work directory where there is an upper layer, isolated where that is permitted.
- * Throws LayerUnusable.
+ * `dataPaths`: of those which are not merged, and numbered behind the others. Throws LayerUnusable.
  */
 export function openLayers(
 	lowerPaths: readonly ByteString[],
 	writable: { readonly upper: ByteString; readonly work: ByteString } | undefined,
+	dataPaths: readonly ByteString[] = [],
 ): OpenedLayers {
+	const isolate = (all: readonly Named[], first: number) =>
+		all.map((lower, index) => isolateLower(first + index, lower));
 	if (writable === undefined) {
 		const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
-		return { layers: lowers.map((lower, index) => isolateLower(index, lower)), work: undefined };
+		const stores = dataPaths.map((path) => openNamed("data-only lowerdir", path));
+		return { layers: isolate(lowers, 0), dataOnly: isolate(stores, lowers.length), work: undefined };
 	}
 	const upper = openNamed("upperdir", writable.upper);
 	const work = openNamed("workdir", writable.work);
 	checkPair(upper, work);
 	const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
-	for (const lower of lowers) checkLower(lower, upper, work);
+	const stores = dataPaths.map((path) => openNamed("data-only lowerdir", path));
+	for (const lower of [...lowers, ...stores]) checkLower(lower, upper, work);
 	// Of a clone no path can be had.
 	const path = realPath(work.fd);
 	const pair = isolatePair(upper, work);
-	const layers = lowers.map((lower, index) => isolateLower(1 + index, lower));
-	return { layers: [pair.layer, ...layers], work: { fd: pair.work, path } };
+	const layers = [pair.layer, ...isolate(lowers, 1)];
+	return { layers, dataOnly: isolate(stores, layers.length), work: { fd: pair.work, path } };
 }
 
 /** A layer that is reached through a private clone of its mount, read-only, or in place where that is not permitted. */

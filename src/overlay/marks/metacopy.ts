@@ -3,7 +3,7 @@
  * file whose owner, mode or the like was changed is copied up without its data, which stays in a layer below. It has the size
  * and nothing but a hole; see nodes/metacopies.ts for where its data is.
  *
- * The value is empty, or a header and a digest for fs-verity, which is not checked. Attributes of the `trusted` namespace are
+ * The value is empty, or a header and the digest for fs-verity that the data is to have. Attributes of the `trusted` namespace are
  * hidden from whoever has no privilege on the machine, who then cannot tell such files from others.
  * Source: Linux fs/overlayfs/util.c, ovl_check_metacopy_xattr, and overlayfs.h, struct ovl_metacopy.
  */
@@ -12,11 +12,21 @@ import { ENODATA, EOPNOTSUPP, ERANGE, statx } from "../../native/layout.ts";
 import { check, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { sizeOf } from "../../native/libc/stat.ts";
-import { getAttribute, getAttributeOf, removeAttributeOf } from "../../native/libc/xattr.ts";
-import { bytes, EMPTY_NAME, getNumber, type Name, type Offset, reserve, store } from "../../native/memory.ts";
+import { getAttribute, getAttributeOf, removeAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
+import {
+	bytes,
+	EMPTY_NAME,
+	getNumber,
+	type Name,
+	type Offset,
+	reserve,
+	store,
+	writeString,
+} from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import type { RedirectNamespace } from "./redirect.ts";
+import { describeDigest, LONGEST_DIGEST, NO_DIGEST } from "./verity.ts";
 
 const MARK = /(?:^|\0)(trusted|user)\.overlay\.metacopy\0/;
 const ATTRIBUTES = {
@@ -25,8 +35,7 @@ const ATTRIBUTES = {
 };
 /** Version, length, flags, kind of digest; then the digest. */
 const HEADER = 4;
-const LONGEST_DIGEST = 64;
-const VALUE = reserve(HEADER + LONGEST_DIGEST);
+const VALUE = reserve(HEADER + LONGEST_DIGEST + 1);
 
 /**
  * Whether a `struct statx` is that of a file that has a size and no data. A file without data need not show as such:
@@ -51,11 +60,26 @@ export function metacopyNamespace(
 	return has(ATTRIBUTES.user) ? "user" : undefined;
 }
 
-/** Whether the mark has a value that an overlay writes. Throws what reading may. */
-export function isMetacopyValid(file: Fd, namespace: RedirectNamespace): boolean {
+/**
+ * The fs-verity digest that the mark names, as {@link measureVerity} (verity.ts) gives it; empty: it names none. undefined: its
+ * value is none that an overlay writes. Throws what reading may.
+ */
+export function digestIn(file: Fd, namespace: RedirectNamespace): ByteString | undefined {
 	const length = getAttributeOf(file, ATTRIBUTES[namespace], VALUE, HEADER + LONGEST_DIGEST);
-	if (length === 0) return true;
-	return length !== -ERANGE && check(length) >= HEADER && bytes[VALUE] === 0 && bytes[VALUE + 1] === length;
+	if (length === 0) return NO_DIGEST;
+	if (length === -ERANGE || check(length) < HEADER) return undefined;
+	if (bytes[VALUE] !== 0 || bytes[VALUE + 1] !== length) return undefined;
+	const kind = bytes[VALUE + 3]!;
+	return kind === 0 ? NO_DIGEST : describeDigest(kind, VALUE + HEADER, length - HEADER);
+}
+
+/** Sets the mark on what is open on `file`. `digest`: as {@link digestIn} gives it. Returns 0 or -errno. */
+export function writeMetacopy(file: Fd, namespace: RedirectNamespace, digest: ByteString): number {
+	// Its first byte is its kind.
+	const length = digest === NO_DIGEST ? 0 : HEADER - 1 + digest.length;
+	writeString(VALUE + HEADER - 1, digest);
+	bytes.set([0, length, 0], VALUE);
+	return asOwner(() => setAttributeOf(file, ATTRIBUTES[namespace], VALUE, length, 0), [file, EMPTY_NAME]);
 }
 
 /**

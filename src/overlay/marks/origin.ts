@@ -8,16 +8,9 @@
  * Source: Linux fs/overlayfs/overlayfs.h, struct ovl_fb; copy_up.c, ovl_encode_real_fh; namei.c, ovl_decode_real_fh.
  */
 
-import {
-	FS_IOC_GETFSUUID,
-	fileHandle,
-	fsuuid2,
-	MAX_HANDLE_SZ,
-	O_NOFOLLOW,
-	O_PATH,
-} from "../../native/layout.ts";
+import { fileHandle, MAX_HANDLE_SZ, O_NOFOLLOW, O_PATH } from "../../native/layout.ts";
 import { openWithin } from "../../native/libc/confined.ts";
-import { close, control, type Fd, NO_FD } from "../../native/libc/file.ts";
+import { close, type Fd, NO_FD } from "../../native/libc/file.ts";
 import { getHandle, openHandle, statDescriptor } from "../../native/libc/metadata.ts";
 import { getAttribute, setAttribute } from "../../native/libc/xattr.ts";
 import {
@@ -33,6 +26,7 @@ import {
 } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Layer, Place } from "../layers/layer.ts";
+import { readUuid, UUID_SIZE } from "../layers/uuid.ts";
 
 const KERNEL_ORIGIN = store("trusted.overlay.origin" as ByteString);
 const KERNEL_USER_ORIGIN = store("user.overlay.origin" as ByteString);
@@ -41,9 +35,8 @@ const PATH_ORIGIN = store("user.fuseoverlayfs.origin" as ByteString);
 /** `struct ovl_fb`, without alignment: version, magic, its own length, flags, handle type, file system's uuid, handle. */
 const FB = { sizeof: 21, version: 0, magic: 1, len: 2, flags: 3, type: 4, uuid: 5, fid: 21 };
 const FB_MAGIC = 0xfb;
-const UUID_SIZE = 16;
-
 const NO_UUID = reserve(UUID_SIZE);
+const UUID = reserve(UUID_SIZE);
 const SLASH = 0x2f;
 const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
@@ -106,19 +99,16 @@ function openByPath(layer: Layer, _length: number): Fd {
 
 const uuids = new Map<Layer, Offset>();
 
-/**
- * The uuid of a layer's file system; zeros where it is not to be named, or the kernel does not tell (before Linux 6.9), as both
- * sides then have.
- */
+/** The uuid of a layer's file system; zeros where it is not to be named or has none, as both sides then have. */
 function uuidOf(layer: Layer): Offset {
 	if (!layer.namesFileSystem) return NO_UUID;
 	const known = uuids.get(layer);
 	if (known !== undefined) return known;
-	const answer = reserve(fsuuid2.sizeof);
-	if (control(layer.root, FS_IOC_GETFSUUID, answer, fsuuid2.sizeof) < 0)
-		bytes.fill(0, answer, answer + fsuuid2.sizeof);
-	uuids.set(layer, answer + fsuuid2.uuid);
-	return answer + fsuuid2.uuid;
+	readUuid(layer.root, UUID);
+	const uuid = reserve(UUID_SIZE);
+	copy(uuid, UUID, UUID_SIZE);
+	uuids.set(layer, uuid);
+	return uuid;
 }
 
 /**

@@ -12,8 +12,8 @@
 import { EINVAL, ERANGE, NAME_MAX, PATH_MAX } from "../../native/layout.ts";
 import { check, fail, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
-import { getAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
-import { EMPTY_NAME, readBytes, reserve, store, writeString } from "../../native/memory.ts";
+import { getAttributeOf, setAttribute } from "../../native/libc/xattr.ts";
+import { EMPTY_NAME, type Name, readBytes, reserve, store, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { asOwner } from "../layers/owner-access.ts";
 
@@ -70,11 +70,16 @@ export function wayOf(value: ByteString): Way {
 	return { fromRoot, names };
 }
 
-/** Sets the mark. Returns 0 or -errno. */
-export function writeRedirect(directory: Fd, namespace: RedirectNamespace, value: ByteString): number {
+/** Sets the mark of a name, or for EMPTY_NAME of what `directory` is open on. Returns 0 or -errno. */
+export function writeRedirect(
+	directory: Fd,
+	name: Name,
+	namespace: RedirectNamespace,
+	value: ByteString,
+): number {
 	writeString(VALUE, value);
 	return asOwner(
-		() => setAttributeOf(directory, ATTRIBUTES[namespace], VALUE, value.length, 0),
-		[directory, EMPTY_NAME],
+		() => setAttribute(directory, name, ATTRIBUTES[namespace], VALUE, value.length, 0),
+		[directory, name],
 	);
 }

@@ -58,6 +58,8 @@ const OPAQUE_FILE = store(".wh..wh..opq" as ByteString);
 
 const TRUSTED_OPAQUE = store("trusted.overlay.opaque" as ByteString);
 const USER_OPAQUE = store("user.overlay.opaque" as ByteString);
+/** As composefs keeps the marks of an overlay that is the content of another. */
+const NESTED_OPAQUE = "trusted.overlay.overlay.opaque\0";
 const FUSE_OPAQUE = store("user.fuseoverlayfs.opaque" as ByteString);
 const OPAQUE_ATTRIBUTES = [TRUSTED_OPAQUE, USER_OPAQUE, FUSE_OPAQUE];
 const WHITEOUT_ATTRIBUTES = ["trusted.overlay.whiteout", "user.overlay.whiteout"].map((name) =>
@@ -156,6 +158,8 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 function readOpaque(directory: Fd, names: string | undefined): number {
 	for (const attribute of OPAQUE_ATTRIBUTES) {
 		if (names?.includes(`${readString(attribute)}\0`) === false) continue;
+		// Beside that, one of users is not for this overlay either, but for whoever mounts what it shows.
+		if (attribute === USER_OPAQUE && names?.includes(NESTED_OPAQUE)) continue;
 		const length = getAttributeOf(directory, attribute, VALUE, 16);
 		// Its owner has closed the directory to this process, too. What was removed must not come back.
 		if (!succeeds(length) && length === -EACCES && names !== undefined) return OPAQUE;

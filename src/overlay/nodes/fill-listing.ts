@@ -29,6 +29,7 @@ import {
 import type { ByteString } from "../../options.ts";
 import { areDistant } from "../layers/distance.ts";
 import type { Layer } from "../layers/layer.ts";
+import { isRemovedName } from "../layers/removed-name.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
 	hasWhiteoutAttribute,
@@ -142,6 +143,7 @@ export class Reading {
 				if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
 				return;
 			}
+			if (layer.removedName !== undefined && isRemovedName(layer.removedName, name)) return;
 		}
 		addEntry(layer, this.reader, marks, this.listing, at, name);
 	}

@@ -1,95 +1,81 @@
 /**
- * Regular files without data of their own (marks/metacopy.ts): where their data is. Such a file, the marked one, has the name,
- * the attributes and the size; its data is that of a file in a layer below.
- *
- * Layers are searched one after the other, as for directories that were renamed (redirects.ts): for the marked file's name, or
- * for what its own `overlay.redirect` says. A further marked file on the way is passed over, and its redirect changes what is
- * looked for below it; anything but a regular file, and a whiteout, end the search. Nothing found is an error: never zeros.
- * Lower layers do not change, so what was found stays where it is, whatever the marked file is named later on.
- * Source: Linux fs/overlayfs/namei.c, ovl_lookup and ovl_lookup_single.
+ * Regular files without data of their own (marks/metacopy.ts) that the kernel knows: where their data is, and descriptors of it.
+ * Lower layers do not change, so what was found (data-search.ts) stays where it is, whatever the marked file is named later on.
  */
 
-import { DT_REG, EIO, ENOENT, NAME_MAX, O_NONBLOCK, O_PATH, O_RDONLY, statx } from "../../native/layout.ts";
+import { DT_REG, EIO, ENOENT, O_NONBLOCK, O_PATH, O_RDONLY, statx } from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../../native/libc/file.ts";
 import { statDescriptor } from "../../native/libc/metadata.ts";
-import { kindOf, sizeOf } from "../../native/libc/stat.ts";
+import { kindOf } from "../../native/libc/stat.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
-import {
-	EMPTY_NAME,
-	getNumber,
-	type Int64,
-	type Name,
-	type Offset,
-	readBytes,
-	reserve,
-	setNumber,
-	writeString,
-} from "../../native/memory.ts";
-import type { ByteString } from "../../options.ts";
+import { EMPTY_NAME, type Int64, type Name, type Offset, reserve, setNumber } from "../../native/memory.ts";
+import type { ByteString, MountOptions } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
-import { isMetacopyValid, metacopyNamespace } from "../marks/metacopy.ts";
-import { hasRedirect, type RedirectNamespace, readRedirect } from "../marks/redirect.ts";
-import { ATTRIBUTE_WHITEOUTS, hasWhiteoutAttribute, hasWhiteoutFile } from "../marks/whiteout.ts";
-import type { Directory } from "./directory.ts";
-import type { DirectoryCache } from "./directory-cache.ts";
-import { measure } from "./name.ts";
-import { type NodeId, type NodeTable, ROOT } from "./node.ts";
-import type { Redirects, Search } from "./redirects.ts";
+import { metacopyNamespace } from "../marks/metacopy.ts";
+import type { RedirectNamespace } from "../marks/redirect.ts";
+import { measureVerity, NO_DIGEST } from "../marks/verity.ts";
+import { findData } from "./data-only.ts";
+import type { DataPlace, DataSearch } from "./data-search.ts";
+import type { NodeId, NodeTable } from "./node.ts";
+import type { Redirects } from "./redirects.ts";
 import type { Refusals } from "./refusals.ts";
 
-const NAME = reserve(NAME_MAX + 1) as Name;
 const STAT = reserve(statx.sizeof);
 
 /** What is known of a marked file. */
-interface Metacopy {
-	/** That of its mark. */
-	readonly namespace: RedirectNamespace;
-	/** The layer that has its data. */
-	readonly layer: number;
-	/** The names that lead there, from the layer's root. */
-	readonly names: readonly ByteString[];
-	/** Blocks of 512 bytes that its data takes. */
-	readonly blocks: number;
-	/** It is shorter than its data: a cut was interrupted (changes/complete.ts). */
-	readonly isCut: boolean;
+interface Metacopy extends DataPlace {
+	redirect: ByteString | undefined;
+	layer: Layer | undefined;
+	blocks: number;
+	isCut: boolean;
 	/** Open on its data; NO_FD: it is not open. */
 	fd: Fd;
 }
 
-/** What is found in a layer. */
-interface Found {
-	readonly names: readonly ByteString[];
-	readonly blocks: number;
+/** What was left behind when a file was copied up, besides its data. */
+export interface Left {
+	/** That of the copy's mark. */
+	readonly namespace: RedirectNamespace;
+	/** The lower file has several names. */
+	readonly isLinkedBelow: boolean;
+	/** Bytes that it shows, and blocks of 512 bytes that its data takes. */
 	readonly size: Int64;
+	readonly blocks: number;
+	/** The fs-verity digest that its data has; empty: none is known. */
+	readonly digest: ByteString;
 }
 
 export class Metacopies {
+	/** Told of a file whose data takes other blocks than it was shown with. */
+	onBlocks: (node: NodeId) => void = () => {};
 	private readonly nodes: NodeTable;
 	private readonly layers: readonly Layer[];
-	private readonly directories: DirectoryCache;
+	private readonly dataOnly: readonly Layer[];
+	private readonly search: DataSearch;
 	private readonly redirects: Redirects;
 	private readonly refusals: Refusals;
-	private readonly followsUsers: boolean;
+	private readonly verity: MountOptions["verity"];
 	private readonly known = new Map<NodeId, Metacopy>();
 	/** Those whose data is open, in order of last use. */
 	private readonly open = new Set<NodeId>();
 
-	/** @param followsUsers also marks of the `user` namespace, which whoever may write to a file can set, are followed */
 	constructor(
 		nodes: NodeTable,
 		layers: readonly Layer[],
-		directories: DirectoryCache,
+		dataOnly: readonly Layer[],
+		search: DataSearch,
 		redirects: Redirects,
 		refusals: Refusals,
-		followsUsers: boolean,
+		verity: MountOptions["verity"],
 	) {
 		this.nodes = nodes;
 		this.layers = layers;
-		this.directories = directories;
+		this.dataOnly = dataOnly;
+		this.search = search;
 		this.redirects = redirects;
 		this.refusals = refusals;
-		this.followsUsers = followsUsers;
+		this.verity = verity;
 	}
 
 	/** No file that the kernel knows is without data of its own. */
@@ -112,14 +98,48 @@ export class Metacopies {
 		return this.known.get(node)?.namespace;
 	}
 
-	/** The layer that has a file's data; undefined: it has its own. */
-	layerOf(node: NodeId): number | undefined {
-		return this.areNone ? undefined : this.known.get(node)?.layer;
+	/** The layer that has a file's data; undefined: it has its own. Throws EIO where there is none. */
+	layerOf(node: NodeId): Layer | undefined {
+		const metacopy = this.areNone ? undefined : this.known.get(node);
+		return metacopy && this.locate(node, metacopy);
 	}
 
-	/** Whether there is more data than the file shows. */
+	/** Whether there is more data than the file shows; known once its data was asked for. */
 	isCut(node: NodeId): boolean {
 		return !this.areNone && this.known.get(node)?.isCut === true;
+	}
+
+	/** The fs-verity digest that a file's data must have; empty: none is known. */
+	digestOf(node: NodeId): ByteString {
+		return this.known.get(node)?.digest ?? NO_DIGEST;
+	}
+
+	/** What a file says itself of where its data is; undefined: nothing, that is under its name. */
+	redirectOf(node: NodeId): ByteString | undefined {
+		return this.known.get(node)?.redirect;
+	}
+
+	setRedirect(node: NodeId, redirect: ByteString): void {
+		this.known.get(node)!.redirect = redirect;
+	}
+
+	/** Whether what the layers below have of a file goes by several names there. */
+	isLinkedBelow(node: NodeId): boolean {
+		return this.known.get(node)?.isLinkedBelow === true;
+	}
+
+	/** A file of a lower layer is about to have a copy in the upper layer stand for it that is without its data. */
+	leave(node: NodeId, left: Left): void {
+		const { nodes, layers, redirects, known } = this;
+		const index = nodes.layer(node);
+		// Where the file was without data itself, it is where that was.
+		const { path, layer, blocks } = known.get(node) ?? {
+			path: redirects.pathIn(index, node),
+			layer: layers[index],
+			blocks: left.blocks,
+		};
+		this.shut(node);
+		known.set(node, { ...left, redirect: undefined, path, layer, blocks, isCut: false, fd: NO_FD });
 	}
 
 	/** Puts into a file's `struct statx` what its data takes. */
@@ -133,162 +153,91 @@ export class Metacopies {
 	 * data. `attributes`: their names, where they are known. Throws EPERM where the mark is not to be followed, EINVAL for a
 	 * malformed redirect, EIO where there is no data, and what opening may.
 	 */
-	look(node: NodeId, directory: Fd, name: Name, attributes = attributeNames(directory, name)): void {
-		const namespace = metacopyNamespace(directory, name, attributes);
+	look(node: NodeId, directory: Fd, name: Name, attributes?: ByteString): void {
+		const { search, layers, nodes } = this;
+		const namespace = search.markOf(node, directory, name, attributes);
 		if (namespace === undefined) return;
-		if (namespace === "user" && !this.followsUsers) this.refusals.refuseMetacopy(node);
 		if (name === EMPTY_NAME) {
-			this.note(node, namespace, directory);
+			this.keep(node, search.find(node, namespace, directory));
 			return;
 		}
-		const fd = check(this.layers[this.nodes.layer(node)]!.open(directory, name, O_PATH));
+		const fd = check(layers[nodes.layer(node)]!.open(directory, name, O_PATH));
 		try {
-			this.note(node, namespace, fd);
+			this.keep(node, search.find(node, namespace, fd));
 		} finally {
 			close(fd);
 		}
 	}
 
-	private note(node: NodeId, namespace: RedirectNamespace, marked: Fd): void {
-		const { nodes, directories } = this;
-		const from = nodes.layer(node);
-		const ownName = readBytes(nodes.name(node), nodes.nameLength(node));
-		const search: Search = { way: { fromRoot: false, names: [ownName] }, isOver: false };
-		this.turn(node, from, namespace, marked, search);
-		const soughtAs = `${search.way.fromRoot ? "/" : ""}${search.way.names.join("/")}` as ByteString;
-		check(statDescriptor(marked, STAT));
-		const size = sizeOf(STAT);
-		// What has no name is not looked for by one.
-		const parent = nodes.isNamed(node) ? directories.get(nodes.parent(node)) : undefined;
-		const root = directories.get(ROOT);
-		const bottom = root.layers.at(-1)!;
-		for (let layer = from + 1; layer <= bottom && !search.isOver; layer++) {
-			const base = search.way.fromRoot ? root : parent;
-			if (base === undefined || !base.layers.includes(layer)) continue;
-			const found = this.searchLayer(node, search, layer, base, layer === bottom);
-			if (found === undefined) continue;
-			// It would end in zeros.
-			if (found.size < size) break;
-			const { names, blocks } = found;
-			this.forget(node);
-			this.known.set(node, { namespace, layer, names, blocks, isCut: found.size > size, fd: NO_FD });
-			return;
-		}
-		this.refusals.refuseLost(node, from, soughtAs);
+	private keep(node: NodeId, place: DataPlace): void {
+		this.forget(node);
+		this.known.set(node, { ...place, fd: NO_FD });
 	}
 
-	/** Has the search go on as the mark of a file without data says. */
-	private turn(node: NodeId, layer: number, namespace: RedirectNamespace, marked: Fd, search: Search): void {
-		const { refusals, redirects } = this;
-		if (!isMetacopyValid(marked, namespace)) refusals.refuseStrangeMetacopy(node, layer);
-		if (!hasRedirect(marked, namespace)) return;
-		if (redirects.areRefused) refusals.refuseRedirected(node, layer, namespace);
-		const value = readRedirect(marked, namespace) ?? refusals.refuseMalformed(node, layer);
-		const way = redirects.parse(node, layer, value);
-		if (way.fromRoot) search.isOver = false;
-		const { fromRoot, names } = search.way;
-		search.way = way.fromRoot ? way : { fromRoot, names: [...names.slice(0, -1), ...way.names] };
-	}
-
-	/** Looks for the data in one layer, down from its directory `base`. Undefined: it is not there. */
-	private searchLayer(
-		node: NodeId,
-		search: Search,
-		index: number,
-		base: Directory,
-		isLast: boolean,
-	): Found | undefined {
-		const { directories, redirects } = this;
-		const { fromRoot, names } = search.way;
-		const start = directories.borrow(base, index);
-		const depth = names.length - 1;
-		const reached = redirects.descend(directories, node, search, index, start, depth, isLast);
-		if (reached === undefined) return undefined;
-		const isAtBase = reached.fd === start;
-		const marks = isAtBase ? base.marks[base.layers.indexOf(index)]! : reached.marks;
-		try {
-			writeString(NAME, names[depth]!);
-			const found = this.searchDirectory(node, search, index, reached.fd, marks, isLast);
-			if (found === undefined) return undefined;
-			const above = fromRoot || base.node === ROOT ? "" : redirects.pathIn(index, base.node);
-			const leading = above === "" ? [] : (above.split("/") as ByteString[]);
-			return { ...found, names: [...leading, ...names] };
-		} finally {
-			if (!isAtBase) close(reached.fd);
-		}
-	}
-
-	/** As {@link searchLayer}, for NAME in a directory that says `marks` of itself. */
-	private searchDirectory(
-		node: NodeId,
-		search: Search,
-		index: number,
-		directory: Fd,
-		marks: number,
-		isLast: boolean,
-	): Omit<Found, "names"> | undefined {
-		const isHiding = !isLast && hasWhiteoutFile(directory, NAME, measure(NAME).length);
-		const fd = this.layers[index]!.open(directory, NAME, O_PATH);
-		if (fd < 0) {
-			if (fd !== -ENOENT) fail(-fd);
-			search.isOver ||= isHiding;
-			return undefined;
-		}
-		try {
-			check(statDescriptor(fd, STAT));
-			const size = sizeOf(STAT);
-			const blocks = getNumber(STAT + statx.stxBlocks);
-			const isFile = kindOf(STAT) === DT_REG;
-			const mayBeWhiteout = size === 0 && !isLast && (marks & ATTRIBUTE_WHITEOUTS) !== 0;
-			if (!isFile || (mayBeWhiteout && hasWhiteoutAttribute(directory, NAME))) {
-				search.isOver = true;
-				return undefined;
-			}
-			const further = metacopyNamespace(fd, EMPTY_NAME, attributeNames(fd, EMPTY_NAME));
-			if (further === undefined) return { size, blocks };
-			if (further === "user" && !this.followsUsers) this.refusals.refuseMetacopy(node);
-			search.isOver ||= isHiding;
-			if (isLast) search.isOver = true;
-			else this.turn(node, index, further, fd, search);
-			return undefined;
-		} finally {
-			close(fd);
-		}
-	}
-
-	/** A descriptor to read a file's data with, until the next {@link trim}. Throws EIO where it is gone, and what opening may. */
+	/**
+	 * A descriptor to read a file's data with, until the next {@link trim}. Throws EIO where there is none, or it has not the
+	 * digest it must have, and what opening may.
+	 */
 	readable(node: NodeId): Fd {
 		const metacopy = this.known.get(node) ?? fail(EIO);
 		this.open.delete(node);
-		if (metacopy.fd === NO_FD) metacopy.fd = this.openData(metacopy);
+		if (metacopy.fd === NO_FD) metacopy.fd = this.openData(node, metacopy);
 		this.open.add(node);
 		return metacopy.fd;
 	}
 
-	private openData({ layer: index, names }: Metacopy): Fd {
-		const layer = this.layers[index]!;
-		let above = layer.root;
-		for (const [depth, name] of names.entries()) {
-			writeString(NAME, name);
-			const isLast = depth === names.length - 1;
-			const from = above;
-			try {
-				const fd = isLast
-					? layer.open(from, NAME, O_RDONLY | O_NONBLOCK)
-					: this.directories.openDirectory(layer, from, NAME);
-				above = check(fd === -ENOENT ? (-EIO as Fd) : fd);
-			} finally {
-				if (from !== layer.root) close(from);
-			}
+	/** The layer that has the data, looked for if that is not known yet. Throws EIO where none has, and what opening may. */
+	private locate(node: NodeId, metacopy: Metacopy): Layer {
+		if (metacopy.layer !== undefined) return metacopy.layer;
+		const { path, size } = metacopy;
+		const data = findData(this.dataOnly, path);
+		if (data === undefined || data.size < size) this.refusals.refuseMissing(node, `/${path}` as ByteString);
+		const isGuessWrong = metacopy.blocks !== data.blocks;
+		metacopy.blocks = data.blocks;
+		metacopy.isCut = data.size > size;
+		metacopy.layer = data.layer;
+		if (isGuessWrong) this.onBlocks(node);
+		return data.layer;
+	}
+
+	private openData(node: NodeId, metacopy: Metacopy): Fd {
+		const layer = this.locate(node, metacopy);
+		const isDataOnly = this.dataOnly.includes(layer);
+		const fd = layer.openPath(metacopy.path, O_RDONLY | O_NONBLOCK);
+		if (fd === -ENOENT) {
+			if (!isDataOnly) fail(EIO);
+			// It is looked for again once somebody asks again.
+			metacopy.layer = undefined;
+			this.refusals.refuseMissing(node, `/${metacopy.path}` as ByteString);
 		}
+		check(fd);
 		try {
-			check(statDescriptor(above, STAT));
+			check(statDescriptor(fd, STAT));
 			if (kindOf(STAT) !== DT_REG) fail(EIO);
-			return above;
+			// In the other layers that was seen to when it was looked for.
+			const isMarked =
+				isDataOnly && metacopyNamespace(fd, EMPTY_NAME, attributeNames(fd, EMPTY_NAME)) !== undefined;
+			if (isMarked) this.refusals.refuseMissing(node, `/${metacopy.path}` as ByteString);
+			this.verify(node, metacopy, fd);
+			return fd;
 		} catch (error) {
-			close(above);
+			close(fd);
 			throw error;
 		}
+	}
+
+	/** Throws EIO for data that has not the digest it must have. Source: Linux fs/overlayfs/util.c, ovl_validate_verity. */
+	private verify(node: NodeId, { digest }: Metacopy, data: Fd): void {
+		const { refusals, verity } = this;
+		if (verity === "off") return;
+		if (digest === NO_DIGEST) {
+			if (verity === "require") refusals.refuseUnverified(node, "that names no fs-verity digest");
+			return;
+		}
+		const measured = measureVerity(data);
+		if (measured === undefined) refusals.refuseUnverified(node, "its data has no fs-verity digest");
+		if (measured !== digest)
+			refusals.refuseUnverified(node, "its data has not the fs-verity digest it must have");
 	}
 
 	/** The file has its own data, or its node is freed. */

@@ -5,19 +5,17 @@
 
 import type { NodeId, NodeTable } from "./node.ts";
 
-const HALF = 2 ** 32;
-
 export class OriginNumbers {
 	private readonly nodes: NodeTable;
-	private readonly shownBy = new Map<number, NodeId>();
+	private readonly shownBy = new Map<string, NodeId>();
 
 	constructor(nodes: NodeTable) {
 		this.nodes = nodes;
 	}
 
-	/** Takes a number for a node; false: another that the kernel knows shows it. */
+	/** Takes a number for a node of the upper layer; false: another that the kernel knows shows it. */
 	claim(node: NodeId, low: number, high: number): boolean {
-		const number = high * HALF + low;
+		const number = `${high}:${low}`;
 		const shownBy = this.shownBy.get(number) ?? node;
 		if (shownBy !== node) return false;
 		this.shownBy.set(number, node);
@@ -25,8 +23,9 @@ export class OriginNumbers {
 	}
 
 	forget(node: NodeId): void {
-		if (this.shownBy.size === 0) return;
-		const number = this.nodes.inodeHigh(node) * HALF + this.nodes.inodeLow(node);
+		// Only what is in the upper layer is a copy.
+		if (this.shownBy.size === 0 || this.nodes.layer(node) !== 0) return;
+		const number = `${this.nodes.inodeHigh(node)}:${this.nodes.inodeLow(node)}`;
 		if (this.shownBy.get(number) === node) this.shownBy.delete(number);
 	}
 }

@@ -7,7 +7,7 @@
  * Source: Linux fs/overlayfs/namei.c, ovl_lookup, ovl_lookup_layer and ovl_lookup_single.
  */
 
-import { EINVAL, EIO, ENOENT, EXDEV, NAME_MAX } from "../../native/layout.ts";
+import { EINVAL, EIO, ENOENT, NAME_MAX } from "../../native/layout.ts";
 import { Errno, fail } from "../../native/libc/errno.ts";
 import { close, type Fd } from "../../native/libc/file.ts";
 import { type Name, readBytes, reserve, writeString } from "../../native/memory.ts";
@@ -137,22 +137,26 @@ export class Redirects {
 	}
 
 	/**
-	 * What the mark of an upper directory is to say once it has another name: its name now, if its parent stays the same, else
-	 * the path that the layers below have it at; what it says already, if that stays true. Throws EXDEV for a path that is
-	 * longer than readers take, ENOENT below what was removed. Source: Linux fs/overlayfs/dir.c, ovl_get_redirect.
+	 * What the mark of an object of the upper layer is to say once it has another name: its name now, if its parent stays the
+	 * same, else the path that the layers below have it at; what it says already, `own`, if that stays true. Undefined: the
+	 * path is longer than readers take. Throws ENOENT below what was removed. Source: Linux fs/overlayfs/dir.c, ovl_get_redirect.
 	 */
-	valueFor(node: NodeId, staysInParent: boolean): ByteString {
+	valueFor(
+		node: NodeId,
+		staysInParent: boolean,
+		own: ByteString | undefined = this.markOf(node)?.value,
+	): ByteString | undefined {
 		const { nodes } = this;
-		const nameOf = (at: NodeId) => this.markOf(at)?.value ?? readBytes(nodes.name(at), nodes.nameLength(at));
-		let value = nameOf(node);
-		if (staysInParent || value.startsWith("/")) return value as ByteString;
+		const nameOf = (at: NodeId) => readBytes(nodes.name(at), nodes.nameLength(at));
+		let value = own ?? nameOf(node);
+		if (staysInParent || value.startsWith("/")) return value;
 		for (let at = nodes.parent(node); at !== ROOT && !value.startsWith("/"); at = nodes.parent(at)) {
 			if (!nodes.isNamed(at)) fail(ENOENT);
-			value = `${nameOf(at)}/${value}` as ByteString;
-			if (value.length > LONGEST_REDIRECT) fail(EXDEV);
+			value = `${this.markOf(at)?.value ?? nameOf(at)}/${value}` as ByteString;
+			if (value.length > LONGEST_REDIRECT) return undefined;
 		}
 		if (!value.startsWith("/")) value = `/${value}` as ByteString;
-		return value.length <= LONGEST_REDIRECT ? value : fail(EXDEV);
+		return value.length <= LONGEST_REDIRECT ? value : undefined;
 	}
 
 	private recordOf(node: NodeId): Redirect {

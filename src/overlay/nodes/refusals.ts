@@ -17,7 +17,7 @@ import type { NodeId, NodeTable } from "./node.ts";
 const LARGEST_REPORTS = 100;
 /** What to do about a mark that no overlay has written. */
 const REPAIR = "remove its overlay.redirect from the layer, or itself";
-const FILE = "a copied-up file without its data (overlay.metacopy)";
+const FILE = "a file without its data (overlay.metacopy)";
 
 export class Refusals {
 	/** Told what is refused, and what to do about it. */
@@ -71,6 +71,18 @@ export class Refusals {
 			"mount with metacopy=on, if whoever may write to the layer may show whatever lies in those below";
 		const what = `${FILE}, and users' marks of such are not followed`;
 		this.refuse(node, this.nodes.layer(node), what, remedy);
+	}
+
+	/** Refuses a file without data that no data-only layer has at `value`. */
+	refuseMissing(node: NodeId, value: ByteString): never {
+		const what = `${FILE}, and no data-only layer has one of that size at ${display(value)}`;
+		this.refuse(node, this.nodes.layer(node), what, "add the layer that has it (lowerdir=...::DIR)", EIO);
+	}
+
+	/** Refuses a file without data because that has not the fs-verity digest it must have. */
+	refuseUnverified(node: NodeId, problem: string): never {
+		const remedy = "restore the data, or mount without verity if it is not to be checked";
+		this.refuse(node, this.nodes.layer(node), `${FILE}, and ${problem}`, remedy, EIO);
 	}
 
 	/** Refuses a file without data whose mark has a value that no overlay writes. */

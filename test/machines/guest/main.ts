@@ -38,9 +38,8 @@ function traits(): Traits {
 }
 
 function runIn(mode: Mode, file: string): Run {
-	const environment = { FUSE_OVERLAYFS_TEST_SHORT: "1" };
-	if (mode === "root") return rootRun(mode, [file], binary, environment);
-	if (mode === "NFS 4.2" || mode === "NFS 3") return nfsRun(mode, file, binary, environment);
+	if (mode === "root") return rootRun(mode, [file], binary);
+	if (mode === "NFS 4.2" || mode === "NFS 3") return nfsRun(mode, file, binary);
 	return rootlessRuns(projectDirectory, { [mode]: binary }, [file])[0]!;
 }
 
@@ -67,7 +66,7 @@ function runDemo(run: Run, file: string): Outcome {
 async function tryFile(file: string, mode: Mode): Promise<FileResult> {
 	const start = Date.now();
 	const run = runIn(mode, file);
-	const isTest = file.endsWith(".test.ts");
+	const isTest = /\.(test|trial)\.ts$/.test(file);
 	const outcome = isTest ? await runFile({ run, file, seconds: 0 }, 0, fileLimitMs) : runDemo(run, file);
 	if (outcome.complaint !== undefined) console.log(outcome.output.trimEnd());
 	const failed = [...outcome.output.matchAll(/^\(fail\) (.*?)(?: \[[\d.]+ms\])?$/gm)].map(

@@ -6,35 +6,57 @@ import type { Run } from "../../harness/lanes.ts";
 import { projectDirectory } from "../../harness/program.ts";
 import type { OnNfs } from "../../harness/setting.ts";
 
-const exported = "/tmp/exported";
+/** What the server gives to all that the tests run in. */
+export const exported = "/tmp/exported";
 const mountedOn = "/mnt";
 
 /** Short leases and grace, as nothing has to be reclaimed. */
 const start = `set -e
 mkdir -p ${exported} /run/rpcbind /var/lib/nfs/v4recovery /var/lib/nfs/sm
-touch /var/lib/nfs/etab /var/lib/nfs/rmtab
+touch /etc/exports /var/lib/nfs/etab /var/lib/nfs/rmtab
+# Whose it becomes; scripts of packages, which make such users, are not run.
+grep -q '^_rpc:' /etc/passwd || echo '_rpc:x:106:65534::/run/rpcbind:/usr/sbin/nologin' >>/etc/passwd
 modprobe nfsd
 mount -t nfsd nfsd /proc/fs/nfsd
 rpcbind -w
-exportfs -o rw,no_root_squash,no_subtree_check,insecure 127.0.0.1:${exported}
-rpc.nfsd -G 10 -L 10 2
+# rpcbind may not listen yet.
+turns=50
+until rpc.nfsd -G 10 -L 10 2; do
+	[ $((turns -= 1)) -gt 0 ]
+	sleep 0.2
+done
 rpc.mountd`;
 
 const versions: Readonly<Record<OnNfs, string>> = { "NFS 4.2": "vers=4.2", "NFS 3": "vers=3,nolock" };
 
+/** For mount(8), of a version. */
+export function mountOptions(version: OnNfs): string {
+	return versions[version];
+}
+
+function run(script: string): void {
+	const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", "-c", script]);
+	if (exitCode !== 0) throw new Error(`the NFS server: ${stdout}${stderr}`);
+}
+
 /** Throws if the server does not start. */
 export function startNfsServer(): void {
-	const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", "-c", start]);
-	if (exitCode !== 0) throw new Error(`the NFS server does not start: ${stdout}${stderr}`);
+	run(start);
+	exportDirectory(exported, "no_root_squash");
+}
+
+/** Has the server give a directory to this machine. */
+export function exportDirectory(path: string, squash: "root_squash" | "no_root_squash"): void {
+	run(`exportfs -o rw,${squash},no_subtree_check,insecure 127.0.0.1:${path}`);
+}
+
+/** Its clients wait meanwhile, and then for its grace to end. */
+export function restartNfsServer(): void {
+	run("rpc.nfsd 0 && rpc.nfsd -G 10 -L 10 2");
 }
 
 /** A test file by root, with temporary files, and so all layers, on NFS of a version. */
-export function nfsRun(
-	version: OnNfs,
-	file: string,
-	program: string,
-	variables: Readonly<Record<string, string>>,
-): Run {
+export function nfsRun(version: OnNfs, file: string, program: string): Run {
 	return {
 		title: version,
 		paths: [file],
@@ -49,7 +71,6 @@ export function nfsRun(
 					FUSE_OVERLAYFS_PROGRAM: program,
 					FUSE_OVERLAYFS_TEST_LAYERS_ON: version,
 					TMPDIR: mountedOn,
-					...variables,
 				},
 				report: [report, report],
 			};

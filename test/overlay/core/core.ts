@@ -105,7 +105,9 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		largestListings: 1 << 20,
 		live: false,
 		redirects: "off",
-		followsUserMetacopies: false,
+		leavesData: false,
+		usersMetacopies: "refused",
+		verity: "off",
 		...settings.options,
 	});
 	return { overlay, before, atRest: countDescriptors() };

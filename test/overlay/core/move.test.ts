@@ -1,12 +1,14 @@
 /**
- * Names of the upper layer that hide something below, on file systems of all abilities, and with a crash before each single
- * change of the disk: what is seen then is what was there before or what is there after, and never what is hidden.
+ * Names of the upper layer that hide something below, and files that leave their data there (`metacopy=on`), on file systems of
+ * all abilities, and with a crash before each single change of the disk: what is seen then is what was there before or what is
+ * there after, never what is hidden, and never zeros.
  */
 
 import { describe, expect, test } from "bun:test";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DT_DIR, DT_REG, S_IFIFO } from "../../../src/native/layout.ts";
+import type { OverlayOptions } from "../../../src/overlay/overlay.ts";
 import { whiteout } from "../../harness/layers.ts";
 import { type Lack, PlainDisk } from "../../harness/plain-fs.ts";
 import { lacks } from "../../harness/setting.ts";
@@ -161,6 +163,38 @@ const operations: Readonly<Record<string, Operation>> = {
 		},
 		act: (client, at) => client.rename(at("new"), at("other/newer")),
 	},
+	"a lower file gets another mode": { act: (client, at) => client.change(at("file"), { mode: 0o600 }) },
+	"a lower file gets a second name": { act: (client, at) => client.link(at("file"), at("new")) },
+	"a lower file is renamed into another directory": {
+		act: (client, at) => client.rename(at("file"), at("other/new")),
+	},
+	"a lower file is renamed over a removed one": {
+		before: (client, at) => client.unlink(at("both")),
+		act: (client, at) => client.rename(at("file"), at("both")),
+	},
+	"a lower file changes places with one in another directory": {
+		act: (client, at) => client.exchange(at("file"), at("tree/x")),
+	},
+	"a file that got another mode is written to": {
+		before: (client, at) => client.change(at("file"), { mode: 0o600 }),
+		act: (client, at) => client.write(at("file"), "L"),
+	},
+	"a file that got another mode is cut": {
+		before: (client, at) => client.change(at("file"), { mode: 0o600 }),
+		act: (client, at) => client.change(at("file"), { size: 2 }),
+	},
+	"a renamed file is renamed again, elsewhere": {
+		before: (client, at) => client.rename(at("file"), at("new")),
+		act: (client, at) => client.rename(at("new"), at("tree/newer")),
+	},
+	"a renamed file gets a second name elsewhere": {
+		before: (client, at) => client.rename(at("file"), at("new")),
+		act: (client, at) => client.link(at("new"), at("tree/newer")),
+	},
+	"a renamed file is written to": {
+		before: (client, at) => client.rename(at("file"), at("new")),
+		act: (client, at) => client.write(at("new"), "L"),
+	},
 	"two lower directories change places": {
 		act: (client, at) => client.exchange(at("tree"), at("other")),
 	},
@@ -173,6 +207,7 @@ const operations: Readonly<Record<string, Operation>> = {
 /** What an operation needs, by a part of its title. */
 const needs: Readonly<Record<string, Lack>> = {
 	"a second name": "link",
+	"a lower file changes": "rename-flags",
 	"a lower directory": "xattrs",
 	"a renamed directory": "xattrs",
 	"two lower directories": "rename-flags",
@@ -198,7 +233,8 @@ function viewOf(core: Core, path: string, within = ""): View {
 	for (const { name, type } of core.entries(core.node(path))) {
 		if (name === "." || name === "..") continue;
 		const shown = `${within}${name}`;
-		view[shown] = type === DT_REG ? core.read(`${path}/${name}`) : `kind ${type}`;
+		const inner = `${path}/${name}`;
+		view[shown] = type === DT_REG ? `${core.stat(inner).mode} ${core.read(inner)}` : `kind ${type}`;
 		if (type === DT_DIR) Object.assign(view, viewOf(core, `${path}/${name}`, `${shown}/`));
 	}
 	return view;
@@ -221,76 +257,89 @@ function faults(before: View, after: View, seen: View): string[] {
 
 const trialNames = (count: number) => Array.from({ length: count }, (_, index) => `trial${index}`);
 /** More than any of them takes changes. */
-const most = 24;
+const most = 40;
 
-describe.skipIf(lacks("mounting")).each(profiles)("on a file system %s", (_, missing) => {
-	const open = (disk: PlainDisk) =>
-		openCore(
-			[
-				Object.fromEntries(
-					trialNames(most).flatMap((trial) =>
-						Object.entries(below).map(([name, content]) => [`${trial}/${name}`, content]),
+const settings: readonly (readonly [string, Partial<OverlayOptions>])[] = [
+	["with the data of files", { redirects: "on" }],
+	["without it", { redirects: "on", leavesData: true, usersMetacopies: "followed" }],
+];
+const cases = profiles.flatMap(([title, missing]) =>
+	settings.map(([how, options]) => [title, how, missing, options] as const),
+);
+
+describe.skipIf(lacks("mounting")).each(cases)(
+	"on a file system %s, %s",
+	(_title, _how, missing, options) => {
+		const open = (disk: PlainDisk) =>
+			openCore(
+				[
+					Object.fromEntries(
+						trialNames(most).flatMap((trial) =>
+							Object.entries(below).map(([name, content]) => [`${trial}/${name}`, content]),
+						),
 					),
-				),
-			],
-			{ disk: disk.mount, options: { redirects: "on" } },
+				],
+				{ disk: disk.mount, options },
+			);
+
+		const possible = Object.entries(operations).filter(
+			([title]) =>
+				// Directories have no data.
+				(!options.leavesData || title.includes("file")) &&
+				!Object.entries(needs).some(([part, need]) => title.includes(part) && missing.includes(need)),
 		);
-
-	const possible = Object.entries(operations).filter(
-		([title]) =>
-			!Object.entries(needs).some(([part, need]) => title.includes(part) && missing.includes(need)),
-	);
-	test.each(possible)("%s, and nothing else shows at any moment", (_title, operation) => {
-		const disk = new PlainDisk(missing);
-		using core = open(disk);
-		const within = (trial: string) => (name: string) => `${trial}/${name}`;
-		for (const trial of trialNames(most)) operation.before?.(core, within(trial));
-		const before = viewOf(core, "trial0");
-		const budget = 1000;
-		disk.allow(budget);
-		operation.act(core, within("trial0"));
-		const changes = budget - disk.left;
-		disk.allow(-1);
-		const after = viewOf(core, "trial0");
-		expect(after).not.toEqual(before);
-		expect(changes).toBeLessThan(most);
-		const crashed = trialNames(changes + 1).slice(1);
-		for (const [allowed, trial] of crashed.entries()) {
-			disk.allow(allowed);
-			// Cleaning up what does not change what is seen may fail.
-			errnoOf(() => operation.act(core, within(trial)));
+		test.each(possible)("%s, and nothing else shows at any moment", (_title, operation) => {
+			const disk = new PlainDisk(missing);
+			using core = open(disk);
+			const within = (trial: string) => (name: string) => `${trial}/${name}`;
+			for (const trial of trialNames(most)) operation.before?.(core, within(trial));
+			const before = viewOf(core, "trial0");
+			const budget = 1000;
+			disk.allow(budget);
+			operation.act(core, within("trial0"));
+			const changes = budget - disk.left;
 			disk.allow(-1);
-			expect({ allowed, faults: faults(before, after, viewOf(core, trial)) }).toEqual({
-				allowed,
-				faults: [],
-			});
-		}
-		for (const name of core.litter())
-			rmSync(join(core.layers.work, "work", name), { recursive: true, force: true });
-		core.reopen();
-		expect(viewOf(core, "trial0")).toEqual(after);
-		for (const [allowed, trial] of crashed.entries()) {
-			expect({ allowed, faults: faults(before, after, viewOf(core, trial)) }).toEqual({
-				allowed,
-				faults: [],
-			});
-			// And it can be done then.
-			if (errnoOf(() => operation.act(core, within(trial))) === undefined)
-				expect({ allowed, seen: viewOf(core, trial) }).toEqual({ allowed, seen: after });
-		}
-		if (missing.includes("whiteouts")) return;
-		// Nothing is left of what hid it meanwhile.
-		const names = readdirSync(core.inUpper("trial0"), { recursive: true, encoding: "utf8" });
-		expect(names.filter((name) => /(^|\/)\.wh\.[^.]/.test(name))).toEqual([]);
-	});
+			const after = viewOf(core, "trial0");
+			expect(after).not.toEqual(before);
+			expect(changes).toBeLessThan(most);
+			const crashed = trialNames(changes + 1).slice(1);
+			for (const [allowed, trial] of crashed.entries()) {
+				disk.allow(allowed);
+				// Cleaning up what does not change what is seen may fail.
+				errnoOf(() => operation.act(core, within(trial)));
+				disk.allow(-1);
+				expect({ allowed, faults: faults(before, after, viewOf(core, trial)) }).toEqual({
+					allowed,
+					faults: [],
+				});
+			}
+			for (const name of core.litter())
+				rmSync(join(core.layers.work, "work", name), { recursive: true, force: true });
+			core.reopen();
+			expect(viewOf(core, "trial0")).toEqual(after);
+			for (const [allowed, trial] of crashed.entries()) {
+				expect({ allowed, faults: faults(before, after, viewOf(core, trial)) }).toEqual({
+					allowed,
+					faults: [],
+				});
+				// And it can be done then.
+				if (errnoOf(() => operation.act(core, within(trial))) === undefined)
+					expect({ allowed, seen: viewOf(core, trial) }).toEqual({ allowed, seen: after });
+			}
+			if (missing.includes("whiteouts")) return;
+			// Nothing is left of what hid it meanwhile.
+			const names = readdirSync(core.inUpper("trial0"), { recursive: true, encoding: "utf8" });
+			expect(names.filter((name) => /(^|\/)\.wh\.[^.]/.test(name))).toEqual([]);
+		});
 
-	test("exchange is refused where it is not to be had, before anything is copied up", () => {
-		using core = open(new PlainDisk(missing));
-		const exchange = () => core.exchange("trial0/file", "trial0/both");
-		expect(errnoOf(exchange)).toBe(missing.includes("rename-flags") ? "EINVAL" : undefined);
-		expect(core.upperNames()).toEqual(missing.includes("rename-flags") ? [] : ["trial0"]);
-	});
-});
+		test("exchange is refused where it is not to be had, before anything is copied up", () => {
+			using core = open(new PlainDisk(missing));
+			const exchange = () => core.exchange("trial0/file", "trial0/both");
+			expect(errnoOf(exchange)).toBe(missing.includes("rename-flags") ? "EINVAL" : undefined);
+			expect(core.upperNames()).toEqual(missing.includes("rename-flags") ? [] : ["trial0"]);
+		});
+	},
+);
 
 describe.skipIf(lacks("mounting"))(
 	"a name of 252 bytes, on a file system that takes no flags of rename",

@@ -21,7 +21,7 @@ import {
 } from "../../../src/native/memory.ts";
 import type { ByteString } from "../../../src/options.ts";
 import { type Changes, changeAttributes } from "../../../src/overlay/changes/attributes.ts";
-import { copyUp } from "../../../src/overlay/changes/copy-up.ts";
+import { copyUpToWrite } from "../../../src/overlay/changes/copy-up.ts";
 import { create } from "../../../src/overlay/changes/create.ts";
 import { link } from "../../../src/overlay/changes/link.ts";
 import type { Caller } from "../../../src/overlay/changes/maker.ts";
@@ -175,7 +175,7 @@ export class NodeClient {
 
 	writeTo(node: NodeId, content: string | Buffer, position = 0): void {
 		const data = Buffer.from(content);
-		copyUp(this.overlay, node);
+		copyUpToWrite(this.overlay, node);
 		for (let written = 0; written < data.length; ) {
 			const part = data.subarray(written, written + SCRATCH_SIZE);
 			bytes.set(part, SCRATCH);

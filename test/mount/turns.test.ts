@@ -1,24 +1,29 @@
 /**
- * Directories renamed at random with `redirect_dir=on`, by kernel overlayfs and by this program, over layers at random; what
- * was written becomes a lower layer of the next turn. After each turn both show the tree that was there, with its numbers.
+ * Changes at random with `redirect_dir=on`, and with `metacopy=on` besides, by kernel overlayfs and by this program, over layers
+ * at random; what was written becomes a lower layer of the next turn. After each turn both show the tree that was there, with
+ * its numbers. Directories are renamed most of all, and files changed in ways that leave their data where it is.
  */
 
 import { afterAll, describe, expect, test } from "bun:test";
 import {
+	chmodSync,
 	closeSync,
 	constants,
+	linkSync,
+	lutimesSync,
 	mkdirSync,
 	openSync,
 	readdirSync,
 	renameSync,
 	rmSync,
+	truncateSync,
 	writeSync,
 } from "node:fs";
 import { type Layers, temporaryTree } from "../harness/layers.ts";
-import { mountOverlay, until } from "../harness/mount.ts";
-import { codeOf, listxattr, RENAME_EXCHANGE, renameat2 } from "../harness/native.ts";
+import { type MountRequest, mountKernelOverlay, mountOverlay, until } from "../harness/mount.ts";
+import { codeOf, listxattr, RENAME_EXCHANGE, renameat2, setxattr } from "../harness/native.ts";
 import { isKernel } from "../harness/program.ts";
-import { inKernel, numbersIn } from "../harness/redirects.ts";
+import { numbersIn } from "../harness/redirects.ts";
 import { lacks } from "../harness/setting.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
 import { names, type Random, randomLayers } from "../overlay/core/random-layers.ts";
@@ -30,7 +35,7 @@ const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
 const refusals = "EBUSY EEXIST EINVAL EISDIR ENOENT ENOTDIR ENOTEMPTY ENXIO EACCES EIO ERR_FS_EISDIR".split(
 	" ",
 );
-const stepsInTurn = 25;
+const stepsInTurn = 30;
 
 /** Paths of all directories, the root's is empty. */
 function directoriesIn(root: string, path = ""): string[] {
@@ -38,6 +43,15 @@ function directoriesIn(root: string, path = ""): string[] {
 		entry.isDirectory(),
 	);
 	return [path, ...below.flatMap(({ name }) => directoriesIn(root, `${path}${name}/`))];
+}
+
+/** Paths of all regular files in these directories. */
+function filesIn(root: string, directories: readonly string[]): string[] {
+	return directories.flatMap((path) =>
+		readdirSync(`${root}/${path}`, { withFileTypes: true })
+			.filter((entry) => entry.isFile())
+			.map(({ name }) => `${path}${name}`),
+	);
 }
 
 /** To a file, which is made where there is none; to a FIFO without waiting for a reader. */
@@ -56,38 +70,57 @@ function step(random: Random, root: string): void {
 	const anyName = () => `${root}/${oneOf(random, directories)}${oneOf(random, names)}`;
 	// Not the root, which is where the mount is.
 	const anyDirectory = () => `${root}/${oneOf(random, directories.slice(1)) ?? names[0]}`.replace(/\/$/, "");
-	const choice = random(10);
+	const files = filesIn(root, directories);
+	const anyFile = () => `${root}/${oneOf(random, files) ?? names[0]}`;
+	const choice = random(20);
 	const refused = codeOf(() => {
 		if (choice < 5) renameSync(anyDirectory(), anyName());
 		else if (choice < 6) renameat2(anyDirectory(), anyDirectory(), RENAME_EXCHANGE);
 		else if (choice < 7) mkdirSync(anyName());
 		else if (choice < 8) renameat2(anyName(), anyName(), RENAME_EXCHANGE);
 		else if (choice < 9) append(anyName(), `${random(1000)}`);
-		else rmSync(anyName(), { recursive: random(2) === 0 });
+		else if (choice < 10) rmSync(anyName(), { recursive: random(2) === 0 });
+		else if (choice < 12) chmodSync(anyFile(), oneOf(random, [0o600, 0o644, 0o4755]));
+		else if (choice < 13) lutimesSync(anyFile(), random(1000), random(1000));
+		else if (choice < 14) setxattr(anyFile(), "user.note", `${random(1000)}`);
+		else if (choice < 16) renameSync(anyFile(), anyName());
+		else if (choice < 18) linkSync(anyFile(), anyName());
+		else if (choice < 19) truncateSync(anyFile(), random(8));
+		else append(anyFile(), `${random(1000)}`);
 	});
 	if (refused !== undefined) expect(refusals).toContain(refused);
 }
 
-/** How many directories of a layer have the mark of a renamed one. */
-function renamedIn(layer: string): number {
-	const marks = directoriesIn(layer).flatMap((path) => listxattr(`${layer}/${path}`));
-	return marks.filter((name) => name === "trusted.overlay.redirect").length;
+/** How many objects of a layer have a mark, `redirect` or `metacopy`. */
+function markedIn(layer: string, mark: string): number {
+	const directories = directoriesIn(layer);
+	const marks = [...directories, ...filesIn(layer, directories)].flatMap((path) =>
+		listxattr(`${layer}/${path}`),
+	);
+	return marks.filter((name) => name === `trusted.overlay.${mark}`).length;
 }
 
 const look = (root: string) => [snapshot(root), numbersIn(root)] as const;
 type Seen = ReturnType<typeof look>;
 
+function inKernel<Result>(layers: MountRequest, options: readonly string[], use: () => Result): Result {
+	using _ = mountKernelOverlay(layers, ...options);
+	return use();
+}
+
 /** Does the steps of a turn; what is seen at its end. */
-type Writer = (layers: Layers, steps: (root: string) => void) => Promise<Seen>;
+type Writer = (layers: Layers, options: readonly string[], steps: (root: string) => void) => Promise<Seen>;
 
 const writers: Readonly<Record<"kernel" | "program", Writer>> = {
-	kernel: async (layers, steps) =>
-		inKernel(layers, () => {
+	kernel: async (layers, options, steps) =>
+		inKernel(layers, options, () => {
 			steps(layers.mountpoint);
-			return look(layers.mountpoint);
+			const [tree, numbers] = look(layers.mountpoint);
+			// A further name of a file it may list by another number until the next mount.
+			return [tree, numbers.map((line) => line.replace(/, listed as .*/, ""))] as const;
 		}),
-	program: async (layers, steps) => {
-		await using mounted = await mountOverlay({ ...layers, options: ["redirect_dir=on"] });
+	program: async (layers, options, steps) => {
+		await using mounted = await mountOverlay({ ...layers, options });
 		steps(mounted.path);
 		// Of a file that copy-up has parted from its other names the kernel is told a moment later how it is to be listed.
 		const strange = () => numbersIn(mounted.path).filter((line) => line.includes("listed as"));
@@ -110,23 +143,36 @@ const orders: Readonly<Record<string, readonly (keyof typeof writers)[]>> = {
 	"both in turns": ["program", "kernel", "program", "kernel"],
 };
 
-describe.skipIf(lacks("trusted attributes") || isKernel).each(Object.entries(orders))(
-	"what %s renamed is shown by both",
-	(_, order) => {
-		let renamed = 0;
-		// Otherwise nothing is proved.
-		afterAll(() => expect(renamed).toBeGreaterThan(0));
+/** With the marks that must come of it, lest nothing is proved. */
+const settings: readonly (readonly [options: readonly string[], marks: readonly string[]])[] = [
+	[["redirect_dir=on"], ["redirect"]],
+	[
+		["redirect_dir=on", "metacopy=on"],
+		["redirect", "metacopy"],
+	],
+];
+const cases = Object.entries(orders).flatMap(([who, order]) =>
+	settings.map(([options, marks]) => [who, options.join(), order, options, marks] as const),
+);
 
-		test.each(Array.from({ length: 15 }, (_, index) => index + 1))("seed %d", async (seed) => {
+describe.skipIf(lacks("trusted attributes") || isKernel).each(cases)(
+	"what %s changed with %s is shown by both",
+	(_who, _how, order, options, marks) => {
+		const found = marks.map(() => 0);
+		afterAll(() => {
+			for (const count of found) expect(count).toBeGreaterThan(0);
+		});
+
+		test.each(Array.from({ length: 10 }, (_, index) => index + 1))("seed %d", async (seed) => {
 			const random = randomNumbers(seed);
 			using tree = temporaryTree();
 			let layers: Layers = tree.layers(randomLayers(random));
 			for (const [turn, writer] of order.entries()) {
-				const written = await writers[writer](layers, (root) => {
+				const written = await writers[writer](layers, options, (root) => {
 					for (let count = 0; count < stepsInTurn; count++) step(random, root);
 				});
-				renamed += renamedIn(layers.upper);
-				const kernels = inKernel(layers, () => look(layers.mountpoint));
+				for (const [index, mark] of marks.entries()) found[index]! += markedIn(layers.upper, mark);
+				const kernels = inKernel(layers, options, () => look(layers.mountpoint));
 				expectSame(written, kernels);
 				{
 					await using mounted = await mountOverlay(layers);

@@ -1,0 +1,73 @@
+/**
+ * The last step of a copy-up: the finished copy, made in the workdir, gets the name of its original by one rename.
+ * Source: Linux fs/overlayfs/copy_up.c.
+ */
+
+import { DT_DIR, statx } from "../../native/layout.ts";
+import { check } from "../../native/libc/errno.ts";
+import { changeTimesOf, stat, statDescriptor } from "../../native/libc/metadata.ts";
+import { inodeHigh, inodeLow, timesOf } from "../../native/libc/stat.ts";
+import { type Name, reserve } from "../../native/memory.ts";
+import type { Durability } from "../layers/durability.ts";
+import { moveAsOwner } from "../layers/owner-access.ts";
+import type { Workdir } from "../layers/workdir.ts";
+import type { NodeId } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+import type { Original } from "./copy-metadata.ts";
+
+const PARENT = reserve(statx.sizeof);
+/** A copy with an inode number of its own. */
+const PARTED = reserve(statx.sizeof);
+
+/** A copy on its way through the steps. */
+export interface Copy {
+	readonly overlay: Overlay;
+	readonly work: Workdir;
+	readonly node: NodeId;
+	/** Its name in the workdir. */
+	readonly temporary: Name;
+}
+
+/** How a copy is made durable before it gets its name. */
+export function neededFor({ options, nodes, work }: Overlay, node: NodeId): Durability {
+	return options.fsync && work !== undefined && nodes.isNamed(node) ? work.durability : "none";
+}
+
+/** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */
+export function moveToPlace(copy: Copy, original: Original): void {
+	const { overlay, work, node, temporary } = copy;
+	if (overlay.nodes.isNamed(node)) {
+		moveIn(copy, original);
+		return;
+	}
+	overlay.parked.moveIn(work, node, temporary);
+	// The former one leads to the original.
+	overlay.nodes.detach(node);
+}
+
+/** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */
+function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }: Original): void {
+	const { nodes, directories, inodes } = overlay;
+	const parent = directories.get(nodes.parent(node));
+	const fd = parent.fds[0]!;
+	const name = nodes.name(node);
+	const isParted = kind !== DT_DIR && !takesOrigin;
+	if (takesOrigin) directories.markImpure(parent, work);
+	// In its place it may be out of reach: where the directory is closed to its owner, whom this process acts for.
+	if (isParted) check(stat(work.fd, temporary, PARTED));
+	check(statDescriptor(fd, PARENT));
+	check(moveAsOwner(work.fd, temporary, fd, name, 0));
+	if (takesOrigin) overlay.originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
+	// Who may write in another's directory may not set its times; the copy is in its place all the same.
+	changeTimesOf(fd, timesOf(PARENT));
+	overlay.listings.noteChange(parent, name, (listing, slot) => {
+		if (listing.layer(slot) !== 0) listing.raise(slot);
+	});
+	if (isParted) {
+		const [low, high] = [inodeLow(PARTED), inodeHigh(PARTED)];
+		inodes.translate(0, low, high);
+		nodes.setInode(node, inodes.low, inodes.high);
+		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, low, high));
+		overlay.onParted(node, parent.node);
+	}
+}
