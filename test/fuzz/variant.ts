@@ -101,6 +101,21 @@ const all: readonly Variant[] = [
 		options: ["redirect_dir=on,metacopy=on,passthrough=off,timeout=0"],
 		filledUpper: true,
 	},
+	{ title: "late layers, passthrough", options: [], delay: { milliseconds: "0-2", timeout: 3600 } },
+	{
+		title: "late layers, data left below",
+		...metacopies,
+		options: ["redirect_dir=on,metacopy=on,passthrough=off"],
+		delay: { milliseconds: "0-2", timeout: 3600 },
+		severalDevices: true,
+	},
+	{
+		title: "late layers of which nothing is kept, data left below, an upper layer that holds something",
+		...metacopies,
+		options: ["redirect_dir=on,metacopy=on,passthrough=off,timeout=0"],
+		delay: { milliseconds: "0-1", timeout: 0 },
+		filledUpper: true,
+	},
 ];
 const variants = all.filter((variant) => setting === "root" || !(variant.redirects || variant.delay));
 

@@ -4,9 +4,18 @@
  */
 
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+	appendFileSync,
+	chmodSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import { temporaryTree } from "../harness/layers.ts";
-import { daemonsOf, layerOptions, startProgram, until } from "../harness/mount.ts";
+import { follow, hollow } from "../harness/metacopies.ts";
+import { daemonsOf, layerOptions, mountOverlay, startProgram, until } from "../harness/mount.ts";
 import { findMount, unmount } from "../harness/mount-table.ts";
 import { codeOf, MNT_DETACH, mount } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
@@ -92,6 +101,36 @@ describe.skipIf(lacks("mounting"))("a lower layer that hangs", () => {
 		}
 		writeFileSync(overlay.at("d/slow"), "changed");
 		expect(readFileSync(overlay.at("d/slow"), "utf8")).toBe("changed");
+	});
+
+	test("with nothing but data keeps those waiting who read data of it, and nobody else", async () => {
+		await using data = await mountLayers([{ "12/data": "data!" }], { options: ["passthrough=off"] });
+		using tree = temporaryTree();
+		const layers = tree.layers([{ hollow: hollow(5, "/12/data"), quick: "quick" }], { made: "made" });
+		const options = [...follow, "redirect_dir=on", "metacopy=on"];
+		await using overlay = await mountOverlay({ ...layers, dataOnly: [data.path], options });
+		const { mountpoint } = layers;
+		const [pid = 0] = data.mount.daemons;
+		process.kill(pid, "SIGSTOP");
+		const asking = reader(`${mountpoint}/hollow`);
+		try {
+			await until(() => overlay.daemons.some(waitsForLayer), "the daemon does not wait for the layer");
+			const script = "stat -c %s hollow && cat quick made && mv made new && echo more >>new && cat new";
+			const other = Bun.spawnSync(["sh", "-c", `cd "$0" && ${script}`, mountpoint], {
+				cwd: "/",
+				timeout: 30_000,
+			});
+			expect(other.stderr.toString()).toBe("");
+			expect(other.stdout.toString()).toBe("5\nquickmademademore\n");
+			expect(asking.child.exitCode).toBeNull();
+		} finally {
+			process.kill(pid, "SIGCONT");
+		}
+		expect(await asking.result).toBe("data!");
+		chmodSync(`${mountpoint}/hollow`, 0o600);
+		expect(readFileSync(`${mountpoint}/hollow`, "utf8")).toBe("data!");
+		appendFileSync(`${mountpoint}/hollow`, "!");
+		expect(readFileSync(`${mountpoint}/hollow`, "utf8")).toBe("data!!");
 	});
 
 	test("does not keep those from being killed who wait for it", async () => {
