@@ -150,6 +150,7 @@ off_t lseek(int fd, off_t offset, int whence);
 int ftruncate(int fd, off_t length);
 int fallocate(int fd, int mode, off_t offset, off_t length);
 ssize_t copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned int flags);
+int posix_fadvise(int fd, off_t offset, off_t length, int advice);
 int sync_file_range(int fd, off_t offset, off_t length, unsigned int flags);
 int fsync(int fd);
 int fdatasync(int fd);

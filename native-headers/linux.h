@@ -10,6 +10,7 @@
 #include <linux/btrfs.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/fadvise.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
@@ -194,6 +195,7 @@ struct xattr_args {
 
 #define SYNC_FILE_RANGE_WAIT_BEFORE 1
 #define SYNC_FILE_RANGE_WRITE 2
+#define POSIX_FADV_SEQUENTIAL 2
 #define SYNC_FILE_RANGE_WAIT_AFTER 4
 
 #define XATTR_CREATE 0x1

@@ -48,7 +48,7 @@ import {
 	copyRange,
 	duplicate,
 	type Fd,
-	pread,
+	preadInPlace,
 	pwrite,
 	seek,
 } from "../native/libc/file.ts";
@@ -120,13 +120,14 @@ export function dataOperations({
 	const directories = new DirectoryReply(overlay, replies);
 	const readAround = new ReadAround(overlay, notifications);
 
+	const sendData = (data: Offset, length: number) => replies.bytes(data, check(length));
+
 	return {
 		read() {
 			const node = requestNode(overlay);
 			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
 			const offset = argument64(fuseReadIn.offset);
-			const length = check(pread(overlay.files.readable(node), REPLY, size, offset));
-			replies.bytes(REPLY, length);
+			preadInPlace(overlay.files.readable(node), REPLY, size, offset, sendData);
 			if (agreed.passthrough && !passthrough.refused) readAround.note(node, offset, size);
 		},
 

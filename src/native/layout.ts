@@ -943,6 +943,7 @@ export const FALLOC_FL_INSERT_RANGE = 0x20;
 export const FALLOC_FL_UNSHARE_RANGE = 0x40;
 export const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
 export const SYNC_FILE_RANGE_WRITE = 2;
+export const POSIX_FADV_SEQUENTIAL = 2;
 export const SYNC_FILE_RANGE_WAIT_AFTER = 4;
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;

@@ -3,18 +3,9 @@
 import { dlopen, FFIType } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
 import { xattrArgs } from "../layout.ts";
-import {
-	allocate,
-	base,
-	bytes,
-	copy,
-	type Int64,
-	type Offset,
-	setNumber,
-	words,
-	writeString,
-} from "../memory.ts";
+import { base, bytes, copy, type Int64, type Offset, setNumber, words, writeString } from "../memory.ts";
 import { outcome64 } from "./errno.ts";
+import { takeBlock } from "./warm-blocks.ts";
 
 const { syscall } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
@@ -51,14 +42,14 @@ export interface Prepared extends Call {
 	readonly output: Offset;
 }
 
-/** A call with arguments, of which one may stand for an output of `outputSize` bytes. The block is the caller's to release. */
+/** A call with arguments, of which one may stand for an output of `outputSize` bytes. The block is the caller's to give back. */
 export function prepare(number: number, args: readonly Argument[], outputSize: number): Prepared {
 	let size = align(outputSize);
 	for (const argument of args) {
 		if (typeof argument === "string" || argument instanceof Uint8Array) size += align(argument.length + 1);
 		else if (argument === VALUE_OUTPUT) size += xattrArgs.sizeof;
 	}
-	const block = allocate(size);
+	const block = takeBlock(size);
 	let at = block + align(outputSize);
 	const place = (argument: Argument): number | bigint => {
 		if (typeof argument === "number" || typeof argument === "bigint") return argument;
@@ -93,14 +84,19 @@ export function perform({ number, args }: Call): Int64 {
 	return outcome64(syscall(number, a, b, c, d, e, f));
 }
 
+/** A call's result or -errno, and what it has filled. */
+export interface Answered {
+	readonly output: Offset;
+	readonly result: Int64;
+}
+
 /** Copies what a call has filled to `target`, all `size` bytes or as many as the result says; returns the result. */
 export function takeOutput(
-	answer: { output: Offset; result: Int64 },
+	{ output, result }: Answered,
 	target: Offset,
-	isCounted: boolean,
+	isCounted: boolean | undefined,
 	size: number,
 ): Int64 {
-	const { output, result } = answer;
 	if (size > 0 && result >= 0) copy(target, output, isCounted ? Math.min(Number(result), size) : size);
 	return result;
 }

@@ -4,11 +4,14 @@
  */
 
 import { dlopen } from "bun:ffi";
-import { O_DIRECTORY, O_PATH, SYS_close } from "../layout.ts";
+import { O_DIRECTORY, O_PATH, POSIX_FADV_SEQUENTIAL, SYS_close } from "../layout.ts";
 import { bytes, type Int64, reserve, words } from "../memory.ts";
 import type { Call } from "./call.ts";
 
-const libc = dlopen("libc.so.6", { close: { args: ["i32"], returns: "i32" } }).symbols;
+const libc = dlopen("libc.so.6", {
+	close: { args: ["i32"], returns: "i32" },
+	posix_fadvise: { args: ["i32", "i64", "i64", "i32"], returns: "i32" },
+}).symbols;
 
 /** Larger ones are not kept at a distance. */
 const LARGEST_DESCRIPTOR = 1 << 16;
@@ -82,7 +85,7 @@ export function startCall(
 	else use.count++;
 	caller!(queue, call, (result) => {
 		endUse(fd);
-		if (opens !== undefined && result >= 0) keepAtDistance(Number(result), queue, waitsToClose(opens));
+		if (opens !== undefined && result >= 0) keepOpened(queue, Number(result), opens);
 		done(result);
 	});
 }
@@ -94,13 +97,16 @@ function endUse(fd: number): void {
 	if (use.isToClose) closeNow(fd);
 }
 
-function waitsToClose(flags: number): boolean {
-	return (flags & (O_DIRECTORY | O_PATH)) === 0;
-}
-
 /** `opened` was opened from the distant descriptor `fd` with these flags, and is distant, too. */
 export function inherit(fd: number, opened: number, flags: number): void {
-	keepAtDistance(opened, bytes[QUEUES + fd]!, waitsToClose(flags));
+	keepOpened(bytes[QUEUES + fd]!, opened, flags);
+}
+
+function keepOpened(queue: number, opened: number, flags: number): void {
+	const hasData = (flags & (O_DIRECTORY | O_PATH)) === 0;
+	// Who reads on then has the kernel ask for twice as much at a time, and so wait half as often.
+	if (hasData) libc.posix_fadvise(opened, 0, 0, POSIX_FADV_SEQUENTIAL);
+	keepAtDistance(opened, queue, hasData);
 }
 
 /** `copied` is open on what the distant descriptor `fd` is open on. */

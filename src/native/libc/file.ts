@@ -35,7 +35,7 @@ import {
 import { OUTPUT, Output } from "./call.ts";
 import { inheritAll, isDistant } from "./distant.ts";
 import { outcome, outcome64 } from "./errno.ts";
-import { ask, closeDistant, noteChange } from "./replay.ts";
+import { ask, askWith, closeDistant, noteChange } from "./replay.ts";
 
 /** An open file descriptor; as a result, `-errno` when negative. */
 export type Fd = number & { readonly __brand: "Fd" };
@@ -143,6 +143,24 @@ export function pread(fd: Fd, target: Offset, size: number, position: Int64): nu
 
 function preadDistant(fd: Fd, target: Offset, size: number, position: Int64): number {
 	return ask(fd, SYS_pread64, [fd, OUTPUT, size, position], target, size, { isCounted: true }) as number;
+}
+
+/**
+ * As {@link pread}, without the copying that takes where `fd` is distant: `take` is told where the data is, `target` or
+ * elsewhere, and the length or -errno.
+ */
+export function preadInPlace(
+	fd: Fd,
+	target: Offset,
+	size: number,
+	position: Int64,
+	take: (data: Offset, length: number) => void,
+): void {
+	if (!isDistant(fd)) take(target, outcome(libc.pread(fd, base + target, size, position)));
+	else
+		askWith(fd, SYS_pread64, [fd, OUTPUT, size, position], size, {}, ({ output, result }) =>
+			take(output, result as number),
+		);
 }
 
 const VECTOR = reserve(iovec.sizeof);

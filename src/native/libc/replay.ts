@@ -9,9 +9,10 @@
  */
 
 import { SYS_getdents64 } from "../layout.ts";
-import { type Int64, type Offset, release } from "../memory.ts";
-import { type Argument, Output, perform, prepare, takeOutput } from "./call.ts";
+import type { Int64, Offset } from "../memory.ts";
+import { type Answered, type Argument, Output, perform, prepare, takeOutput } from "./call.ts";
 import { closeNow, hasCaller, idOf, inherit, startCall } from "./distant.ts";
+import { giveBlock } from "./warm-blocks.ts";
 
 /** No request has so many calls to wait for. */
 const MOST_RUNS = 1 << 16;
@@ -106,11 +107,9 @@ export function isNoted(what: object): boolean {
 	return current?.noted.has(what) ?? false;
 }
 
-interface Answer {
+interface Answer extends Answered {
 	readonly block: Offset;
 	readonly size: number;
-	readonly output: Offset;
-	readonly result: Int64;
 	readonly opens: boolean;
 }
 
@@ -184,7 +183,7 @@ export class Replay {
 
 	private drop(key: string, { block, size, result }: Answer, closes: boolean): void {
 		this.answers.delete(key);
-		release(block, size);
+		giveBlock(block, size);
 		if (closes && result >= 0) closeNow(Number(result));
 	}
 }
@@ -197,7 +196,8 @@ interface AnswerKind {
 }
 
 /**
- * Makes a system call on the distant descriptor `fd`, whose output of at most `size` bytes is copied to `target`. Returns its result or -errno; throws {@link Pending} where it must be waited for.
+ * Makes a system call on the distant descriptor `fd`, whose output of at most `size` bytes is copied to `target`. Returns its
+ * result or -errno; throws {@link Pending} where it must be waited for.
  */
 export function ask(
 	fd: number,
@@ -205,22 +205,36 @@ export function ask(
 	args: readonly Argument[],
 	target: Offset,
 	size: number,
-	{ opens, isCounted = false }: AnswerKind = {},
+	kind: AnswerKind = {},
 ): Int64 {
+	return askWith(fd, number, args, size, kind, (answer) => takeOutput(answer, target, kind.isCounted, size));
+}
+
+/** As {@link ask}; `take` is told of the answer, whose output stays where it is until then. Returns what `take` does. */
+export function askWith<Result>(
+	fd: number,
+	number: number,
+	args: readonly Argument[],
+	size: number,
+	{ opens }: AnswerKind,
+	take: (answer: Answered) => Result,
+): Result {
 	const mayWait = isRepeatable && !hasChanged;
 	if (current !== undefined || mayWait) {
 		current ??= new Replay();
 		const key = `${number}\0${current.nameOf(fd)}\0${size}\0${keyOf(fd, args)}`;
 		const known = current.get(key, opens !== undefined || number === SYS_getdents64);
-		if (known !== undefined) return takeOutput(known, target, isCounted, size);
+		if (known !== undefined) return take(known);
 	}
 	const call = prepare(number, args, size);
 	if (!mayWait) {
 		const result = perform(call);
 		if (opens !== undefined && result >= 0) inherit(fd, Number(result), opens);
-		takeOutput({ ...call, result }, target, isCounted, size);
-		release(call.block, call.size);
-		return result;
+		try {
+			return take({ output: call.output, result });
+		} finally {
+			giveBlock(call.block, call.size);
+		}
 	}
 	const replay = current!;
 	const key = replay.lastKey;

@@ -7,6 +7,7 @@
 import { EINVAL, ENOSYS } from "../../native/layout.ts";
 import { type Fd, NO_FD } from "../../native/libc/file.ts";
 import { Ring } from "../../native/libc/ring.ts";
+import { areWarm, coolBlocks } from "../../native/libc/warm-blocks.ts";
 import type { Int64 } from "../../native/memory.ts";
 import type { Work } from "./record.ts";
 import type { WorkerPool } from "./worker-pool.ts";
@@ -16,6 +17,8 @@ const LARGEST_UNDER_WAY = 16;
 /** Of all. */
 const LARGEST_RING = 256;
 const LARGEST_THREADS = 64;
+/** What calls have filled keeps its memory so long after the last one, in nanoseconds. */
+const LONGEST_WARMTH = 1e9;
 
 interface Queue {
 	underWay: number;
@@ -39,6 +42,8 @@ export class DistantWork {
 	/** Undefined before the first use, and where there is none. */
 	private ring: Ring | undefined;
 	private isRingRefused = false;
+	/** When something was under way last, as far as that was looked at. */
+	private lastUse = 0;
 
 	/** @param performHere does work at once, where there is nobody else */
 	constructor(pool: WorkerPool, performHere: (id: number, work: Work) => void) {
@@ -92,6 +97,18 @@ export class DistantWork {
 		queue.underWay--;
 		const next = queue.waiting.shift();
 		if (next !== undefined) this.begin(next);
+	}
+
+	/** As {@link WorkerJobs.rest}, of memory. */
+	rest(now: number): number {
+		if (!areWarm()) return -1;
+		if (this.count > 0) {
+			this.lastUse = now;
+			return -1;
+		}
+		if (now - this.lastUse < LONGEST_WARMTH) return Math.ceil((this.lastUse + LONGEST_WARMTH - now) / 1e6);
+		coolBlocks();
+		return -1;
 	}
 
 	private begin(item: Item): void {

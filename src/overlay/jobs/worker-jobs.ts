@@ -200,13 +200,12 @@ export class WorkerJobs implements Jobs {
 	}
 
 	/**
-	 * Ends Workers that have had nothing to do for long. To be called between requests, with the time in nanoseconds; returns in
-	 * how many milliseconds again, -1: not before there was work.
+	 * Ends Workers that have had nothing to do for long, and gives back memory. To be called between requests, with the time in
+	 * nanoseconds; returns in how many milliseconds again, -1: not before there was work.
 	 */
 	rest(now: number): number {
-		const one = this.workers.rest(now);
-		const other = this.distantWorkers.rest(now);
-		return one < 0 || (other >= 0 && other < one) ? other : one;
+		const workers = sooner(this.workers.rest(now), this.distantWorkers.rest(now));
+		return sooner(workers, this.distant.rest(now));
 	}
 
 	/** Ends the Workers once they have done what is pending. */
@@ -214,4 +213,9 @@ export class WorkerJobs implements Jobs {
 		this.workers.close();
 		this.distantWorkers.close();
 	}
+}
+
+/** The sooner of two times from now; -1 is never. */
+function sooner(one: number, other: number): number {
+	return one < 0 || (other >= 0 && other < one) ? other : one;
 }
