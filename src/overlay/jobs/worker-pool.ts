@@ -1,5 +1,5 @@
 /**
- * Some Workers that read one pipe. They start when there is work for them, one after the other: each takes some
+ * Some Workers that read one pipe. They start when work has waited for one, one after the other: each takes some
  * milliseconds of a processor, which the thread that answers requests may need.
  */
 
@@ -31,6 +31,8 @@ export interface PoolSettings {
 
 /** Workers end after so long without work, in nanoseconds: each has some memory of its own. */
 const LONGEST_LEISURE = 10e9;
+/** For a further Worker something must have waited so long, in nanoseconds: starting one takes longer than most calls do. */
+const LONGEST_WAIT = 5e6;
 
 export class WorkerPool {
 	private readonly settings: PoolSettings;
@@ -42,6 +44,8 @@ export class WorkerPool {
 	/** Work that was handed over and is not done. */
 	private underWay = 0;
 	private isStarting = false;
+	/** Since when there has been more work than there are Workers; 0: there is not. */
+	private waitsSince = 0;
 	/** When there was last something to do, as far as that was looked at; 0: there was. */
 	private lastUse = 0;
 	/** The last attempt to start a Worker has failed. */
@@ -72,7 +76,7 @@ export class WorkerPool {
 	hand(id: number, work: Work): boolean {
 		this.underWay++;
 		this.lastUse = 0;
-		this.grow();
+		this.grow(Bun.nanoseconds());
 		if (this.count > 0) sendWork(this.writing, id, work);
 		else this.underWay--;
 		return this.count > 0;
@@ -81,20 +85,31 @@ export class WorkerPool {
 	/** Told of all work that was handed over, when it is done. */
 	end(): void {
 		this.underWay--;
+		if (this.underWay <= this.count) this.waitsSince = 0;
 	}
 
 	/** A Worker has started. */
 	started(): void {
 		this.isStarting = false;
-		this.grow();
+		this.waitsSince = 0;
 	}
 
-	private grow(): void {
-		if (!this.isStarting && this.count < Math.min(this.underWay, this.largest)) this.start();
+	/** Starts a Worker where work has waited for one; in how many milliseconds to look again, -1: not before there is more. */
+	private grow(now: number): number {
+		if (this.isStarting || this.count >= Math.min(this.underWay, this.largest)) return -1;
+		if (this.waitsSince === 0) this.waitsSince = now;
+		const left = this.count === 0 ? 0 : this.waitsSince + LONGEST_WAIT - now;
+		if (left > 0) return Math.ceil(left / 1e6);
+		// Where it is refused, the next attempt has some time.
+		this.waitsSince = now;
+		this.start();
+		return -1;
 	}
 
 	/** As {@link WorkerJobs.rest}, of these. */
 	rest(now: number): number {
+		const growth = this.grow(now);
+		if (growth >= 0) return growth;
 		if (this.count === 0) return -1;
 		if (this.isBusy || this.lastUse === 0) this.lastUse = now;
 		if (now - this.lastUse < LONGEST_LEISURE) return Math.ceil((this.lastUse + LONGEST_LEISURE - now) / 1e6);
