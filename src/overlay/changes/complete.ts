@@ -10,6 +10,7 @@ import { queueOf } from "../../native/libc/distant.ts";
 import { check, Errno } from "../../native/libc/errno.ts";
 import { close, duplicate, type Fd, truncate } from "../../native/libc/file.ts";
 import { changeModeOf, changeTimesOfOpen, statDescriptor } from "../../native/libc/metadata.ts";
+import { repeatably } from "../../native/libc/replay.ts";
 import { modeOf, sizeOf, timesOf } from "../../native/libc/stat.ts";
 import { getAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
 import {
@@ -79,7 +80,12 @@ export function complete(overlay: Overlay, node: NodeId, limit: Int64): void {
 	overlay.throwFailure(node);
 	confirmName(overlay, node);
 	const completion = begin(overlay, node, overlay.writable().durability, limit);
-	const { to, from, length, isCut, durability } = completion;
+	// Whoever has it copied may be run again: then it is there.
+	repeatably(() => carryOut(completion));
+}
+
+function carryOut(completion: Completion): void {
+	const { overlay, node, to, from, length, isCut, durability } = completion;
 	const queue = queueOf(from);
 	const isInline = orEnd(completion, () => {
 		const isAll = !isCut && length > 0 && !overlay.metacopies.isCut(node);

@@ -8,6 +8,7 @@
 
 import { EOPNOTSUPP, EXDEV } from "../../native/layout.ts";
 import { check, fail, isForLackOfSpace } from "../../native/libc/errno.ts";
+import { repeatably } from "../../native/libc/replay.ts";
 import { EMPTY_NAME } from "../../native/memory.ts";
 import type { Workdir } from "../layers/workdir.ts";
 import { type Way, writeRedirect } from "../marks/redirect.ts";
@@ -53,7 +54,9 @@ export function keepData(
 	staysInParent: boolean,
 ): void {
 	if (!hasDataBelow(overlay, node)) return;
-	if (!overlay.leavesData || !markFile(overlay, work, node, to, staysInParent)) complete(overlay, node, ALL);
+	// A mark that was set stays true, whoever is run again.
+	if (overlay.leavesData && repeatably(() => markFile(overlay, work, node, to, staysInParent))) return;
+	complete(overlay, node, ALL);
 }
 
 /** False: no mark can say where the file's data is. */
