@@ -58,6 +58,13 @@ const NAME = "fuse-overlayfs" as ByteString;
 /** Bounds the memory that Bun keeps for later use. */
 const RAM_SIZE = 256 << 20;
 /**
+ * Bytes of objects after which Bun looks for those that are garbage. By default it does where as much was made as there is
+ * memory in use, and takes the address space that is reserved for what lies outside of its heap (native/memory.ts) for used.
+ */
+const GARBAGE_LIMIT = 16 << 20;
+/** Among old objects too, each second time, as that address space would make up for all the garbage there is. */
+const OLD_GARBAGE_RATIO = "0.9";
+/**
  * How often code has run before the last, costly stage of compilation. By default that comes within the first seconds, and
  * takes from whoever waits for the daemon more processor time than it spares in a hundred thousand requests.
  */
@@ -139,6 +146,8 @@ function environmentFor(stage: string): ByteString[] {
 	const own = {
 		[STAGE]: stage,
 		BUN_JSC_forceRAMSize: String(RAM_SIZE),
+		BUN_JSC_gcMaxHeapSize: String(GARBAGE_LIMIT),
+		BUN_JSC_minEdenToOldGenerationRatio: OLD_GARBAGE_RATIO,
 		// The heap is small, as what grows lies outside of it: more threads only cost their start.
 		BUN_JSC_numberOfGCMarkers: "1",
 		BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: RUNS_BEFORE_LAST_STAGE,

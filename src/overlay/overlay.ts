@@ -247,7 +247,10 @@ export class Overlay implements Places {
 	 */
 	attemptAt(node: NodeId, attempt: (place: Place) => number): number {
 		const result = attempt(this.locate(node));
-		if (result !== -EACCES || !this.isUpper(node)) return result;
+		return result === -EACCES && this.isUpper(node) ? this.attemptAsOwner(node, attempt) : result;
+	}
+
+	private attemptAsOwner(node: NodeId, attempt: (place: Place) => number): number {
 		const { directory } = this.locate(node);
 		return asOwner(() => attempt(this.locate(node)), [directory, EMPTY_NAME]);
 	}

@@ -153,6 +153,8 @@ describe("of the caller's surroundings", () => {
 		expect(names).toContain("TOLD");
 		expect(names.filter((name) => /^(BUN|NODE|JSC|LD)_/.test(name)).sort()).toEqual([
 			"BUN_JSC_forceRAMSize",
+			"BUN_JSC_gcMaxHeapSize",
+			"BUN_JSC_minEdenToOldGenerationRatio",
 			"BUN_JSC_numberOfGCMarkers",
 			"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
 			"BUN_JSC_thresholdForFTLOptimizeSoon",

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mountLayers } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
 
@@ -28,3 +28,20 @@ test.skipIf(lacks("the machine's root"))(
 		expect((sizes.at(-1) ?? 0) - (sizes[2] ?? 0)).toBeLessThan(32 << 20);
 	},
 );
+
+test("what requests leave behind as garbage does not grow the daemon", async () => {
+	await using overlay = await mountLayers([{ file: "" }]);
+	const [daemon = 0] = overlay.mount.daemons;
+	const [path, other] = [`${overlay.path}/file`, `${overlay.path}/other`];
+	const change = (times: number) => {
+		for (let round = 0; round < times; round++) {
+			chmodSync(path, round % 2 === 0 ? 0o600 : 0o640);
+			renameSync(path, other);
+			renameSync(other, path);
+		}
+	};
+	change(10_000);
+	const before = residentMemory(daemon);
+	change(50_000);
+	expect(residentMemory(daemon) - before).toBeLessThan(32 << 20);
+});

@@ -59,7 +59,11 @@ export function asOwner(attempt: () => number, ...places: readonly Place[]): num
 /** renameat2(2), where directories change their parents. 0 or -errno. */
 export function moveAsOwner(from: Fd, name: Name, to: Fd, newName: Name, flags: number): number {
 	const result = moveName(from, name, to, newName, flags);
-	if (result !== -EACCES) return result;
+	return result === -EACCES ? moveOnceOwned(from, name, to, newName, flags) : result;
+}
+
+/** Apart, so that a closure is made where one is needed only. */
+function moveOnceOwned(from: Fd, name: Name, to: Fd, newName: Name, flags: number): number {
 	const places: Place[] = [
 		[from, EMPTY_NAME],
 		[to, EMPTY_NAME],

@@ -18,7 +18,7 @@ import {
 } from "../../native/layout.ts";
 import { check } from "../../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt, reopen } from "../../native/libc/file.ts";
-import { EMPTY_NAME } from "../../native/memory.ts";
+import { EMPTY_NAME, type Name } from "../../native/memory.ts";
 import type { Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import type { Metacopies } from "./metacopies.ts";
@@ -293,13 +293,23 @@ export class FileCache {
 		if (!nodes.isNamed(node)) {
 			// First a descriptor that is good for naming it.
 			const fd = file?.fd ?? this.nameless(node);
-			const open = () => reopen(fd, flags | O_NOATIME);
-			return check(places.isUpper(node) ? asOwner(open, [fd, EMPTY_NAME]) : open()) as Fd;
+			return check(places.isUpper(node) ? reopenAsOwner(fd, flags) : reopen(fd, flags | O_NOATIME));
 		}
 		const { directory, name } = places.locate(node);
 		const layer = this.layers[nodes.layer(node)]!;
-		const open = () => layer.open(directory, name, flags);
-		if (!places.isUpper(node)) return check(open());
-		return check(asOwner(open, [directory, EMPTY_NAME], [directory, name])) as Fd;
+		return check(
+			places.isUpper(node) ? openAsOwner(layer, directory, name, flags) : layer.open(directory, name, flags),
+		);
 	}
+}
+
+/** Returns a descriptor or -errno. */
+function openAsOwner(layer: Layer, directory: Fd, name: Name, flags: number): Fd {
+	const open = () => layer.open(directory, name, flags);
+	return asOwner(open, [directory, EMPTY_NAME], [directory, name]) as Fd;
+}
+
+/** Returns a descriptor or -errno. */
+function reopenAsOwner(fd: Fd, flags: number): Fd {
+	return asOwner(() => reopen(fd, flags | O_NOATIME), [fd, EMPTY_NAME]) as Fd;
 }

@@ -6,6 +6,7 @@ import type { Fd } from "../../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../../native/libc/metadata.ts";
 import { kindOf, linkCount } from "../../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, words } from "../../native/memory.ts";
+import type { Place } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import { type NodeId, PURE } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -20,15 +21,16 @@ export function readAttributes(overlay: Overlay, node: NodeId): void {
 	const place = overlay.locate(node);
 	let looked = statFlagged(place.directory, place.name, place.flags, STAT);
 	// The directory above was closed to its owner, whom this process acts for.
-	if (looked === -EACCES && overlay.isUpper(node)) {
-		const look = () => statFlagged(place.directory, place.name, place.flags, STAT);
-		looked = asOwner(look, [place.directory, EMPTY_NAME]);
-	}
+	if (looked === -EACCES && overlay.isUpper(node)) looked = lookAsOwner(place);
 	check(looked);
 	overlay.identity?.show(overlay.nodes.layer(node), place.directory, place.name, STAT);
 	// The name was given to something else behind our back. The kernel would take the node for broken, for good.
 	if (kindOf(STAT) !== overlay.nodes.kind(node)) fail(ESTALE);
 	finishAttributes(overlay, node);
+}
+
+function lookAsOwner({ directory, name, flags }: Place): number {
+	return asOwner(() => statFlagged(directory, name, flags, STAT), [directory, EMPTY_NAME]);
 }
 
 /** Turns a node's raw attributes in {@link STAT}, read from its name, into those users see; returns the node. */
