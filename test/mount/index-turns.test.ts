@@ -70,15 +70,14 @@ function step(random: Random, root: string): void {
 const look = (root: string) => [snapshot(root), numbersIn(root)] as const;
 type Seen = ReturnType<typeof look>;
 
-const users: Readonly<
-	Record<"kernel" | "program", (layers: Layers, use: (root: string) => Seen) => Promise<Seen>>
-> = {
-	kernel: async (layers, use) => {
-		using kernels = mountKernelOverlay(layers, "index=on");
+type User = (layers: Layers, options: string, use: (root: string) => Seen) => Promise<Seen>;
+const users: Readonly<Record<"kernel" | "program", User>> = {
+	kernel: async (layers, options, use) => {
+		using kernels = mountKernelOverlay(layers, options);
 		return use(kernels.path);
 	},
-	program: async (layers, use) => {
-		await using mounted = await mountOverlay({ ...layers, options: ["index=on"] });
+	program: async (layers, options, use) => {
+		await using mounted = await mountOverlay({ ...layers, options: [options] });
 		return use(mounted.path);
 	},
 };
@@ -88,33 +87,34 @@ function expectSame([left, leftNumbers]: Seen, [right, rightNumbers]: Seen): voi
 	expect(leftNumbers).toEqual(rightNumbers);
 }
 
-const orders: Readonly<Record<string, readonly (keyof typeof users)[]>> = {
-	"this program": ["program", "program"],
-	"both in turns": ["program", "kernel", "program", "kernel"],
-};
+const alone: readonly (keyof typeof users)[] = ["program", "program"];
+const both: readonly (keyof typeof users)[] = ["program", "kernel", "program", "kernel"];
+const orders = [
+	["this program", "index=on", alone],
+	["both in turns", "index=on", both],
+	["this program", "index=on,metacopy=on,redirect_dir=on", alone],
+	["both in turns", "index=on,metacopy=on,redirect_dir=on", both],
+] as const;
 
 const isRefused = lacks("the machine's root") || lacks("trusted attributes");
 
-describe.skipIf(isKernel || isRefused).each(Object.entries(orders))(
-	"hard links changed by %s",
-	(_, order) => {
-		let entries = 0;
-		// Otherwise nothing is proved.
-		afterAll(() => expect(entries).toBeGreaterThan(0));
+describe.skipIf(isKernel || isRefused).each(orders)("hard links changed by %s, %s", (_, options, order) => {
+	let entries = 0;
+	// Otherwise nothing is proved.
+	afterAll(() => expect(entries).toBeGreaterThan(0));
 
-		test.each(Array.from({ length: 6 }, (_, index) => index + 1))("seed %d", async (seed) => {
-			const random = randomNumbers(seed);
-			using tree = temporaryTree();
-			const layers = tree.layers([layer]);
-			for (const user of order) {
-				const written = await users[user](layers, (root) => {
-					for (let count = 0; count < stepsInTurn; count++) step(random, root);
-					return look(root);
-				});
-				entries += readdirSync(`${layers.work}/index`).length;
-				expectSame(await users.program(layers, look), written);
-				expectSame(await users.kernel(layers, look), written);
-			}
-		});
-	},
-);
+	test.each(Array.from({ length: 6 }, (_, index) => index + 1))("seed %d", async (seed) => {
+		const random = randomNumbers(seed);
+		using tree = temporaryTree();
+		const layers = tree.layers([layer]);
+		for (const user of order) {
+			const written = await users[user](layers, options, (root) => {
+				for (let count = 0; count < stepsInTurn; count++) step(random, root);
+				return look(root);
+			});
+			entries += readdirSync(`${layers.work}/index`).length;
+			expectSame(await users.program(layers, options, look), written);
+			expectSame(await users.kernel(layers, options, look), written);
+		}
+	});
+});
