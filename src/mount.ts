@@ -10,14 +10,13 @@ import { Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import type { Log } from "./log.ts";
 import {
-	CAP_SYS_ADMIN,
 	FUSE_KERNEL_MINOR_VERSION,
 	FUSE_KERNEL_VERSION,
 	PROC_SUPER_MAGIC,
 	RLIMIT_FSIZE,
 	RLIMIT_NOFILE,
 } from "./native/layout.ts";
-import { hasCapability } from "./native/libc/capabilities.ts";
+import { isPrivileged } from "./native/libc/capabilities.ts";
 import { callBy } from "./native/libc/distant.ts";
 import { describeErrno, Errno } from "./native/libc/errno.ts";
 import {
@@ -40,8 +39,10 @@ import { Workdir } from "./overlay/layers/workdir.ts";
 import { prepareWorkdir } from "./overlay/marks/abilities.ts";
 import { supportsAcl } from "./overlay/marks/acl.ts";
 import { Identity } from "./overlay/marks/identity.ts";
+import { checkIndexable, openIndex } from "./overlay/marks/index-directory.ts";
 import type { UsersMarks } from "./overlay/nodes/data-search.ts";
-import { Overlay, type OverlayOptions } from "./overlay/overlay.ts";
+import { Overlay } from "./overlay/overlay.ts";
+import type { OverlayOptions } from "./overlay/overlay-options.ts";
 
 /** Descriptors used for other things than the caches: layers, the session, jobs. */
 const RESERVED_DESCRIPTORS = 64;
@@ -164,17 +165,19 @@ function mountSession(options: MountOptions, log: Log, attempt: (argument: ByteS
 }
 
 /** Throws LayerUnusable. */
-function prepareOverlay({ work, layers }: Overlay, options: MountOptions, log: Log): void {
+function prepareOverlay({ work, layers, indexed }: Overlay, options: MountOptions, log: Log): void {
 	if (work === undefined) return;
 	const upper = layers[0]!;
 	const uses = findKernelUses(upper.root, work.directory, work.path);
 	const isFree = claim(upper.root);
 	workingIn(options, () => prepareWorkdir(work, upper.root, uses.length > 0));
 	const names = { upper: `upperdir ${display(upper.path)}`, work: `workdir ${nameOfWorkdir(options)}` };
-	const tellUse = (name: string, user: string) =>
-		log.warn(
-			`${name} is in use by ${user}: what one of the two changes the other shows wrong or loses: unmount one of them`,
-		);
+	const tellUse = (name: string, user: string) => {
+		const use = `${name} is in use by ${user}`;
+		if (indexed !== undefined)
+			throw new LayerUnusable(`${use}, and with index=on there can be one mount only: unmount that`);
+		log.warn(`${use}: what one of the two changes the other shows wrong or loses: unmount one of them`);
+	};
 	for (const use of uses) {
 		const name = use.upper ? names.upper : names.work;
 		const both = use.upper && use.work ? `${name}, with its workdir,` : name;
@@ -182,6 +185,8 @@ function prepareOverlay({ work, layers }: Overlay, options: MountOptions, log: L
 	}
 	if (!isFree) tellUse(names.upper, "another mount of this program");
 	else if (work.isShared && uses.length === 0) tellUse(names.work, "another mount of this program");
+	if (indexed !== undefined)
+		indexed.fd = workingIn(options, () => openIndex(layers, work, nameOfWorkdir(options)));
 	if (work.lacksVolatileMark)
 		log.warn(
 			`${names.work} cannot be marked as volatile, as the disk is full: after a crash of the machine nothing will tell that the upperdir may be damaged`,
@@ -257,6 +262,15 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 				});
 	if (work !== undefined) checkWorkdir(work, options);
 	if (!options.originUuids) leaveOutUuids(layers, log);
+	const indexes = work !== undefined && options.index === "on";
+	if (options.index === "on" && work === undefined)
+		log.warn(
+			"index=on is without effect where nothing can be changed: names of hard-linked files show each what it has",
+		);
+	if (indexes) {
+		checkNotLive(options);
+		checkIndexable(layers, work, nameOfWorkdir(options));
+	}
 	const overflow = {
 		uid: readNumber("/proc/sys/kernel/overflowuid"),
 		gid: readNumber("/proc/sys/kernel/overflowgid"),
@@ -267,7 +281,7 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 	const overlayOptions: OverlayOptions = {
 		fsync: isSynced(options),
 		staticLinkCount: options.staticLinkCount,
-		fastInode: options.fastInode && options.xino !== "on",
+		fastInode: options.fastInode && options.xino !== "on" && !indexes,
 		inode32: options.inode32,
 		xattrs: options.xattrs,
 		// A lower layer without ACLs has files without any; in the upper one they must not be lost.
@@ -281,9 +295,18 @@ function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log
 		leavesData: options.metacopies === "on" && options.redirectDirectories === "on",
 		usersMetacopies: usersMetacopies(options),
 		verity: options.verity,
+		indexes,
 		largestListings: LARGEST_LISTINGS,
 	};
 	return new Overlay(layers, work, identity, jobs, overlayOptions, dataOnly);
+}
+
+/** Throws LayerUnusable where others may change the layers: what they remove or link is not counted. */
+function checkNotLive({ timeout }: MountOptions): void {
+	if (timeout >= defaultOptions.timeout) return;
+	throw new LayerUnusable(
+		"index=on: with a timeout others may change the layers, and the names of hard-linked files could not be counted: leave one of the two options out",
+	);
 }
 
 /** With several file systems a handle without a uuid could lead to a file of another one. */
@@ -337,19 +360,6 @@ function passesThrough(options: MountOptions, overlay: Overlay): boolean {
 	// On NFS what the kernel has open keeps a name when it is removed.
 	if (overlay.work !== undefined && overlay.layers[0]!.namesRemoved) return false;
 	return !layers.some((layer) => layer.isStacked);
-}
-
-/** What is the machine's is ours: passthrough, attributes of the `trusted` namespace. */
-function isPrivileged(): boolean {
-	return hasCapability(CAP_SYS_ADMIN) && isInitialUserNamespace();
-}
-
-function isInitialUserNamespace(): boolean {
-	try {
-		return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
-	} catch {
-		return false;
-	}
 }
 
 /** One line of what libfuse said and what to do about it. */

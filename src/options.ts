@@ -120,6 +120,8 @@ export interface MountOptions {
 	 * `redirectDirectories` "on", files are copied up so where their data is not to change. Default: "off".
 	 */
 	readonly metacopies: "on" | "off";
+	/** "on": lower files with several names stay one file when they are copied up. Default: "off". */
+	readonly index: "on" | "off";
 	/** Keep marks in attributes of the `user` namespace although those of `trusted` can be set. Default: false. */
 	readonly userAttributes: boolean;
 	/** Origins name the file system that they are on, by its uuid. Default: true. */
@@ -164,6 +166,7 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	passthrough: "auto",
 	redirectDirectories: "off",
 	metacopies: "off",
+	index: "off",
 	userAttributes: false,
 	originUuids: true,
 	verity: "off",

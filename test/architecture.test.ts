@@ -11,7 +11,7 @@ import { dirname, join, normalize } from "node:path";
 const project = join(import.meta.dir, "..");
 
 /** The rooms of the overlay, topmost first: each may import those behind it. */
-const floors = ["changes", "reading", "overlay.ts", "nodes", "marks", "jobs", "layers"];
+const floors = ["changes", "reading", "overlay.ts", "overlay-options.ts", "nodes", "marks", "jobs", "layers"];
 const overlayRooms = floors.map((floor, index): [string, readonly string[]] => [
 	`overlay/${floor}`,
 	[

@@ -29,6 +29,8 @@ const sections: readonly Section[] = [
 			["", "redirect_dir=on: chown and the like copy up no data"],
 			["verity=off|on|require", "Data must have the fs-verity digest that is named, if any (on),"],
 			["", "or in any case (require); default: off"],
+			["index=off|on", "on: names of a hard-linked lower file stay one file when it is"],
+			["", "changed; needs root"],
 			["userxattr", "Keep marks in attributes user.overlay.*, as root, too"],
 		],
 	},

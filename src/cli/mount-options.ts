@@ -165,6 +165,9 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 		verity: valued("off|on|require", (draft, value, option) => {
 			draft.verity = parseChoice(option, value, ["off", "on", "require"]);
 		}),
+		index: valued("off|on", (draft, value, option) => {
+			draft.index = parseChoice(option, value, ["off", "on"]);
+		}),
 		userxattr: boolean((draft, value) => {
 			draft.userAttributes = value;
 		}),

@@ -25,7 +25,6 @@ import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import { statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../native/memory.ts";
-import type { MountOptions } from "../options.ts";
 import type { Jobs, Task } from "./jobs/job.ts";
 import { DiskPace } from "./layers/disk-pace.ts";
 import { areDistant, keepDistance } from "./layers/distance.ts";
@@ -33,11 +32,12 @@ import type { Layer, Place } from "./layers/layer.ts";
 import { asOwner } from "./layers/owner-access.ts";
 import type { Workdir } from "./layers/workdir.ts";
 import type { Identity } from "./marks/identity.ts";
-import { DataSearch, type UsersMarks } from "./nodes/data-search.ts";
+import { DataSearch } from "./nodes/data-search.ts";
 import { Deferred } from "./nodes/deferred.ts";
 import type { Directory } from "./nodes/directory.ts";
 import { DirectoryCache } from "./nodes/directory-cache.ts";
 import { FileCache } from "./nodes/file.ts";
+import { Indexed } from "./nodes/indexed.ts";
 import { InodeNumbers } from "./nodes/inode-number.ts";
 import { Listings } from "./nodes/listings.ts";
 import { LiveListings } from "./nodes/live-listings.ts";
@@ -47,43 +47,13 @@ import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./nodes/node.ts";
 import { OriginNumbers } from "./nodes/origin-numbers.ts";
 import { Parked } from "./nodes/parked.ts";
 import type { Places } from "./nodes/places.ts";
-import { type RedirectMode, Redirects } from "./nodes/redirects.ts";
+import { Redirects } from "./nodes/redirects.ts";
 import { Refusals } from "./nodes/refusals.ts";
 import { UpperLinks } from "./nodes/upper-links.ts";
+import type { OverlayOptions } from "./overlay-options.ts";
 
 const STAT = reserve(statx.sizeof);
 const PROBE = reserve(statx.sizeof);
-
-export interface OverlayOptions {
-	/** Changes are made durable where that is asked for, and at copy-up. */
-	readonly fsync: boolean;
-	/** Directories show a link count of 1. */
-	readonly staticLinkCount: boolean;
-	/** Trust readdir's inode numbers instead of resolving origins. */
-	readonly fastInode: boolean;
-	readonly inode32: boolean;
-	/** Extended attributes can be used through the mount. */
-	readonly xattrs: boolean;
-	/** The upper layer, without one any layer, has POSIX ACLs, and they are wanted. */
-	readonly acl: boolean;
-	/** The ids this process runs under. */
-	readonly uid: number;
-	readonly gid: number;
-	/** Descriptors the caches may keep open. */
-	readonly largestDescriptors: number;
-	/** Others may change the layers: what is known of them is looked at again when the kernel asks. */
-	readonly live: boolean;
-	/** Which renamed directories of the layers are followed, and whether directories with lower content can be renamed. */
-	readonly redirects: RedirectMode;
-	/** Files are copied up without their data where that is not to change. Only where directories can be renamed, too. */
-	readonly leavesData: boolean;
-	/** What is done with files without data whose mark is of the `user` namespace. */
-	readonly usersMetacopies: UsersMarks;
-	/** Whether their data must have the digest that they name. */
-	readonly verity: MountOptions["verity"];
-	/** Bytes of directory listings kept in memory. */
-	readonly largestListings: number;
-}
 
 export class Overlay implements Places {
 	readonly layers: readonly Layer[];
@@ -105,6 +75,8 @@ export class Overlay implements Places {
 	readonly files: FileCache;
 	readonly upperLinks = new UpperLinks();
 	readonly originNumbers: OriginNumbers;
+	/** undefined: names of lower files part when they are copied up. */
+	readonly indexed: Indexed | undefined;
 	readonly diskPace = new DiskPace();
 	readonly inodes: InodeNumbers;
 	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
@@ -133,6 +105,7 @@ export class Overlay implements Places {
 		this.jobs = jobs;
 		this.options = options;
 		this.acl = options.acl;
+		this.indexed = options.indexes ? new Indexed() : undefined;
 		this.nodes = new NodeTable((node) => this.release(node));
 		this.refusals = new Refusals(this.nodes, layers);
 		this.redirects = new Redirects(this.nodes, layers, this, this.refusals, options.redirects);
@@ -228,7 +201,13 @@ export class Overlay implements Places {
 	}
 
 	locate(node: NodeId): Place {
-		const { nodes, place } = this;
+		const { nodes, place, indexed } = this;
+		if (indexed?.isCopied(node)) {
+			place.directory = indexed.fd;
+			place.name = indexed.name(indexed.get(node)!);
+			place.flags = 0;
+			return place;
+		}
 		if (nodes.isNamed(node) && node !== ROOT) {
 			place.directory = this.directories.get(nodes.parent(node)).fd(nodes.layer(node));
 			place.name = nodes.name(node);
@@ -301,15 +280,22 @@ export class Overlay implements Places {
 		const isDirectory = this.nodes.kind(node) === DT_DIR;
 		if (isDirectory) this.directories.markRemoved(node);
 		// By its name, too, a directory's lower layers lead to what was removed from it.
-		if (isDirectory || !this.isUpper(node)) this.nodes.retire(node);
-		else this.nodes.detach(node);
+		if (!isDirectory && this.isUpper(node)) {
+			this.nodes.detach(node);
+		} else {
+			this.indexed?.forget(node);
+			this.nodes.retire(node);
+		}
 		this.nodes.freeIfUnused(node);
 	}
 
 	openNameless(node: NodeId, flags: number): Fd {
-		const { work, nodes, parked } = this;
+		const { work, nodes, parked, indexed } = this;
 		let fd = -ESTALE as Fd;
-		if (work !== undefined && parked.has(node)) fd = this.layers[0]!.open(work.fd, parked.name(node), flags);
+		if (indexed?.isCopied(node))
+			fd = this.layers[0]!.open(indexed.fd, indexed.name(indexed.get(node)!), flags);
+		else if (work !== undefined && parked.has(node))
+			fd = this.layers[0]!.open(work.fd, parked.name(node), flags);
 		else if (!this.isUpper(node) && nodes.name(node) !== 0) fd = this.directories.openByNames(node, flags);
 		check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
 		try {
@@ -379,6 +365,7 @@ export class Overlay implements Places {
 	close(): void {
 		for (const layer of [...this.layers, ...this.dataOnly]) layer.close();
 		this.parked.clear();
+		if (this.indexed !== undefined && this.indexed.fd !== NO_FD) close(this.indexed.fd);
 		this.work?.close();
 	}
 
@@ -390,6 +377,7 @@ export class Overlay implements Places {
 		this.redirects.forget(node);
 		this.metacopies.forget(node);
 		this.originNumbers.forget(node);
+		this.indexed?.forget(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}
 }

@@ -27,6 +27,8 @@ export interface Variant {
 	readonly redirects?: boolean;
 	/** Both leave the data of files that are copied up below, where it is not to change. With `redirects` only. */
 	readonly metacopies?: boolean;
+	/** Names of a lower file stay one file, which takes the machine's root. */
+	readonly indexes?: boolean;
 }
 
 const redirects = { options: ["redirect_dir=on"], redirects: true };
@@ -116,8 +118,25 @@ const all: readonly Variant[] = [
 		delay: { milliseconds: "0-1", timeout: 0 },
 		filledUpper: true,
 	},
+	{ title: "hard links that stay", options: ["index=on"], indexes: true },
+	{
+		title: "hard links that stay, no passthrough, an upper layer that holds something, few open files",
+		options: ["index=on,passthrough=off"],
+		indexes: true,
+		openFiles: 64,
+		filledUpper: true,
+	},
+	{
+		title: "hard links that stay, data left below",
+		...metacopies,
+		options: ["index=on,redirect_dir=on,metacopy=on"],
+		indexes: true,
+		filledUpper: true,
+	},
 ];
-const variants = all.filter((variant) => setting === "root" || !(variant.redirects || variant.delay));
+const variants = all.filter(
+	({ redirects, indexes, delay }) => setting === "root" || !(redirects || indexes || delay),
+);
 
 export const variantCount = variants.length;
 

@@ -147,8 +147,12 @@ export class World implements AsyncDisposable {
 	}
 
 	#mountKernel(request: MountRequest): ReturnType<typeof mountKernelOverlay> {
-		const { redirects, metacopies } = this.#variant;
-		const options = [...(redirects ? ["redirect_dir=on"] : []), ...(metacopies ? ["metacopy=on"] : [])];
+		const { redirects, metacopies, indexes } = this.#variant;
+		const options = [
+			...(redirects ? ["redirect_dir=on"] : []),
+			...(metacopies ? ["metacopy=on"] : []),
+			...(indexes ? ["index=on"] : []),
+		];
 		return mountKernelOverlay(request, ...options);
 	}
 

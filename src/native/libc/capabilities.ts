@@ -1,7 +1,9 @@
 /** This thread's capabilities: which it has, and laying them down for good (capabilities(7)). */
 import { dlopen, FFIType } from "bun:ffi";
+import { readFileSync } from "node:fs";
 import {
 	_LINUX_CAPABILITY_VERSION_3,
+	CAP_SYS_ADMIN,
 	PR_CAPBSET_DROP,
 	PR_SET_NO_NEW_PRIVS,
 	SYS_capget,
@@ -61,4 +63,17 @@ export function keepCapabilities(needed: readonly number[]): void {
 /** From now on no program gives this thread more privileges than it has: no set-user-ID bit, no root's uid. */
 export function forbidNewPrivileges(): void {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/** What is the machine's is ours: passthrough, attributes of the `trusted` namespace. */
+export function isPrivileged(): boolean {
+	return hasCapability(CAP_SYS_ADMIN) && isInitialUserNamespace();
+}
+
+function isInitialUserNamespace(): boolean {
+	try {
+		return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
+	} catch {
+		return false;
+	}
 }

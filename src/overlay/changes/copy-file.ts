@@ -25,7 +25,7 @@ import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { copyMetadata, foresee, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
-import { type Copy, moveToPlace, neededFor } from "./move-in.ts";
+import { type Copy, linkOwnName, moveToPlace, neededFor } from "./move-in.ts";
 
 interface FileCopy extends Copy {
 	/** Open on it. */
@@ -201,9 +201,11 @@ function nameFile(copy: FileCopy, original: Original): void {
 		// What is read is opened where it is.
 		files.drop(node);
 		close(to);
+		linkOwnName(overlay, node);
 		return;
 	}
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
 	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);
+	linkOwnName(overlay, node);
 }

@@ -9,7 +9,9 @@ import { kindOf, linkCount, modeOf, timesOf } from "../../native/libc/stat.ts";
 import { type Name, reserve, setNumber, words } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
 import { ownAccess } from "../marks/identity.ts";
+import { writeLinkCount } from "../marks/index-entry.ts";
 import { writeOrigin } from "../marks/origin.ts";
+import type { IndexedFile } from "../nodes/indexed.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { copyAttributes, foreseeAttributes } from "./copy-attributes.ts";
@@ -32,8 +34,8 @@ export interface Original {
 	readonly inodeMode: number;
 	/**
 	 * Whether the copy stands for it and keeps its inode number by a note of its origin. A directory needs none: it is merged
-	 * with the lower one of its name, and takes its number. A file with several names is parted from them: two different
-	 * files must not have one number.
+	 * with the lower one of its name, and takes its number. A file with several names is parted from them, unless it gets into
+	 * the index: two different files must not have one number.
 	 */
 	readonly takesOrigin: boolean;
 }
@@ -45,7 +47,8 @@ export function lookAt(overlay: Overlay, node: NodeId): Original {
 	const inodeMode = modeOf(SOURCE);
 	overlay.identity?.applyOverride(overlay.nodes.layer(node), place.directory, place.name, SOURCE);
 	const kind = kindOf(SOURCE);
-	return { place, kind, inodeMode, takesOrigin: kind !== DT_DIR && linkCount(SOURCE) === 1 };
+	const isOneFile = linkCount(SOURCE) === 1 || overlay.indexed?.get(node) !== undefined;
+	return { place, kind, inodeMode, takesOrigin: kind !== DT_DIR && isOneFile };
 }
 
 /**
@@ -87,11 +90,22 @@ export function copyMetadata(
 		const { nodes, layers, work, redirects } = overlay;
 		const layer = layers[nodes.layer(node)]!;
 		const pathOf = () => redirects.pathIn(layer.index, node);
-		writeOrigin(layer, place, work?.trustedAttributes ?? false, pathOf, directory, name);
+		const noted = writeOrigin(layer, place, work?.trustedAttributes ?? false, pathOf, directory, name);
+		const file = overlay.indexed?.get(node);
+		if (file !== undefined) {
+			check(noted);
+			noteFirstCount(file, directory, name);
+		}
 	}
 	copyAttributes(overlay, node, place, directory, name);
 	// With an override the inode's own mode is for whoever reads the layers, such as others who share an image store.
 	const mode = isOverridden ? (inodeMode & PERMISSION_BITS) | ownAccess(kind) : modeOf(SOURCE) & MODE_BITS;
 	if (kind !== DT_LNK) check(changeMode(directory, name, mode));
 	check(changeTimes(directory, name, timesOf(SOURCE)));
+}
+
+/** Notes at a copy that is about to enter the index, its only name then, how many names users see. Throws what that may. */
+function noteFirstCount(file: IndexedFile, directory: Fd, copy: Name): void {
+	file.noted = file.links - 1;
+	check(writeLinkCount(directory, copy, { base: "U", difference: file.noted }));
 }

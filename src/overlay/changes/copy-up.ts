@@ -36,7 +36,7 @@ import { ALL, complete, hasDataBelow } from "./complete.ts";
 import { raiseFile, raiseWithoutData } from "./copy-file.ts";
 import { copyMetadata, foresee, lookAt, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
-import { type Copy, moveToPlace, neededFor } from "./move-in.ts";
+import { type Copy, linkOwnName, moveToPlace, neededFor } from "./move-in.ts";
 
 const TARGET = reserve(PATH_MAX + 1);
 
@@ -197,4 +197,5 @@ function raiseSpecial(overlay: Overlay, work: Workdir, node: NodeId): void {
 	}
 	nodes.setLayer(node, 0);
 	overlay.files.drop(node);
+	linkOwnName(overlay, node);
 }

@@ -6,14 +6,16 @@ import { check, fail } from "../../native/libc/errno.ts";
 import { stat } from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, linkCount } from "../../native/libc/stat.ts";
 import type { Name } from "../../native/memory.ts";
-import { checkMade } from "../layers/workdir.ts";
+import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutName } from "../marks/whiteout.ts";
+import type { Directory } from "../nodes/directory.ts";
 import { measure } from "../nodes/name.ts";
 import { LINKABLE, type NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { readAttributes, STAT } from "../reading/attributes.ts";
 import { checkNewName, findLayer, NOWHERE } from "../reading/lookup.ts";
 import { copyUp } from "./copy-up.ts";
+import { counted } from "./hard-links.ts";
 import { makeLinkTo } from "./nameless.ts";
 import { keepData } from "./redirect.ts";
 
@@ -34,20 +36,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
 	keepData(overlay, work, node, directory, false);
 	const upper = directory.fds[0]!;
-	const result = makeLinkTo(overlay, node, upper, name);
-	if (result === -EEXIST) {
-		if (!isWhiteoutName(upper, name)) fail(EEXIST);
-		const temporary = work.temporaryName();
-		checkMade(makeLinkTo(overlay, node, work.fd, temporary));
-		const moved = moveName(work.fd, temporary, upper, name, 0);
-		if (moved < 0) {
-			removeName(work.fd, temporary, 0);
-			fail(-moved);
-		}
-	} else {
-		check(result);
-		directory.clearWhiteoutFile(name);
-	}
+	counted(overlay, node, 1, () => makeName(overlay, work, node, directory, name));
 	const looked = stat(upper, name, STAT);
 	// It was made all the same.
 	if (looked < 0) overlay.listings.drop(directory);
@@ -57,6 +46,25 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	overlay.linkUpper(node, STAT);
 	overlay.meetAt(node, parent, name);
 	readAttributes(overlay, node);
+}
+
+/** Makes the name where there is none, or a whiteout. */
+function makeName(overlay: Overlay, work: Workdir, node: NodeId, directory: Directory, name: Name): void {
+	const upper = directory.fds[0]!;
+	const result = makeLinkTo(overlay, node, upper, name);
+	if (result !== -EEXIST) {
+		check(result);
+		directory.clearWhiteoutFile(name);
+		return;
+	}
+	if (!isWhiteoutName(upper, name)) fail(EEXIST);
+	const temporary = work.temporaryName();
+	checkMade(makeLinkTo(overlay, node, work.fd, temporary));
+	const moved = moveName(work.fd, temporary, upper, name, 0);
+	if (moved < 0) {
+		removeName(work.fd, temporary, 0);
+		fail(-moved);
+	}
 }
 
 /** A file whose names are all gone, unlike one that never had any, cannot be given one. Throws ENOENT. */

@@ -14,6 +14,7 @@ import type { Workdir } from "../layers/workdir.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import type { Original } from "./copy-metadata.ts";
+import { enterIndex, linkUp } from "./hard-links.ts";
 
 const PARENT = reserve(statx.sizeof);
 /** A copy with an inode number of its own. */
@@ -33,9 +34,14 @@ export function neededFor({ options, nodes, work }: Overlay, node: NodeId): Dura
 	return options.fsync && work !== undefined && nodes.isNamed(node) ? work.durability : "none";
 }
 
-/** Moves the finished copy to its name; where the original has none any more, to one in the workdir. */
+/** Moves the finished copy to its name, or into the index; where the original has none any more, to one in the workdir. */
 export function moveToPlace(copy: Copy, original: Original): void {
 	const { overlay, work, node, temporary } = copy;
+	const { indexed } = overlay;
+	if (indexed?.get(node) !== undefined) {
+		enterIndex(overlay, indexed, node, work.fd, temporary);
+		return;
+	}
 	if (overlay.nodes.isNamed(node)) {
 		moveIn(copy, original);
 		return;
@@ -43,6 +49,13 @@ export function moveToPlace(copy: Copy, original: Original): void {
 	overlay.parked.moveIn(work, node, temporary);
 	// The former one leads to the original.
 	overlay.nodes.detach(node);
+}
+
+/** A copy in the index gets the name that its node goes by, too. */
+export function linkOwnName(overlay: Overlay, node: NodeId): void {
+	const { nodes, indexed } = overlay;
+	if (indexed?.isCopied(node) && nodes.isNamed(node))
+		linkUp(overlay, indexed, node, nodes.parent(node), nodes.name(node));
 }
 
 /** Moves the finished copy to its name; the parent's times stay as they were, as nothing in it has changed. */

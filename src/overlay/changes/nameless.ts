@@ -2,6 +2,7 @@
  * What is about to lose its name and may be open: how its node stays reachable.
  *
  * - A file of the upper layer that was met by another name goes by that, if it still leads there.
+ * - A file of the index has its name there for as long as it has any.
  * - An object of a lower layer is where it was: the names that led to it do so still, in its layer.
  * - Of anything else a descriptor is held. Where as many are held as should be, a file gets a name in the workdir until
  *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
@@ -52,6 +53,7 @@ export function withoutName(
 function keep(overlay: Overlay, node: NodeId): void {
 	overlay.settle(node);
 	if (overlay.nodes.lookupCount(node) === 0 || !overlay.isUpper(node)) return;
+	if (overlay.indexed?.isCopied(node)) return;
 	if (overlay.nodes.kind(node) === DT_DIR) {
 		if (overlay.directories.mayHold || !parkCopy(overlay, node)) overlay.directories.get(node);
 	} else if (!overlay.layers[0]!.namesRemoved) {

@@ -26,8 +26,10 @@ import { NO_NODE, type NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { findLayer, isBelow, lookupExisting, NOWHERE } from "../reading/lookup.ts";
 import { copyUp } from "./copy-up.ts";
+import { counted } from "./hard-links.ts";
 import { replaceDirectoryByWhiteout } from "./move.ts";
 import { withoutName } from "./nameless.ts";
+import { raiseName } from "./raise-name.ts";
 
 const PROBE = reserve(statx.sizeof);
 
@@ -36,7 +38,25 @@ export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	const work = overlay.writable();
 	if (isReserved(name)) fail(ENOENT);
 	const directory = overlay.directoryToChange(parent);
-	const node = overlay.nodes.find(parent, name, measure(name));
+	let node = overlay.nodes.find(parent, name, measure(name));
+	if (overlay.indexed === undefined) {
+		removeFile(overlay, work, directory, name, node);
+		return;
+	}
+	// Under another name it may be in the index.
+	if (node === NO_NODE) node = lookupExisting(overlay, parent, name);
+	// Held until the end: the kernel need not know it.
+	overlay.nodes.reference(node);
+	try {
+		raiseName(overlay, node, parent, name);
+		removeFile(overlay, work, directory, name, node);
+	} finally {
+		overlay.nodes.forget(node, 1);
+	}
+}
+
+function removeFile(overlay: Overlay, work: Workdir, directory: Directory, name: Name, node: NodeId): void {
+	const parent = directory.node;
 	const layer = node === NO_NODE ? findLayer(overlay, directory, name, PROBE) : overlay.nodes.layer(node);
 	if (layer === NOWHERE) fail(ENOENT);
 	if ((node === NO_NODE ? kindOf(PROBE) : overlay.nodes.kind(node)) === DT_DIR) fail(EISDIR);
@@ -44,13 +64,14 @@ export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	copyUp(overlay, parent);
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
-	withoutName(overlay, parent, name, node, () => {
+	const remove = () => {
 		const { length } = measure(name);
 		if (layer !== 0) placeWhiteout(work, upper, name, length);
 		else if (below) replaceByWhiteout(work, upper, name, length);
 		else check(removeName(upper, name, 0));
 		noteRemoval(work, directory, name, below);
-	});
+	};
+	counted(overlay, node, -1, () => withoutName(overlay, parent, name, node, remove));
 }
 
 /** Removes a directory that is empty to the user. Throws ENOTEMPTY, ENOTDIR, ENOENT, EROFS and what removing may. */

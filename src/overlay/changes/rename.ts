@@ -37,8 +37,10 @@ import type { Overlay } from "../overlay.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "../reading/lookup.ts";
 import { copyAppearance } from "./copy-metadata.ts";
 import { copyUp } from "./copy-up.ts";
+import { counted } from "./hard-links.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { withoutName } from "./nameless.ts";
+import { raiseName } from "./raise-name.ts";
 import { keepData, markToMove } from "./redirect.ts";
 import { noteRemoval } from "./remove.ts";
 
@@ -123,6 +125,7 @@ function renameNodes(overlay: Overlay, work: Workdir, from: Asked, to: Asked, ex
 	if (exchange) copyUp(overlay, to.node);
 	copyUp(overlay, from.parent);
 	copyUp(overlay, to.parent);
+	for (const { node, parent, name } of [from, to]) raiseName(overlay, node, parent, name);
 	const ends = [endOf(overlay, from), endOf(overlay, to)] as const;
 	const [source, target] = ends;
 	keepData(overlay, work, from.node, target.directory, staysInParent);
@@ -175,11 +178,12 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const { nodes } = overlay;
 	const isDirectory = nodes.kind(from.node) === DT_DIR;
 	const ways = prepareContent(overlay, work, from, to);
-	withoutName(overlay, to.directory.node, to.name, to.node, () => {
+	const move = () => {
 		if (to.node !== NO_NODE && isDirectory && overlay.isUpper(to.node))
 			moveOverEmpty(overlay, work, from, to);
 		else moveInUpper(overlay, work, from, to);
-	});
+	};
+	counted(overlay, to.node, -1, () => withoutName(overlay, to.directory.node, to.name, to.node, move));
 	if (ways !== undefined) overlay.redirects.setWays(from.node, ways);
 	to.directory.clearWhiteoutFile(to.name);
 	noteArrival(overlay, work, from, to);

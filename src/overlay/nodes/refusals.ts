@@ -8,6 +8,7 @@
 import { display } from "../../display.ts";
 import { DT_DIR, EINVAL, EIO, EPERM, ESTALE } from "../../native/layout.ts";
 import { fail } from "../../native/libc/errno.ts";
+import { type Name, readString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Layer } from "../layers/layer.ts";
 import type { RedirectNamespace } from "../marks/redirect.ts";
@@ -91,14 +92,25 @@ export class Refusals {
 		this.refuse(node, layer, what, "mount the layers with kernel overlayfs, and copy what it shows", EIO);
 	}
 
+	/** Refuses a hard-linked file, a name in the directory `parent`, for which the index has what cannot be its copy. */
+	refuseEntry(parent: NodeId, name: Name, entry: ByteString): never {
+		const path = display(`${this.nodes.path(parent)}/${readString(name)}`.replace(/^\/*/, "/") as ByteString);
+		const what = `the workdir's index/${entry}, which is to be its copy, is of another kind`;
+		this.report(`refused ${path}: ${what}`, "remove that entry");
+		fail(EIO);
+	}
+
 	private refuse(node: NodeId, layer: number, what: string, remedy: string, code = EPERM): never {
 		const path = display(`/${this.nodes.path(node)}` as ByteString);
 		const report = `refused ${path}: in layer ${display(this.layers[layer]!.path)} it is ${what}`;
-		if (this.reports.size < LARGEST_REPORTS && !this.reports.has(report)) {
-			this.reports.add(report);
-			const last = this.reports.size === LARGEST_REPORTS ? "; further ones are not reported" : "";
-			this.onRefused(`${report}: ${remedy}${last}`);
-		}
+		this.report(report, remedy);
 		fail(code);
+	}
+
+	private report(report: string, remedy: string): void {
+		if (this.reports.size === LARGEST_REPORTS || this.reports.has(report)) return;
+		this.reports.add(report);
+		const last = this.reports.size === LARGEST_REPORTS ? "; further ones are not reported" : "";
+		this.onRefused(`${report}: ${remedy}${last}`);
 	}
 }

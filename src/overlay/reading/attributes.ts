@@ -33,8 +33,15 @@ function lookAsOwner({ directory, name, flags }: Place): number {
 	return asOwner(() => statFlagged(directory, name, flags, STAT), [directory, EMPTY_NAME]);
 }
 
-/** Turns a node's raw attributes in {@link STAT}, read from its name, into those users see; returns the node. */
+/**
+ * Turns a node's raw attributes in {@link STAT}, read from its name, into those users see; returns the node. Throws what looking
+ * may, where the name need not be that of the file itself.
+ */
 export function show(overlay: Overlay, node: NodeId, directory: Fd, name: Name): NodeId {
+	if (overlay.indexed?.isCopied(node)) {
+		readAttributes(overlay, node);
+		return node;
+	}
 	overlay.identity?.show(overlay.nodes.layer(node), directory, name, STAT);
 	finishAttributes(overlay, node);
 	return node;
@@ -42,13 +49,15 @@ export function show(overlay: Overlay, node: NodeId, directory: Fd, name: Name):
 
 /** Turns what the layer says of a node, in {@link STAT}, into what users see: inode number, link count and blocks. */
 export function finishAttributes(overlay: Overlay, node: NodeId): void {
-	const { nodes, metacopies } = overlay;
+	const { nodes, metacopies, indexed } = overlay;
 	words[(STAT + statx.stxIno) >>> 2] = nodes.inodeLow(node);
 	words[(STAT + statx.stxIno + 4) >>> 2] = nodes.inodeHigh(node);
 	if (!metacopies.areNone) metacopies.showBlocks(node, STAT);
 	if (nodes.kind(node) === DT_DIR) {
 		const links = directoryLinks(overlay, node);
 		if (links !== undefined) words[(STAT + statx.stxNlink) >>> 2] = links;
+	} else if (indexed?.isCopied(node)) {
+		words[(STAT + statx.stxNlink) >>> 2] = indexed.get(node)!.links;
 	} else if (!nodes.isNamed(node) && !overlay.isUpper(node)) {
 		words[(STAT + statx.stxNlink) >>> 2] = 0;
 	} else if (overlay.parked.has(node)) {

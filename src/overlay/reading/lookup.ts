@@ -26,12 +26,14 @@ import {
 	isWhiteoutDevice,
 } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
+import type { Indexed } from "../nodes/indexed.ts";
 import { NO_SLOT } from "../nodes/listing.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId, PLAIN, PURE } from "../nodes/node.ts";
 import { surplus } from "../nodes/user-name.ts";
 import type { Overlay } from "../overlay.ts";
-import { finishAttributes, STAT } from "./attributes.ts";
+import { finishAttributes, readAttributes, STAT } from "./attributes.ts";
+import { findHardLink, type HardLink, isHardLinked, LOWER } from "./hard-links.ts";
 import { part } from "./live.ts";
 
 /** No layer shows the name. */
@@ -52,6 +54,10 @@ export function lookup(overlay: Overlay, parent: NodeId, name: Name): NodeId {
 	const known = nodes.find(parent, name, measured);
 	if (overlay.options.live) return lookupLive(overlay, directory, name, known);
 	if (known !== NO_NODE) {
+		if (overlay.indexed?.isCopied(known)) {
+			readAttributes(overlay, known);
+			return known;
+		}
 		const layer = nodes.layer(known);
 		const fd = directory.fd(layer);
 		if (succeeds(overlay.layers[layer]!.stat(fd, name, STAT))) {
@@ -158,7 +164,11 @@ function isInLayersBelow(overlay: Overlay, directory: Directory, name: Name): bo
  * STAT and are those users see afterwards.
  */
 export function adopt(overlay: Overlay, directory: Directory, name: Name, layer: number): NodeId {
-	const { nodes } = overlay;
+	const { nodes, indexed } = overlay;
+	if (indexed !== undefined && isHardLinked(STAT) && !isKnownUpper(overlay, layer)) {
+		const hardLink = findHardLink(overlay, indexed, directory, name, layer);
+		if (hardLink !== undefined) return adoptHardLink(overlay, indexed, directory, name, hardLink);
+	}
 	overlay.identity?.show(layer, overlay.directories.borrow(directory, layer), name, STAT);
 	const kind = kindOf(STAT);
 	const inUpper = overlay.work !== undefined && layer === 0 && kind !== DT_DIR;
@@ -171,6 +181,43 @@ export function adopt(overlay: Overlay, directory: Directory, name: Name, layer:
 			if (kind === DT_DIR) adoptDirectory(overlay, directory, node, layer);
 			else numberFile(overlay, directory, node, layer);
 			if (inUpper && linkCount(STAT) > 1) overlay.linkUpper(node, STAT);
+		}
+		finishAttributes(overlay, node);
+		if (known !== NO_NODE) overlay.meetAt(known, directory.node, name);
+	} catch (error) {
+		nodes.freeIfUnused(node);
+		throw error;
+	}
+	return node;
+}
+
+/** Whether there is a node for the file of the upper layer whose raw attributes are in STAT. */
+function isKnownUpper(overlay: Overlay, layer: number): boolean {
+	return overlay.isUpperLayer(layer) && overlay.upperLinks.find(STAT) !== NO_NODE;
+}
+
+/** As {@link adopt}, of a lower file that is one node under all its names, or of its copy. */
+function adoptHardLink(
+	overlay: Overlay,
+	indexed: Indexed,
+	directory: Directory,
+	name: Name,
+	{ node: known, file, layer }: HardLink,
+): NodeId {
+	const { nodes, inodes } = overlay;
+	const shown = file.isCopied ? 0 : layer;
+	const fd = file.isCopied ? indexed.fd : overlay.directories.borrow(directory, layer);
+	const own = file.isCopied ? indexed.name(file) : name;
+	overlay.identity?.show(shown, fd, own, STAT);
+	const node = known === NO_NODE ? nodes.add(kindOf(STAT), shown) : known;
+	try {
+		if (known === NO_NODE) {
+			nodes.attach(node, directory.node, name, measure(name));
+			inodes.translate(layer, inodeLow(LOWER), inodeHigh(LOWER));
+			nodes.setInode(node, inodes.low, inodes.high);
+			if (kindOf(STAT) === DT_REG) overlay.metacopies.look(node, fd, own);
+			indexed.add(node, LOWER, file);
+			if (file.isCopied) overlay.linkUpper(node, STAT);
 		}
 		finishAttributes(overlay, node);
 		if (known !== NO_NODE) overlay.meetAt(known, directory.node, name);
@@ -227,6 +274,8 @@ function numberFile(overlay: Overlay, directory: Directory, node: NodeId, layer:
 		const name = nodes.name(node);
 		const attributes = attributeNames(fd, name);
 		if (mayHaveOrigin) origin = readOrigin(overlay.layers, fd, name, attributes, PROBE);
+		// Its other names may have been copied up to other files, which must not share its number.
+		if (origin !== NOWHERE && linkCount(PROBE) > 1) origin = NOWHERE;
 		if (mayLackData) overlay.metacopies.look(node, fd, name, attributes);
 	}
 	if (origin !== NOWHERE) inodes.translate(origin, inodeLow(PROBE), inodeHigh(PROBE));

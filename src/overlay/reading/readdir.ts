@@ -2,10 +2,12 @@
 
 import { DT_DIR, statx } from "../../native/layout.ts";
 import { Errno } from "../../native/libc/errno.ts";
-import { close } from "../../native/libc/file.ts";
+import { close, type Fd } from "../../native/libc/file.ts";
 import { stat } from "../../native/libc/metadata.ts";
+import { linkCount } from "../../native/libc/stat.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
 import { type Name, reserve, view } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
 import { readOrigin } from "../marks/origin.ts";
 import { isRedirected } from "../marks/redirect.ts";
 import { OPAQUE, REDIRECTED, readMarks } from "../marks/whiteout.ts";
@@ -14,9 +16,11 @@ import type { Listing, Slot } from "../nodes/listing.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
+import { isInIndex } from "./hard-links.ts";
 import { lookup, mayHoldOrigins, NOWHERE } from "./lookup.ts";
 
 const STAT = reserve(statx.sizeof);
+const OWN = reserve(statx.sizeof);
 
 /**
  * Sets `overlay.inodes` to the inode number stat(2) would show for an entry: as in its layer, but for a directory that
@@ -52,7 +56,7 @@ function numberElsewhere(
 		const attributes = attributeNames(upper, name);
 		const isRenamed = listing.type(slot) === DT_DIR && attributes !== undefined;
 		if (isRenamed && isRedirected(upper, attributes)) return numberOfRenamed(overlay, directory, name);
-		return numberFrom(overlay, readOrigin(overlay.layers, upper, name, attributes, STAT));
+		return numberFrom(overlay, originOf(overlay, upper, name, attributes));
 	}
 	const fd = overlay.layers[0]!.openDirectory(upper, name);
 	if (fd < 0) return false;
@@ -66,6 +70,17 @@ function numberElsewhere(
 	if ((marks & REDIRECTED) !== 0) return numberOfRenamed(overlay, directory, name);
 	const lower = listing.layersOf(slot)[1]!;
 	return stat(overlay.directories.borrow(directory, lower), name, STAT) === 0 && numberFrom(overlay, lower);
+}
+
+/** The layer of the origin whose number a file of the upper layer has, the origin's `struct statx` in STAT; NOWHERE: its own. */
+function originOf(overlay: Overlay, upper: Fd, name: Name, attributes: ByteString | undefined): number {
+	const { indexed, layers } = overlay;
+	const origin = readOrigin(layers, upper, name, attributes, STAT);
+	if (origin === NOWHERE || linkCount(STAT) === 1) return origin;
+	// As by a lookup.
+	const isIndexed =
+		indexed !== undefined && stat(upper, name, OWN) === 0 && isInIndex(indexed, upper, name, OWN);
+	return isIndexed ? origin : NOWHERE;
 }
 
 /** Takes the number in STAT, of an object of layer `layer`; false for NOWHERE. */

@@ -16,7 +16,8 @@ import { openLayers } from "../../../src/overlay/layers/open-layers.ts";
 import { Workdir } from "../../../src/overlay/layers/workdir.ts";
 import { prepareWorkdir } from "../../../src/overlay/marks/abilities.ts";
 import { Identity, type IdentityOptions } from "../../../src/overlay/marks/identity.ts";
-import { Overlay, type OverlayOptions } from "../../../src/overlay/overlay.ts";
+import { Overlay } from "../../../src/overlay/overlay.ts";
+import type { OverlayOptions } from "../../../src/overlay/overlay-options.ts";
 import {
 	type Description,
 	type Layers,
@@ -108,6 +109,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		leavesData: false,
 		usersMetacopies: "refused",
 		verity: "off",
+		indexes: false,
 		...settings.options,
 	});
 	return { overlay, before, atRest: countDescriptors() };

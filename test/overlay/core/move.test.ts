@@ -8,7 +8,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DT_DIR, DT_REG, S_IFIFO } from "../../../src/native/layout.ts";
-import type { OverlayOptions } from "../../../src/overlay/overlay.ts";
+import type { OverlayOptions } from "../../../src/overlay/overlay-options.ts";
 import { whiteout } from "../../harness/layers.ts";
 import { type Lack, PlainDisk } from "../../harness/plain-fs.ts";
 import { lacks } from "../../harness/setting.ts";

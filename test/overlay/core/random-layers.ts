@@ -9,6 +9,7 @@ import {
 	file,
 	hardLink,
 	kernelsOpaque,
+	type OpaqueFormat,
 	symlink,
 	whiteout,
 } from "../../harness/layers.ts";
@@ -31,10 +32,12 @@ export interface LayerStyle {
 	/** Nanoseconds; undefined: as the clock says. */
 	time(random: Random): bigint | undefined;
 	file(random: Random, path: string, attributes: Attributes): Entry;
+	/** How directories are marked as opaque, if not as by the kernel without `userxattr`. */
+	readonly opaque?: OpaqueFormat;
 }
 
 const modes = [0o644, 0o755, 0o600, 0o4755];
-const plainStyle: LayerStyle = {
+export const plainStyle: LayerStyle = {
 	fileModes: modes,
 	directoryModes: modes,
 	uids: [0, 0, 1000],
@@ -84,7 +87,7 @@ function randomLayer(random: Random, shown: Shown, style: LayerStyle): Descripti
 				if (isOpaque || shown.get(path) === "other") hide(path);
 				made[path] = directory({
 					...attributes(style.directoryModes),
-					...(isOpaque ? { opaque: kernelsOpaque } : {}),
+					...(isOpaque ? { opaque: style.opaque ?? kernelsOpaque } : {}),
 				});
 				shown.set(path, "directory");
 				fill(`${path}/`, depth + 1);
