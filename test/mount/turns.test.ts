@@ -1,101 +1,22 @@
 /**
- * Changes at random, with each combination of `redirect_dir`, `metacopy`, `index` and `userxattr`, by kernel overlayfs and by this program, over layers
- * at random; what was written becomes a lower layer of the next turn. After each turn both show the tree that was there, with
- * its numbers. Directories are renamed most of all, and files changed in ways that leave their data where it is.
+ * Changes at random, with each combination of `redirect_dir`, `metacopy`, `index` and `userxattr`, by kernel overlayfs and by
+ * this program, over layers at random; what was written becomes a lower layer of the next turn. After each turn both show the
+ * tree that was there, with its numbers.
  */
 
 import { afterAll, describe, expect, test } from "bun:test";
-import {
-	chmodSync,
-	closeSync,
-	constants,
-	linkSync,
-	lutimesSync,
-	mkdirSync,
-	openSync,
-	readdirSync,
-	renameSync,
-	rmSync,
-	truncateSync,
-	writeSync,
-} from "node:fs";
 import { type Layers, temporaryTree } from "../harness/layers.ts";
 import { type MountRequest, mountKernelOverlay, mountOverlay, until } from "../harness/mount.ts";
-import { codeOf, listxattr, RENAME_EXCHANGE, renameat2, setxattr } from "../harness/native.ts";
+import { listxattr } from "../harness/native.ts";
 import { isKernel } from "../harness/program.ts";
+import { changeAtRandom, directoriesIn, filesIn } from "../harness/random-changes.ts";
 import { numbersIn } from "../harness/redirects.ts";
 import { lacks } from "../harness/setting.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
-import {
-	type LayerStyle,
-	names,
-	plainStyle,
-	type Random,
-	randomLayers,
-} from "../overlay/core/random-layers.ts";
-import { oneOf, randomNumbers } from "../overlay/random.ts";
+import { type LayerStyle, plainStyle, randomLayers } from "../overlay/core/random-layers.ts";
+import { randomNumbers } from "../overlay/random.ts";
 
-const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
-
-/** Of names that are taken, or free, or lie below what is to be moved; of a FIFO, and of a link that leads nowhere. */
-const refusals = "EBUSY EEXIST EINVAL EISDIR ENOENT ENOTDIR ENOTEMPTY ENXIO EACCES EIO ERR_FS_EISDIR".split(
-	" ",
-);
 const stepsInTurn = 30;
-
-/** Paths of all directories, the root's is empty. */
-function directoriesIn(root: string, path = ""): string[] {
-	const below = readdirSync(`${root}/${path}`, { withFileTypes: true }).filter((entry) =>
-		entry.isDirectory(),
-	);
-	return [path, ...below.flatMap(({ name }) => directoriesIn(root, `${path}${name}/`))];
-}
-
-/** Paths of all regular files in these directories. */
-function filesIn(root: string, directories: readonly string[]): string[] {
-	return directories.flatMap((path) =>
-		readdirSync(`${root}/${path}`, { withFileTypes: true })
-			.filter((entry) => entry.isFile())
-			.map(({ name }) => `${path}${name}`),
-	);
-}
-
-/** To a file, which is made where there is none; to a FIFO without waiting for a reader. */
-function append(path: string, content: string): void {
-	const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK);
-	try {
-		writeSync(fd, content);
-	} finally {
-		closeSync(fd);
-	}
-}
-
-/** Does something, or is refused. `moves`: directories with lower content can be renamed. */
-function step(random: Random, root: string, moves: boolean): void {
-	const directories = directoriesIn(root);
-	const anyName = () => `${root}/${oneOf(random, directories)}${oneOf(random, names)}`;
-	// Not the root, which is where the mount is.
-	const anyDirectory = () => `${root}/${oneOf(random, directories.slice(1)) ?? names[0]}`.replace(/\/$/, "");
-	const files = filesIn(root, directories);
-	const anyFile = () => `${root}/${oneOf(random, files) ?? names[0]}`;
-	const choice = random(20);
-	const refused = codeOf(() => {
-		if (choice < 5) renameSync(anyDirectory(), anyName());
-		else if (choice < 6) renameat2(anyDirectory(), anyDirectory(), RENAME_EXCHANGE);
-		else if (choice < 7) mkdirSync(anyName());
-		else if (choice < 8) renameat2(anyName(), anyName(), RENAME_EXCHANGE);
-		else if (choice < 9) append(anyName(), `${random(1000)}`);
-		else if (choice < 10) rmSync(anyName(), { recursive: random(2) === 0 });
-		else if (choice < 12) chmodSync(anyFile(), oneOf(random, [0o600, 0o644, 0o4755]));
-		else if (choice < 13) lutimesSync(anyFile(), random(1000), random(1000));
-		else if (choice < 14) setxattr(anyFile(), "user.note", `${random(1000)}`);
-		else if (choice < 16) renameSync(anyFile(), anyName());
-		else if (choice < 18) linkSync(anyFile(), anyName());
-		else if (choice < 19) truncateSync(anyFile(), random(8));
-		else append(anyFile(), `${random(1000)}`);
-	});
-	if (refused !== undefined && (moves || refused !== "EXDEV")) expect(refusals).toContain(refused);
-}
 
 /** How many objects of a layer have a mark, an attribute. */
 function markedIn(layer: string, mark: string): number {
@@ -189,7 +110,7 @@ describe.skipIf(lacks("trusted attributes") || isKernel).each(cases)(
 			let layers: Layers = tree.layers(randomLayers(random, style));
 			for (const [turn, writer] of order.entries()) {
 				const written = await writers[writer](layers, options, (root) => {
-					for (let count = 0; count < stepsInTurn; count++) step(random, root, moves);
+					for (let count = 0; count < stepsInTurn; count++) changeAtRandom(random, root, moves);
 				});
 				for (const [index, mark] of marks.entries()) found[index]! += markedIn(layers.upper, mark);
 				const kernels = inKernel(layers, options, () => look(layers.mountpoint));
