@@ -3,15 +3,17 @@
 import { expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { EINVAL, ENOMEM, POLLIN, pollfd } from "../../src/native/layout.ts";
+import { EINVAL, ENOMEM, POLLIN, pollfd, SEEK_SET, SYS_lseek } from "../../src/native/layout.ts";
 import { close, type Fd } from "../../src/native/libc/file.ts";
 import { openPipe, poll } from "../../src/native/libc/process.ts";
-import { base, reserve, view } from "../../src/native/memory.ts";
+import { base, type Int64, reserve, view } from "../../src/native/memory.ts";
 import { WorkerJobs } from "../../src/overlay/jobs/worker-jobs.ts";
 import { file, temporaryTree } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
 
 const POLLED = reserve(pollfd.sizeof);
+/** One that the kernel's threads are not asked for. */
+const SYS_READ = process.arch === "arm64" ? 63 : 0;
 
 /** As Bun does where the limit on processes is reached. */
 class RefusedWorker {
@@ -115,4 +117,34 @@ test("where too few files may be open to hear of the kernel's syncs, they are do
 	const command = 'ulimit -n 128; exec "$0" -e "$1"';
 	const { stdout } = Bun.spawnSync(["sh", "-c", command, process.execPath, script]);
 	expect(stdout.toString()).toBe("EMFILE false false\n");
+});
+
+test("what waits behind a call that hangs gets a Worker of its own, once it has waited", async () => {
+	using tree = temporaryTree();
+	const fd = openSync(`${tree.layer("files", { file: "" })}/file`, "r") as Fd;
+	const [reading, writing] = openPipe(false);
+	const jobs = new WorkerJobs([], (error) => expect(error).toBeUndefined());
+	const answers: [string, Int64][] = [];
+	const collect = () => {
+		jobs.collect();
+		jobs.rest(Bun.nanoseconds());
+	};
+	jobs.call(1, { number: SYS_READ, args: [reading, base + reserve(8), 1] }, (result) =>
+		answers.push(["hanging", result]),
+	);
+	jobs.call(2, { number: SYS_lseek, args: [fd, 5, SEEK_SET] }, (result) => answers.push(["other", result]));
+	await until(() => {
+		collect();
+		return answers.length > 0;
+	}, "the other call waits for the one that hangs");
+	expect(answers).toEqual([["other", 5]]);
+	writeSync(writing, "x");
+	await until(() => {
+		collect();
+		return answers.length > 1;
+	}, "the call does not end");
+	expect(answers.at(-1)).toEqual(["hanging", 1]);
+	expect(jobs.isActive).toBeFalse();
+	jobs.close();
+	for (const one of [reading, writing, fd]) close(one);
 });
