@@ -128,24 +128,24 @@ export class Reading {
 	}
 
 	private take(layer: Layer, marks: number, length: number): void {
-		while (this.taken < length) {
-			const at = ENTRIES + this.taken;
-			this.takeEntry(layer, marks, at, (at + linuxDirent64.dName) as Name);
-			this.taken += shorts[(at + linuxDirent64.dReclen) >>> 1]!;
-		}
-		this.taken = 0;
-	}
-
-	private takeEntry(layer: Layer, marks: number, at: number, name: Name): void {
-		if (bytes[name] === 0x2e) {
-			if (isDot(name)) return;
-			if (isReserved(name)) {
-				if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
-				return;
+		let at = ENTRIES + this.taken;
+		try {
+			for (; at < ENTRIES + length; at += shorts[(at + linuxDirent64.dReclen) >>> 1]!) {
+				const name = (at + linuxDirent64.dName) as Name;
+				if (bytes[name] === 0x2e) {
+					if (isDot(name)) continue;
+					if (isReserved(name)) {
+						if (!isMarker(name)) this.whiteoutFiles.push(readString(hiddenName(name)));
+						continue;
+					}
+					if (layer.removedName !== undefined && isRemovedName(layer.removedName, name)) continue;
+				}
+				addEntry(layer, this.reader, marks, this.listing, at, name);
 			}
-			if (layer.removedName !== undefined && isRemovedName(layer.removedName, name)) return;
+			at = ENTRIES;
+		} finally {
+			this.taken = at - ENTRIES;
 		}
-		addEntry(layer, this.reader, marks, this.listing, at, name);
 	}
 
 	private closeReader(): void {
