@@ -44,5 +44,6 @@ function oddStyle({ onTmpfs = false }: Variant): LayerStyle {
 }
 
 export function styleOf(variant: Variant): LayerStyle {
-	return variant.oddLayers ? oddStyle(variant) : plainStyle;
+	if (variant.oddLayers) return oddStyle(variant);
+	return variant.usersMarks ? { ...plainStyle, opaque: "user" } : plainStyle;
 }

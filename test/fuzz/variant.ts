@@ -29,6 +29,8 @@ export interface Variant {
 	readonly metacopies?: boolean;
 	/** Names of a lower file stay one file, which takes the machine's root. */
 	readonly indexes?: boolean;
+	/** Marks are those of users, although others could be made. */
+	readonly usersMarks?: boolean;
 }
 
 const redirects = { options: ["redirect_dir=on"], redirects: true };
@@ -118,6 +120,8 @@ const all: readonly Variant[] = [
 		delay: { milliseconds: "0-1", timeout: 0 },
 		filledUpper: true,
 	},
+	{ title: "marks of users", options: ["userxattr"], usersMarks: true, filledUpper: true },
+	{ title: "marks of users, no passthrough", options: ["userxattr,passthrough=off"], usersMarks: true },
 	{ title: "hard links that stay", options: ["index=on"], indexes: true },
 	{
 		title: "hard links that stay, no passthrough, an upper layer that holds something, few open files",

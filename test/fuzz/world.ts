@@ -147,11 +147,12 @@ export class World implements AsyncDisposable {
 	}
 
 	#mountKernel(request: MountRequest): ReturnType<typeof mountKernelOverlay> {
-		const { redirects, metacopies, indexes } = this.#variant;
+		const { redirects, metacopies, indexes, usersMarks } = this.#variant;
 		const options = [
 			...(redirects ? ["redirect_dir=on"] : []),
 			...(metacopies ? ["metacopy=on"] : []),
 			...(indexes ? ["index=on"] : []),
+			...(usersMarks ? ["userxattr"] : []),
 		];
 		return mountKernelOverlay(request, ...options);
 	}
