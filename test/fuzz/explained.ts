@@ -101,10 +101,10 @@ export const explanations: readonly Explanation[] = [
 		reason:
 			"kernel overlayfs moves the time of a file when it brings up data that was left below; opening it changes nothing",
 		holds({ step, ours, kernels, plain }) {
-			const [told, expected] = [linesOf(ours), linesOf(kernels)];
-			const isQuestion = ["stat", "fstat"].includes(step.operation);
+			const [told, expected, known] = [linesOf(ours), linesOf(kernels), linesOf(plain)];
+			const isQuestion = ["stat", "fstat", "openUp"].includes(step.operation);
 			const isMoved = told.length > 0 && Bun.deepEquals([...told.slice(0, -1), "now"], expected);
-			return isQuestion && isMoved && Bun.deepEquals(ours, plain);
+			return isQuestion && isMoved && told.at(-1) === known.at(-1);
 		},
 	},
 	{
