@@ -4,7 +4,7 @@
  * not know that they belong together: it is told so, for as long as it helps.
  */
 
-import { fuseInHeader } from "../native/layout.ts";
+import { FUSE_GETATTR, FUSE_LOOKUP, FUSE_OPEN, fuseInHeader } from "../native/layout.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
 import {
 	currentProcessor,
@@ -19,7 +19,7 @@ import {
 	UNKNOWN,
 } from "../native/libc/processor.ts";
 import { words } from "../native/memory.ts";
-import { REQUEST } from "./request.ts";
+import { opcode, REQUEST } from "./request.ts";
 
 /** So many requests, less one (a power of two), are served between two looks at where the caller is. */
 const STRIDE = 63;
@@ -31,12 +31,22 @@ const LONGEST_WAIT = 20_000;
 const FIRST_PAUSE = 4;
 const LONGEST_PAUSE = 4096;
 
+/**
+ * Whether the sender of such a message is sure to be in no execve. Until an execve has written back what was written to
+ * mapped files, and has closed files, all of which waits for this daemon, the kernel has whoever reads /proc/PID/stat wait
+ * (exec_update_lock). A lookup is made before that, and its sender waits for the answer, which not all messages' do.
+ */
+function mayBeLookedAt(operation: number): boolean {
+	return operation === FUSE_LOOKUP || operation === FUSE_GETATTR || operation === FUSE_OPEN;
+}
+
 export class CallerProcessor {
 	private readonly canMove = noteAllowed() > 1;
 	private readonly scheduling: Fd;
 	private caller = 0;
 	private changes = 0;
 	private requests = 0;
+	private isDue = false;
 	/** Where the last look saw the caller. */
 	private seen = UNKNOWN;
 	/** The one processor that this thread is held on. */
@@ -64,21 +74,30 @@ export class CallerProcessor {
 			this.caller = caller;
 			this.changes++;
 		}
-		if ((++this.requests & STRIDE) === 0 && this.canMove) this.look();
+		if ((++this.requests & STRIDE) === 0 && this.canMove) {
+			// There was no occasion since the last was due.
+			if (this.isDue) this.look(UNKNOWN);
+			this.isDue = true;
+		}
+		if (this.isDue && caller !== 0 && mayBeLookedAt(opcode())) {
+			this.isDue = false;
+			this.look(caller);
+		}
 	}
 
 	close(): void {
 		if (this.scheduling !== NO_FD) close(this.scheduling);
 	}
 
-	private look(): void {
+	/** @param caller UNKNOWN: it cannot be told where the caller is */
+	private look(caller: number): void {
 		const { changes } = this;
 		this.changes = 0;
 		if (this.pause > 0) {
 			this.pause--;
 			return;
 		}
-		const processor = changes > MOST_CHANGES || this.caller === 0 ? UNKNOWN : processorOf(this.caller);
+		const processor = changes > MOST_CHANGES || caller === UNKNOWN ? UNKNOWN : processorOf(caller);
 		if (this.held === UNKNOWN) this.follow(processor);
 		else if (processor === this.held && !this.waitsLong()) this.letNewThreadsRun();
 		else this.part();

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { compiled } from "../harness/compile.ts";
 import { until } from "../harness/mount.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 
@@ -84,6 +85,23 @@ test.skipIf(hasOne)("a daemon that was started on one processor stays there", as
 	}
 	expect(allowed(daemon)).toBe(String(one));
 });
+
+test.skipIf(hasOne)(
+	"a caller that executes a program, and has mapped files written back for it, does not hang the daemon",
+	async () => {
+		await using overlay = await mountLayers([{ a: "a" }], {
+			options: ["passthrough=off"],
+			upper: { mapped: "old" },
+		});
+		const program = [compiled("execute-mapped.c"), overlay.path, "mapped", "500"];
+		const executing = Bun.spawn(["taskset", "--cpu-list", String(one), ...program], {
+			stdio: ["ignore", "ignore", "inherit"],
+			timeout: 20_000,
+			killSignal: "SIGKILL",
+		});
+		expect(await executing.exited).toBe(0);
+	},
+);
 
 /** How many the daemon has served, as it says itself. */
 function requests(overlay: Overlay): number {
