@@ -79,7 +79,7 @@ const settings: readonly (readonly [options: readonly string[], marks: readonly 
 		[["redirect_dir=on"], ["trusted.overlay.redirect"], 10],
 		[["redirect_dir=on", "metacopy=on"], ["trusted.overlay.redirect", "trusted.overlay.metacopy"], 10],
 		[["redirect_dir=off"], ["trusted.overlay.origin"], 3],
-		[["userxattr"], [], 3],
+		[["userxattr"], ["user.overlay.impure"], 3],
 		[["index=on"], ["trusted.overlay.origin"], 3],
 		[["redirect_dir=on", "index=on"], ["trusted.overlay.redirect"], 3],
 		[["redirect_dir=on", "metacopy=on", "index=on"], ["trusted.overlay.metacopy"], 3],

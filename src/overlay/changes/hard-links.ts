@@ -48,7 +48,8 @@ export function linkUp(overlay: Overlay, indexed: Indexed, node: NodeId, parent:
 	check(writeLinkCount(indexed.fd, indexed.name(file), { base: "L", difference }));
 	check(statDescriptor(upper, PARENT));
 	check(makeLink(indexed.fd, indexed.name(file), upper, name, 0));
-	check(changeTimesOf(upper, timesOf(PARENT)));
+	// As for a copy: the name is in its place, whether its directory's times can be set or not.
+	changeTimesOf(upper, timesOf(PARENT));
 	listings.noteChange(directory, name, (listing, slot) => {
 		if (listing.layer(slot) !== 0) listing.raise(slot);
 	});
