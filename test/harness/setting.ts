@@ -88,6 +88,9 @@ const refusals = {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",
 		FUSE_INIT_EXT: "without FUSE_INIT_EXT the kernel cannot be asked for passthrough",
 	},
+	"lookups side by side": {
+		FUSE_PARALLEL_DIROPS: "the kernel looks up one name of a directory after the other",
+	},
 	"the write cache": { FUSE_WRITEBACK_CACHE: "the kernel gathers no writes" },
 	"writes without questions": {
 		FUSE_HANDLE_KILLPRIV_V2: "before each write the kernel asks for security.capability",
