@@ -105,7 +105,11 @@ const all: readonly Variant[] = [
 		options: ["redirect_dir=on,metacopy=on,passthrough=off,timeout=0"],
 		filledUpper: true,
 	},
-	{ title: "late layers, passthrough", options: [], delay: { milliseconds: "0-2", timeout: 3600 } },
+	{
+		title: "late layers, passthrough",
+		options: ["passthrough=on"],
+		delay: { milliseconds: "0-2", timeout: 3600 },
+	},
 	{
 		title: "late layers, data left below",
 		...metacopies,
