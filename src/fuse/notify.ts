@@ -4,6 +4,7 @@ import {
 	ENOENT,
 	ENOMEM,
 	FUSE_NOTIFY_INVAL_INODE,
+	FUSE_NOTIFY_RESEND,
 	FUSE_NOTIFY_STORE,
 	fuseNotifyInvalInodeOut,
 	fuseNotifyStoreOut,
@@ -90,6 +91,14 @@ export class Notifications {
 			done();
 		});
 		return true;
+	}
+
+	/** Has the kernel send once more what a predecessor has read and not answered. Returns 0 or -errno. */
+	resend(): number {
+		bytes.fill(0, ATTRIBUTES, ATTRIBUTES + fuseOutHeader.sizeof);
+		words[(ATTRIBUTES + fuseOutHeader.len) >>> 2] = fuseOutHeader.sizeof;
+		words[(ATTRIBUTES + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_RESEND;
+		return write(this.fd, ATTRIBUTES, fuseOutHeader.sizeof);
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */

@@ -13,8 +13,10 @@ import {
 	MADV_DONTNEED,
 	MAP_ANONYMOUS,
 	MAP_FAILED,
+	MAP_FIXED,
 	MAP_NORESERVE,
 	MAP_PRIVATE,
+	MAP_SHARED,
 	PROT_READ,
 	PROT_WRITE,
 } from "./layout.ts";
@@ -28,6 +30,8 @@ export type Name = Offset & { readonly __brand: "Name" };
 const REGION_SIZES = [1 << 30, 1 << 28, 1 << 26];
 const ALIGNMENT = 16;
 const PAGE = 4096;
+/** The largest page of any processor. */
+export const LARGEST_PAGE = 1 << 16;
 
 const { madvise, mmap } = dlopen("libc.so.6", {
 	madvise: { args: ["usize", "usize", "i32"], returns: "i32" },
@@ -60,14 +64,41 @@ function reserveRegion(): { address: number; buffer: ArrayBuffer } {
 
 /** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
 let top = PAGE;
+/** Where what can be reserved ends. */
+let end = bytes.length;
 
 /** Memory for the life of the process, zeroed, aligned to 16 bytes (to a page from a page's size on). */
 export function reserve(size: number): Offset {
-	const alignment = size >= PAGE ? PAGE : ALIGNMENT;
+	return reserveAligned(size, size >= PAGE ? PAGE : ALIGNMENT);
+}
+
+function reserveAligned(size: number, alignment: number): Offset {
 	const start = Math.ceil(top / alignment) * alignment;
-	if (start + size > bytes.length) throw new Error("out of memory: the region for names and buffers is full");
+	if (start + size > end) throw new Error("out of memory: the region for names and buffers is full");
 	top = start + size;
 	return start;
+}
+
+/** As {@link reserve}, on pages of its own, so that it can be made {@link share}d. */
+export function reservePages(size: number): Offset {
+	return reserveAligned(Math.ceil(size / LARGEST_PAGE) * LARGEST_PAGE, LARGEST_PAGE);
+}
+
+/** As {@link reservePages}, at the end of the region; undefined where there is not as much. */
+export function reserveEnd(size: number): Offset | undefined {
+	const start = Math.floor((end - size) / LARGEST_PAGE) * LARGEST_PAGE;
+	if (start < top) return undefined;
+	end = start;
+	return start;
+}
+
+/**
+ * Has `size` bytes at `at`, whole pages, be those of a file from `from` on, as everybody sees it who maps it. False where that
+ * is refused; nothing is changed then.
+ */
+export function share(at: Offset, size: number, fd: number, from: number): boolean {
+	const address = mmap(base + at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, from);
+	return address !== null && BigInt.asUintN(64, BigInt(address)) !== MAP_FAILED;
 }
 
 /** The empty string, for calls with AT_EMPTY_PATH. */
@@ -113,7 +144,7 @@ export function allocate(size: number): Offset {
 /** Whether {@link allocate} has room for a block of more than a kilobyte. */
 export function hasRoom(size: number): boolean {
 	const rounded = blockSize(size);
-	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + PAGE + rounded <= bytes.length;
+	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + PAGE + rounded <= end;
 }
 
 /** Gives back a block of {@link allocate} with the same `size`. */

@@ -15,9 +15,10 @@
 
 import { ENOMEM } from "../../native/layout.ts";
 import { fail } from "../../native/libc/errno.ts";
-import { allocate, copy, type Name, readBytes, release, sameBytes } from "../../native/memory.ts";
+import { copy, type Name, readBytes, sameBytes } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
-import { type Measure, mix } from "./name.ts";
+import { type Columns, OwnColumns } from "./columns.ts";
+import { type Measure, measure, mix } from "./name.ts";
 
 export type NodeId = number & { readonly __brand: "NodeId" };
 
@@ -46,37 +47,56 @@ export const LINKABLE = 128;
 /** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
 const GENERATIONS = 2 ** 20;
 
-const INITIAL_CAPACITY = 1024;
-const LARGEST_CAPACITY = 2 ** 28;
-
 export class NodeTable {
 	/** Nodes in use, the root included. */
 	count = 0;
-	private capacity = INITIAL_CAPACITY;
-	private buckets = new Uint32Array(INITIAL_CAPACITY);
-	private parents = new Uint32Array(INITIAL_CAPACITY);
-	private names = new Uint32Array(INITIAL_CAPACITY);
-	private lengths = new Uint8Array(INITIAL_CAPACITY);
-	private hashes = new Uint32Array(INITIAL_CAPACITY);
+	private columns: Columns;
+	private parents!: Uint32Array;
+	private names!: Uint32Array;
+	private lengths!: Uint8Array;
+	private lookups!: Float64Array;
+	private layers!: Uint16Array;
+	private kinds!: Uint8Array;
+	private flags!: Uint8Array;
+	private inodesLow!: Uint32Array;
+	private inodesHigh!: Uint32Array;
+	private generations!: Uint32Array;
+	/** What follows from these. */
+	private children!: Uint32Array;
+	private hashes!: Uint32Array;
 	/** The next node of the same bucket, or of the free list. */
-	private nexts = new Uint32Array(INITIAL_CAPACITY);
-	private lookups = new Float64Array(INITIAL_CAPACITY);
-	private children = new Uint32Array(INITIAL_CAPACITY);
-	private layers = new Uint16Array(INITIAL_CAPACITY);
-	private kinds = new Uint8Array(INITIAL_CAPACITY);
-	private flags = new Uint8Array(INITIAL_CAPACITY);
-	private inodesLow = new Uint32Array(INITIAL_CAPACITY);
-	private inodesHigh = new Uint32Array(INITIAL_CAPACITY);
-	private generations = new Uint32Array(INITIAL_CAPACITY);
+	private nexts!: Uint32Array;
+	private buckets!: Uint32Array;
 	private firstFree = 0;
 	private nextUnused = ROOT + 1;
 	private readonly onFree: (node: NodeId) => void;
 
 	/** `onFree` is told of every node freed, before its id can be given to another. */
-	constructor(onFree: (node: NodeId) => void) {
+	constructor(onFree: (node: NodeId) => void, columns: Columns = new OwnColumns()) {
 		this.onFree = onFree;
+		this.columns = columns;
+		const { capacity } = columns;
+		this.children = new Uint32Array(capacity);
+		this.hashes = new Uint32Array(capacity);
+		this.nexts = new Uint32Array(capacity);
+		this.use(columns);
 		this.lookups[ROOT] = 1;
 		this.count = 1;
+	}
+
+	private use(columns: Columns): void {
+		this.columns = columns;
+		this.parents = columns.parents;
+		this.names = columns.names;
+		this.lengths = columns.lengths;
+		this.lookups = columns.lookups;
+		this.layers = columns.layers;
+		this.kinds = columns.kinds;
+		this.flags = columns.flags;
+		this.inodesLow = columns.inodesLow;
+		this.inodesHigh = columns.inodesHigh;
+		this.generations = columns.generations;
+		this.buckets = new Uint32Array(columns.capacity);
 	}
 
 	/** Whether the kernel may hold `node`; false for ids never given out or freed. */
@@ -189,8 +209,9 @@ export class NodeTable {
 		if (node !== 0) {
 			this.firstFree = this.nexts[node]!;
 		} else {
-			if (this.nextUnused === this.capacity) this.grow();
+			if (this.nextUnused === this.columns.capacity) this.grow();
 			node = this.nextUnused++;
+			this.columns.highest = node;
 		}
 		this.parents[node] = 0;
 		this.names[node] = 0;
@@ -207,16 +228,15 @@ export class NodeTable {
 	/** Gives a nameless node its name; no other node may have it. */
 	attach(node: NodeId, parent: NodeId, name: Name, measure: Measure): void {
 		const { hash, length } = measure;
-		const own = allocate(length + 1);
+		const own = this.columns.allocate(length + 1);
 		copy(own, name, length + 1);
-		this.names[node] = own;
 		this.lengths[node] = length;
 		this.hashes[node] = hash;
 		this.parents[node] = parent;
+		// Last: to whoever goes on with the columns it says that the others hold.
+		this.names[node] = own;
 		this.children[parent]!++;
-		const bucket = this.bucket(parent, hash);
-		this.nexts[node] = this.buckets[bucket]!;
-		this.buckets[bucket] = node;
+		this.enterIndex(node);
 	}
 
 	/** Takes a node's name away; its former parent may be freed by that. */
@@ -225,7 +245,7 @@ export class NodeTable {
 		const parent = this.parents[node] as NodeId;
 		if (this.flag(node, RETIRED)) this.setFlag(node, RETIRED, false);
 		else this.removeFromIndex(node);
-		release(this.names[node]!, this.lengths[node]! + 1);
+		this.columns.release(this.names[node]!, this.lengths[node]! + 1);
 		this.names[node] = 0;
 		this.parents[node] = 0;
 		this.children[parent]!--;
@@ -263,6 +283,16 @@ export class NodeTable {
 		this.freeIfUnused(node);
 	}
 
+	/** Keeps the node until it is let go of, within one request: as if it had one child more. */
+	hold(node: NodeId): void {
+		this.children[node]!++;
+	}
+
+	letGo(node: NodeId): void {
+		this.children[node]!--;
+		this.freeIfUnused(node);
+	}
+
 	lookupCount(node: NodeId): number {
 		return this.lookups[node]!;
 	}
@@ -276,9 +306,9 @@ export class NodeTable {
 			this.onFree(current);
 			if (this.names[current] !== 0) {
 				// The parent is looked at by the next turn of this loop, not by recursion.
-				this.lookups[parent]!++;
+				this.children[parent]!++;
 				this.detach(current);
-				this.lookups[parent]!--;
+				this.children[parent]!--;
 			}
 			this.nexts[current] = this.firstFree;
 			this.firstFree = current;
@@ -294,33 +324,67 @@ export class NodeTable {
 	}
 
 	private grow(): void {
-		const capacity = this.capacity * 2;
-		if (capacity > LARGEST_CAPACITY) fail(ENOMEM);
-		this.parents = enlarge(this.parents, new Uint32Array(capacity));
-		this.names = enlarge(this.names, new Uint32Array(capacity));
-		this.lengths = enlarge(this.lengths, new Uint8Array(capacity));
-		this.hashes = enlarge(this.hashes, new Uint32Array(capacity));
-		this.nexts = enlarge(this.nexts, new Uint32Array(capacity));
-		this.lookups = enlarge(this.lookups, new Float64Array(capacity));
-		this.children = enlarge(this.children, new Uint32Array(capacity));
-		this.layers = enlarge(this.layers, new Uint16Array(capacity));
-		this.kinds = enlarge(this.kinds, new Uint8Array(capacity));
-		this.flags = enlarge(this.flags, new Uint8Array(capacity));
-		this.inodesLow = enlarge(this.inodesLow, new Uint32Array(capacity));
-		this.inodesHigh = enlarge(this.inodesHigh, new Uint32Array(capacity));
-		this.generations = enlarge(this.generations, new Uint32Array(capacity));
-		this.capacity = capacity;
-		this.buckets = new Uint32Array(capacity);
+		const columns = this.columns.enlarge() ?? fail(ENOMEM);
+		this.children = enlarge(this.children, columns.capacity);
+		this.hashes = enlarge(this.hashes, columns.capacity);
+		this.nexts = enlarge(this.nexts, columns.capacity);
+		this.use(columns);
 		for (let node = ROOT + 1; node < this.nextUnused; node++) {
 			if (this.names[node] === 0 || (this.flags[node]! & RETIRED) !== 0) continue;
-			const bucket = this.bucket(this.parents[node]!, this.hashes[node]!);
-			this.nexts[node] = this.buckets[bucket]!;
-			this.buckets[bucket] = node;
+			this.enterIndex(node);
 		}
+	}
+
+	private enterIndex(node: number): void {
+		const bucket = this.bucket(this.parents[node]!, this.hashes[node]!);
+		this.nexts[node] = this.buckets[bucket]!;
+		this.buckets[bucket] = node;
+	}
+
+	/**
+	 * Goes on with columns that another process has filled and left at any moment: what the kernel holds, and what leads there,
+	 * is kept; all else is free.
+	 */
+	restore(): void {
+		const { highest } = this.columns;
+		this.nextUnused = Math.max(highest, ROOT) + 1;
+		const isKept = new Uint8Array(this.nextUnused);
+		isKept[ROOT] = 1;
+		for (let held = ROOT + 1; held <= highest; held++) {
+			if (this.lookups[held] === 0) continue;
+			for (let node = held; isKept[node] === 0; node = this.parents[node]!) {
+				isKept[node] = 1;
+				this.count++;
+				this.flags[node]! &= ~BUSY;
+				if (this.names[node] === 0) break;
+				this.children[this.parents[node]!]!++;
+			}
+		}
+		for (let node = highest; node > ROOT; node--) {
+			if (isKept[node] === 0) this.clear(node);
+			else if (this.names[node] !== 0) {
+				this.hashes[node] = measure(this.name(node as NodeId)).hash;
+				if ((this.flags[node]! & RETIRED) === 0) this.enterIndex(node);
+			}
+		}
+	}
+
+	private clear(node: number): void {
+		this.names[node] = 0;
+		this.lookups[node] = 0;
+		this.renew(node as NodeId);
+		this.nexts[node] = this.firstFree;
+		this.firstFree = node;
+	}
+
+	/** What the kernel can name, the root left out. */
+	*held(): Generator<NodeId> {
+		for (let node = ROOT + 1; node < this.nextUnused; node++) if (this.has(node)) yield node as NodeId;
 	}
 }
 
-function enlarge<Column extends { set(from: Column): void }>(from: Column, to: Column): Column {
+function enlarge(from: Uint32Array, capacity: number): Uint32Array<ArrayBuffer> {
+	const to = new Uint32Array(capacity);
 	to.set(from);
 	return to;
 }
