@@ -14,14 +14,15 @@ export type Setting =
 	/** An ordinary user in no namespace of their own, for whom fusermount3 mounts. */
 	| "fusermount";
 
-/** What all layers of the tests may lie on, told by test/machines. */
-export type OnNfs = "NFS 4.2" | "NFS 3";
+type OnNfs = "NFS 4.2" | "NFS 3";
+/** What all layers of the tests may lie on, told by test/machines: a server, or a directory of the machine's host. */
+export type LayersOn = OnNfs | "9p" | "virtiofs";
 
 /** Told by test/rootless/run.ts; without it the tests are root's. */
 export const setting = (process.env.FUSE_OVERLAYFS_TEST_SETTING ?? "root") as Setting;
 
 /** undefined: they lie on a disk of the machine. */
-export const layersOn = process.env.FUSE_OVERLAYFS_TEST_LAYERS_ON as OnNfs | undefined;
+export const layersOn = process.env.FUSE_OVERLAYFS_TEST_LAYERS_ON as LayersOn | undefined;
 
 /** What of the kernel's the program does without, by test/init/run.ts: flags of INIT, and `minor=N`. */
 export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").filter((word) => word !== "");
@@ -30,7 +31,7 @@ export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").f
 export const isInShort = process.env.FUSE_OVERLAYFS_TEST_SHORT === "1";
 
 export type Flag = `FUSE_${string}`;
-type Refusing = Setting | OnNfs | Flag;
+type Refusing = Setting | LayersOn | Flag;
 type Refusals = Readonly<Partial<Record<Refusing, string>>>;
 
 function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>> {

@@ -1,7 +1,7 @@
 /** What a machine reports, a line of JSON each, and how that is shown. */
 
 import { summary } from "../harness/report.ts";
-import { type OnNfs, reasonsToSkip, type Setting } from "../harness/setting.ts";
+import { type LayersOn, reasonsToSkip, type Setting } from "../harness/setting.ts";
 import type { Machine } from "./machines.ts";
 
 /** As whom the tests are run in a machine, and on what. */
@@ -12,7 +12,9 @@ export const modes = [
 	"fusermount",
 	"NFS 4.2",
 	"NFS 3",
-] as const satisfies readonly (Setting | OnNfs)[];
+	"9p",
+	"virtiofs",
+] as const satisfies readonly (Setting | LayersOn)[];
 export type Mode = (typeof modes)[number];
 
 /** What the machine is to do; the file `plan.json` of its scratch disk. */
