@@ -65,6 +65,8 @@ const refusals = {
 	"trusted attributes": {
 		...inNamespacesAndOutside("attributes trusted.* and security.* need CAP_SYS_ADMIN on the machine"),
 		...onNfs("NFS keeps no attributes trusted.* and security.*"),
+		"9p": "QEMU's server keeps no attributes trusted.*",
+		virtiofs: "its server may set no attributes trusted.* without being given CAP_SYS_ADMIN",
 	},
 	"user attributes": { "NFS 3": "NFS 3 keeps no attributes user.*" },
 	"the machine's root": inNamespacesAndOutside(
@@ -73,6 +75,8 @@ const refusals = {
 	mounting: { fusermount: "mount(2), and so kernel overlayfs and tmpfs, is refused to an ordinary user" },
 	"kernel overlayfs": {
 		...onNfs("kernel overlayfs takes no upper layer on NFS"),
+		"9p": "kernel overlayfs takes no upper layer on 9p",
+		virtiofs: "kernel overlayfs takes an upper layer on virtiofs only with attributes trusted.*",
 		...(isBefore(5, 11) ? inNamespacesAndOutside("user namespaces have no overlayfs before Linux 5.11") : {}),
 		fusermount: "mount(2) is refused to an ordinary user",
 	},
@@ -84,6 +88,8 @@ const refusals = {
 	"ACLs in the kernel": {
 		FUSE_POSIX_ACL: "without FUSE_POSIX_ACL the kernel heeds no ACL, and the mount has none",
 		"NFS 4.2": "NFS 4.2 has no POSIX ACLs",
+		"9p": "9p has no POSIX ACLs unless it is mounted with posixacl",
+		virtiofs: "its server has no POSIX ACLs unless it is told to",
 	},
 	passthrough: {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",

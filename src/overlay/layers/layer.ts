@@ -99,8 +99,8 @@ export class Layer {
 	readonly isDistant: boolean;
 	/** What its file system calls files that are removed while they are open; undefined: such have no name. */
 	readonly removedName: RemovedName | undefined;
-	/** It gives them that name for whoever has them open by the one that is removed. */
-	readonly namesRemoved: boolean;
+	/** Who has a file open by a name that is removed has it there by another one (NFS), or not for long (9p). */
+	readonly losesRemoved: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
@@ -118,8 +118,9 @@ export class Layer {
 		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
 		this.isStacked = STACKED.includes(type);
 		this.isDistant = DISTANT.includes(type);
-		this.namesRemoved = type === NFS_SUPER_MAGIC;
-		this.removedName = this.namesRemoved ? removedOnNfs : this.keepsHandles ? undefined : removedOnFuse;
+		const isNfs = type === NFS_SUPER_MAGIC;
+		this.losesRemoved = isNfs || type === V9FS_MAGIC;
+		this.removedName = isNfs ? removedOnNfs : this.keepsHandles ? undefined : removedOnFuse;
 		this.device = fileSystemOf(STAT);
 	}
 

@@ -1,7 +1,16 @@
 /** Files that are removed while open, and locks, where all layers lie on a server. */
 
 import { describe, expect, test } from "bun:test";
-import { fstatSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import {
+	fchmodSync,
+	fstatSync,
+	fsyncSync,
+	ftruncateSync,
+	readdirSync,
+	rmdirSync,
+	unlinkSync,
+	writeSync,
+} from "node:fs";
 import { open } from "../../harness/descriptor.ts";
 import { mountLayers } from "../../harness/overlay.ts";
 
@@ -41,7 +50,13 @@ export function testRemovedAndLocked(): void {
 			expect(fstatSync(opened.fd).nlink).toBe(0);
 			expect(opened.text()).toBe("content");
 			rmdirSync(overlay.at("d"));
-			expect(opened.text()).toBe("content");
+			writeSync(opened.fd, "CON", 0);
+			ftruncateSync(opened.fd, 5);
+			fchmodSync(opened.fd, 0o640);
+			fsyncSync(opened.fd);
+			expect(opened.text()).toBe("CONte");
+			const { size, mode } = fstatSync(opened.fd);
+			expect([size, mode & 0o777]).toEqual([5, 0o640]);
 			opened.close();
 			await overlay.unmount();
 			const names = readdirSync(overlay.layers.upper, { recursive: true, encoding: "utf8" });
