@@ -60,7 +60,7 @@ async function share(directory: string): Promise<Sharing> {
 	if (virtiofsd === undefined) throw new Error("there is no virtiofsd");
 	const socket = `${directory}.socket`;
 	const endWithUs = ["setpriv", "--pdeathsig", "KILL"];
-	const source = ["-o", `source=${directory},xattr,flock,posix_lock`];
+	const source = ["-o", `source=${directory},xattr,log_level=err`];
 	const server = Bun.spawn([...endWithUs, virtiofsd, `--socket-path=${socket}`, ...source], {
 		stdio: ["ignore", "ignore", "inherit"],
 	});
