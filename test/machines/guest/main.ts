@@ -7,7 +7,7 @@ import { type Outcome, type Run, runFile } from "../../harness/lanes.ts";
 import { projectDirectory } from "../../harness/program.ts";
 import { rootRun } from "../../harness/root-run.ts";
 import { rootlessRuns } from "../../rootless/run.ts";
-import type { FileResult, Mode, Plan, Report, Traits } from "../report.ts";
+import { type FileResult, isMeantFor, type Mode, type Plan, type Report, type Traits } from "../report.ts";
 import { isOnNfs, nfsRun, startNfsServer } from "./nfs.ts";
 import { isShared, sharedRun } from "./shared.ts";
 
@@ -83,7 +83,7 @@ tell({ traits: traits() });
 if (plan.modes.some(isOnNfs)) startNfsServer();
 console.log(JSON.stringify(traits()));
 for (const file of plan.files) {
-	for (const mode of plan.modes) {
+	for (const mode of plan.modes.filter((each) => isMeantFor(each, file))) {
 		const result = await tryFile(file, mode);
 		tell({ result });
 		console.log(
