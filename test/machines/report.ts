@@ -24,8 +24,12 @@ export interface Plan {
 	readonly modes: readonly Mode[];
 }
 
-/** Whether a file is tried in a mode: the conformance table looks into files of any mode bits, which an ordinary user cannot. */
+/**
+ * Whether a file is tried in a mode. The conformance table looks into files of any mode bits, which an ordinary user cannot. On
+ * 9p QEMU's server makes no whiteouts and FIFOs, and times are of whole seconds, so that tests cannot make or compare layers.
+ */
 export function isMeantFor(mode: Mode, file: string): boolean {
+	if (mode === "9p") return !file.startsWith("test/mount/") && !file.startsWith("test/conformance/");
 	return mode !== "fusermount" || !file.startsWith("test/conformance/");
 }
 
