@@ -92,7 +92,7 @@ import {
 /** A long copy keeps others waiting: the caller asks again for the rest. */
 const LARGEST_COPY = 16 << 20;
 /** Milliseconds. */
-const MOMENT = 200;
+const MOMENT = 1000;
 
 interface InodeControl {
 	/** Bytes of the argument, by the kernel under us; the callers' may be shorter. */

@@ -34,8 +34,12 @@ export type Flag = `FUSE_${string}`;
 type Refusing = Setting | LayersOn | Flag;
 type Refusals = Readonly<Partial<Record<Refusing, string>>>;
 
+function inNamespaces(reason: string): Partial<Record<Setting, string>> {
+	return { "one id": reason, "id ranges": reason };
+}
+
 function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>> {
-	return { "one id": reason, "id ranges": reason, fusermount: reason };
+	return { ...inNamespaces(reason), fusermount: reason };
 }
 
 function onNfs(reason: string): Record<OnNfs, string> {
@@ -55,6 +59,9 @@ const refusals = {
 			"no user but the caller exists there: files cannot be given away, nobody else can be impersonated",
 		fusermount: "an ordinary user can neither give files away nor impersonate others",
 	},
+	"exact times": inNamespaces(
+		"the kernel cannot tell there when what it writes by itself was changed, as the user it tells by does not exist",
+	),
 	"ids in ACLs": { "one id": "an ACL can name only ids that exist there" },
 	"all ids": {
 		"one id": "only one id exists there",
