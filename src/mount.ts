@@ -301,8 +301,8 @@ function passesThrough(options: MountOptions, overlay: Overlay): boolean {
 	const layers = [...overlay.layers, ...overlay.dataOnly];
 	if (!layers.every((layer) => layer.isolated) || !isPrivileged()) return false;
 	if (options.passthrough === "on") return true;
-	// On NFS what the kernel has open keeps a name when it is removed.
-	if (overlay.work !== undefined && overlay.layers[0]!.namesRemoved) return false;
+	// What the kernel has open keeps a name there when it is removed, or is lost.
+	if (overlay.work !== undefined && overlay.layers[0]!.losesRemoved) return false;
 	return !layers.some((layer) => layer.isStacked);
 }
 
