@@ -2,10 +2,8 @@
  * The program's second stage, which mounts and serves, and how the first starts it: in the background or in its own place,
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
-import { closeSync, readFileSync, readSync, writeSync } from "node:fs";
-import { resolve } from "node:path";
 import type { Log } from "./log.ts";
-import type { Mounted, Restart } from "./mount.ts";
+import type { Mounted, Restart, Running } from "./mount.ts";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -21,13 +19,15 @@ import {
 	CAP_SETUID,
 	CAP_SYS_ADMIN,
 	CAP_SYS_RESOURCE,
+	EINTR,
 	F_SETFD,
 	RLIMIT_AS,
 	RLIMIT_DATA,
 } from "./native/layout.ts";
+import { readText } from "./native/libc/by-path.ts";
 import { forbidNewPrivileges, keepCapabilities } from "./native/libc/capabilities.ts";
 import { describeErrno } from "./native/libc/errno.ts";
-import { close, duplicateTo, type Fd } from "./native/libc/file.ts";
+import { close, duplicateTo, type Fd, read, write } from "./native/libc/file.ts";
 import {
 	descriptorControl,
 	effectiveUid,
@@ -47,6 +47,7 @@ import {
 	mindedSignals,
 	unblockSignals,
 } from "./native/libc/signals.ts";
+import { reserve } from "./native/memory.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
 /**
@@ -56,6 +57,8 @@ import type { ByteString, MountOptions } from "./options.ts";
 const STAGE = "_FUSE_OVERLAYFS_STAGE";
 /** For tests, see CONTRIBUTING.md: what of the kernel's the second stage does without. */
 const DECLINE = "_FUSE_OVERLAYFS_DECLINE";
+/** Likewise: after how many milliseconds without a request a mount is idle. */
+const IDLE_AFTER = "_FUSE_OVERLAYFS_IDLE_AFTER";
 const FOREGROUND = "foreground";
 /** Goes on with a mount by the state in the memory of the descriptor that follows. */
 const RESUME = "resume ";
@@ -66,6 +69,7 @@ const LAYOUT_IS = "layout ";
 const STDERR = 2;
 /** What the daemon is called, whatever runs it: Bun's own binary, for the installed package. */
 const NAME = "fuse-overlayfs" as ByteString;
+const BYTE = reserve(1);
 /** Bounds the memory that Bun keeps for later use. */
 const RAM_SIZE = 256 << 20;
 /**
@@ -128,17 +132,20 @@ export function startAgain(options: MountOptions): number {
 	}
 	const [reading, writing] = openPipe(false);
 	spawnDetached(stageOf(String(writing)), [writing]);
-	closeSync(writing);
+	close(writing);
 	// Until the mount answers, whoever started this may still end it.
 	unblockSignals(signals);
 	// One byte once the mount answers; the end of the pipe if it never will, the reason then being on stderr.
-	return readSync(reading, Buffer.alloc(1)) === 1 ? 0 : 1;
+	let length: number;
+	do length = read(reading, BYTE, 1);
+	while (length === -EINTR);
+	return length === 1 ? 0 : 1;
 }
 
 /** This program with its arguments, as another stage of it. */
 function stageOf(stage: string): Start {
 	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
-	const [, ...args] = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
+	const [, ...args] = readText("/proc/self/cmdline").split("\0").slice(0, -1) as ByteString[];
 	return { program, args: [NAME, ...args], environment: environmentFor(stage) };
 }
 
@@ -170,6 +177,8 @@ function environmentFor(stage: string): ByteString[] {
 		BUN_JSC_numberOfGCMarkers: "1",
 		BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: RUNS_BEFORE_LAST_STAGE,
 		BUN_JSC_thresholdForFTLOptimizeSoon: RUNS_BEFORE_LAST_STAGE,
+		// A start is over before blocks that a thread has made ready for it would be of use.
+		BUN_JSC_useWarmUpMarkedBlocks: "0",
 		// Off: it lies in $HOME, which may be somebody else's than the user's who runs this.
 		BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
 	};
@@ -195,8 +204,9 @@ export async function serve(options: MountOptions): Promise<number> {
 		return 0;
 	}
 	const log = createLog(options.logFile, options.debug);
-	const mounted = mount(options, log, process.env[DECLINE], restart);
-	if (stage === FOREGROUND || sayReady(Number(stage))) mounted.serve();
+	const { [DECLINE]: decline } = process.env;
+	const mounted = mount(options, log, { decline, restart, idleAfter: idleAfter() });
+	if (stage === FOREGROUND || sayReady(Number(stage) as Fd)) mounted.serve();
 	else mounted.end();
 	return 0;
 }
@@ -215,7 +225,7 @@ function startOver(descriptors: string): never {
 function goOn(
 	options: MountOptions,
 	createLog: (file: ByteString | undefined, debug: boolean) => Log,
-	resume: (options: MountOptions, log: Log, memory: Fd, restart: Restart) => Mounted,
+	resume: (options: MountOptions, log: Log, memory: Fd, running: Running) => Mounted,
 	restart: Restart,
 	memory: Fd,
 ): void {
@@ -226,7 +236,7 @@ function goOn(
 		log.error(String(error));
 	}
 	try {
-		resume(options, log, memory, restart).serve();
+		resume(options, log, memory, { restart, idleAfter: idleAfter() }).serve();
 	} catch (error) {
 		log.error(`cannot go on with the mount: ${error instanceof Error ? error.message : String(error)}`);
 		if (error instanceof Error && error.name === "StateUnusable") return;
@@ -234,11 +244,21 @@ function goOn(
 	}
 }
 
+/** For tests, see CONTRIBUTING.md. */
+function idleAfter(): number | undefined {
+	const given = process.env[IDLE_AFTER];
+	return given === undefined ? undefined : Number(given);
+}
+
+function absolute(path: string): string {
+	return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+}
+
 /** How this program is started to go on with the mount, wherever the working directory is by then. */
 function restartFor(options: MountOptions, layout: number): Restart {
 	const log = "FUSE_OVERLAYFS_DEBUG_LOG";
 	if (options.logFile !== undefined && process.env[log] !== undefined)
-		process.env[log] = resolve(process.env[log]);
+		process.env[log] = absolute(process.env[log]);
 	return {
 		keep: (kept) => stageOf(`${RESTART}${kept.join(",")}`),
 		replace: (memory) => stageOf(`${RESUME}${memory}`),
@@ -250,16 +270,11 @@ function restartFor(options: MountOptions, layout: number): Restart {
  * Lets go of stderr, whose end the caller may wait for, and tells the first stage that the mount answers. False if that
  * has ended meanwhile: whoever started it does not know of the mount, and wanted none any more.
  */
-function sayReady(pipe: number): boolean {
+function sayReady(pipe: Fd): boolean {
 	const nowhere = openNowhere();
 	duplicateTo(nowhere, STDERR);
 	close(nowhere);
-	try {
-		writeSync(pipe, "1");
-		return true;
-	} catch {
-		return false;
-	} finally {
-		closeSync(pipe);
-	}
+	const written = write(pipe, BYTE, 1);
+	close(pipe);
+	return written === 1;
 }

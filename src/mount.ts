@@ -1,9 +1,9 @@
 /** Where a mount is put together: options -> layers -> overlay -> session. */
 
-import { statfsSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
 import { parseDeclined } from "./fuse/handshake.ts";
+import { IDLE_AFTER } from "./fuse/idleness.ts";
 import { MountFailed, Mountpoint } from "./fuse/mountpoint.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
 import { REQUEST } from "./fuse/request.ts";
@@ -20,7 +20,9 @@ import {
 } from "./native/layout.ts";
 import { isPrivileged } from "./native/libc/capabilities.ts";
 import { callBy } from "./native/libc/distant.ts";
+import { errnoName } from "./native/libc/errno.ts";
 import type { Fd } from "./native/libc/file.ts";
+import { fileSystemType } from "./native/libc/metadata.ts";
 import {
 	captureStandardError,
 	effectiveUid,
@@ -40,7 +42,9 @@ import { LayerUnusable, type OpenedLayers } from "./overlay/layers/open-layers.t
 import { prepareWorkdir, tryOut } from "./overlay/marks/abilities.ts";
 import { openIndex } from "./overlay/marks/index-directory.ts";
 import { useSeeds } from "./overlay/nodes/name.ts";
-import { field, LAYOUT, State, StateUnusable } from "./overlay/nodes/state.ts";
+import { StateUnusable } from "./overlay/nodes/shared-columns.ts";
+import { State } from "./overlay/nodes/state.ts";
+import { field, LAYOUT } from "./overlay/nodes/state-layout.ts";
 import type { Overlay } from "./overlay/overlay.ts";
 import {
 	beginSuccession,
@@ -72,6 +76,16 @@ export interface Mounted {
 	serve(): void;
 	/** Unmounts at once what is not wanted any more. */
 	end(): void;
+}
+
+/** How a mount is run. */
+export interface Running {
+	/** For tests: what of the kernel's to do without. */
+	readonly decline?: string | undefined;
+	/** After how many milliseconds without a request it is idle. */
+	readonly idleAfter?: number | undefined;
+	/** How it outlives this process; undefined: it does not. */
+	readonly restart?: Restart | undefined;
 }
 
 /** What a mount consists of, whoever has made it. */
@@ -130,11 +144,10 @@ function assemble(
 
 /**
  * Mounts an overlay. Blocks the thread's signals by which programs are ended, and SIGUSR1, which {@link Mounted.serve}
- * minds; they must be blocked in all other threads too. `decline` is for tests: what of the kernel's to do without. `restart`:
- * how the mount outlives this process, if `failover` asks for that.
- * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
+ * minds; they must be blocked in all other threads too. Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
  */
-export function mount(options: MountOptions, log: Log, decline = "", restart?: Restart): Mounted {
+export function mount(options: MountOptions, log: Log, running: Running = {}): Mounted {
+	const { decline = "", idleAfter = IDLE_AFTER, restart } = running;
 	const mountpoint = new Mountpoint(options.mountpoint);
 	const survival = restart === undefined ? undefined : prepareSurvival(options, log);
 	const { libfuse, overlay, dispatcher, jobs, mayGather, redirect } = assemble(options, log, survival);
@@ -151,7 +164,17 @@ export function mount(options: MountOptions, log: Log, decline = "", restart?: R
 	};
 	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;
-		const attempt = new Session(libfuse, argument, mountpoint, dispatcher, overlay, jobs, log, survival);
+		const attempt = new Session(
+			libfuse,
+			argument,
+			mountpoint,
+			dispatcher,
+			overlay,
+			jobs,
+			log,
+			idleAfter,
+			survival,
+		);
 		try {
 			// fusermount3 writes its own messages: they belong into ours.
 			const { failure, lines } = captureStandardError(() => attempt.mount());
@@ -203,9 +226,11 @@ function mounted(session: Session, succeed: () => void): Mounted {
 }
 
 /** Goes on with the mount of a daemon that has ended, by the state it has left in `memory`. Throws StateUnusable and what that may. */
-export function resume(options: MountOptions, log: Log, memory: Fd, restart: Restart): Mounted {
+export function resume(options: MountOptions, log: Log, memory: Fd, running: Running): Mounted {
+	const { idleAfter = IDLE_AFTER, restart } = running;
 	if (!claimState(memory)) throw new StateUnusable("another daemon has it");
 	const state = State.takeOver(memory, REQUEST);
+	state.redo();
 	const facts = state.facts as Facts;
 	const survival = new Survival(state);
 	const isReplacement = state.get(field.isReplaced) === 1;
@@ -216,8 +241,8 @@ export function resume(options: MountOptions, log: Log, memory: Fd, restart: Res
 	useSeeds(facts.seeds);
 	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
 	const { libfuse, overlay, dispatcher, jobs } = parts;
+	state.columns.keepHeld();
 	overlay.nodes.restore();
-	state.columns.collect();
 	const { work } = overlay;
 	if (work !== undefined && facts.work !== undefined) {
 		work.takeOver(facts.work.fd);
@@ -227,7 +252,17 @@ export function resume(options: MountOptions, log: Log, memory: Fd, restart: Res
 	Object.assign(dispatcher.agreed, facts.agreed);
 	const mountpoint = new Mountpoint(`/dev/fd/${facts.connection}` as ByteString, facts.device);
 	const argument = sessionArgument(sessionOptions(options, { context: false }));
-	const session = new Session(libfuse, argument, mountpoint, dispatcher, overlay, jobs, log, survival);
+	const session = new Session(
+		libfuse,
+		argument,
+		mountpoint,
+		dispatcher,
+		overlay,
+		jobs,
+		log,
+		idleAfter,
+		survival,
+	);
 	session.mount();
 	session.resume(Buffer.from(facts.init, "hex"));
 	log.warn(
@@ -235,7 +270,7 @@ export function resume(options: MountOptions, log: Log, memory: Fd, restart: Res
 			? "another program goes on with the mount"
 			: "the daemon has ended: another goes on with the mount",
 	);
-	return mounted(session, () => beginSuccession(session, survival, facts, restart, log));
+	return mounted(session, () => restart && beginSuccession(session, survival, facts, restart, log));
 }
 
 /** With the SELinux context where the kernel takes one, else without. */
@@ -318,11 +353,8 @@ function explain(mountpoint: ByteString, reason: string, messages: readonly stri
 
 /** Extended attributes and unlinked files are reached through /proc. */
 function checkProc(log: Log): void {
-	try {
-		const { type } = statfsSync("/proc");
-		if (type !== PROC_SUPER_MAGIC)
-			log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
-	} catch (error) {
-		log.warn(`cannot look at /proc: ${(error as NodeJS.ErrnoException).code}`);
-	}
+	const type = fileSystemType("/proc");
+	if (type < 0) log.warn(`cannot look at /proc: ${errnoName(-type)}`);
+	else if (type !== PROC_SUPER_MAGIC)
+		log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
 }

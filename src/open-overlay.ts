@@ -1,8 +1,8 @@
 /** Where an overlay is put together: options -> layers -> overlay. */
 
-import { readFileSync } from "node:fs";
 import { display } from "./display.ts";
 import type { Log } from "./log.ts";
+import { readText } from "./native/libc/by-path.ts";
 import { isPrivileged } from "./native/libc/capabilities.ts";
 import { describeErrno, Errno } from "./native/libc/errno.ts";
 import { effectiveGid, effectiveUid } from "./native/libc/process.ts";
@@ -193,7 +193,7 @@ export function isSynced({ fsync }: MountOptions): boolean {
 function readNumber(path: string): number {
 	const overflow = 65534;
 	try {
-		return Number.parseInt(readFileSync(path, "latin1"), 10);
+		return Number.parseInt(readText(path), 10);
 	} catch {
 		return overflow;
 	}

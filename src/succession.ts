@@ -14,7 +14,9 @@ import type { ByteString, MountOptions } from "./options.ts";
 import { Layer } from "./overlay/layers/layer.ts";
 import { devicesOf9p, type OpenedLayers } from "./overlay/layers/open-layers.ts";
 import { seeds } from "./overlay/nodes/name.ts";
-import { field, State, StateUnusable } from "./overlay/nodes/state.ts";
+import { StateUnusable } from "./overlay/nodes/shared-columns.ts";
+import { State } from "./overlay/nodes/state.ts";
+import { field } from "./overlay/nodes/state-layout.ts";
 import type { Overlay } from "./overlay/overlay.ts";
 
 /** How another daemon is started that goes on with the mount. */

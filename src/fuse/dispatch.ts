@@ -20,7 +20,7 @@ import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
 import { Deferred } from "../overlay/nodes/deferred.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
-import { field } from "../overlay/nodes/state.ts";
+import { field } from "../overlay/nodes/state-layout.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context, DispatchOptions } from "./context.ts";
 import { dataOperations } from "./data-operations.ts";
@@ -47,11 +47,15 @@ import type { Survival } from "./survival.ts";
 
 /** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
 const SILENCE = 1e9;
+/** Operations that are asked for also where nobody uses the mount: by the kernel, and by who watches over disks. */
+const UNUSING: readonly string[] = ["forget", "forgetMulti", "statfs"] satisfies Operation[];
 
 export class Dispatcher {
 	readonly handlers: ReadonlyMap<Operation, Handler>;
 	/** Requests handled, for statistics. */
 	handled = 0;
+	/** Of these, the {@link UNUSING}. */
+	unusing = 0;
 	readonly notifications: Notifications;
 	readonly interrupts = new Interrupts();
 	/** To be replaced by what INIT settles. */
@@ -61,6 +65,7 @@ export class Dispatcher {
 		acl: false,
 		resends: false,
 		extendedSetxattr: false,
+		prunes: false,
 	};
 	private readonly context: Context;
 	private readonly survival: Survival | undefined;
@@ -119,8 +124,10 @@ export class Dispatcher {
 
 	private guarded(name: string, operation: () => void): Handler {
 		const describe = () => describeRequest(this.context.overlay, name);
+		const isUnusing = UNUSING.includes(name);
 		return (request) => {
 			this.handled++;
+			if (isUnusing) this.unusing++;
 			this.run(describe, request, operation);
 		};
 	}
@@ -257,26 +264,47 @@ export class Dispatcher {
 	}
 
 	private forget(): void {
-		const { overlay, replies } = this.context;
+		const { replies } = this.context;
 		// First: a failure is nobody's answer either.
 		replies.none();
 		const count = Number(argument64(fuseForgetIn.nlookup));
-		endForget();
-		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), count);
+		if (!this.isForgotten(0)) this.forgetNode(nodeOfId(REQUEST + fuseInHeader.nodeid), count, 0);
+		this.endForget();
 	}
 
 	private forgetMany(): void {
-		const { overlay, replies } = this.context;
+		const { replies } = this.context;
 		replies.none();
 		const count = argument32(fuseBatchForgetIn.count);
 		const first = argumentAt(fuseBatchForgetIn.sizeof, count * fuseForgetOne.sizeof);
-		const state = this.survival?.state;
-		for (let index = state?.get(field.forgotten) ?? 0; index < count; index++) {
+		for (let index = 0; index < count; index++) {
 			const at = first + index * fuseForgetOne.sizeof;
-			state?.set(field.forgotten, index + 1);
-			overlay.nodes.forget(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup));
+			if (this.isForgotten(index)) continue;
+			this.forgetNode(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup), index);
 		}
+		this.endForget();
+	}
+
+	/** Whether a predecessor has done this part of the message. */
+	private isForgotten(index: number): boolean {
+		return this.survival !== undefined && index < this.survival.state.get(field.forgotten);
+	}
+
+	private forgetNode(node: NodeId, count: number, index: number): void {
+		const { nodes } = this.context.overlay;
+		const state = this.survival?.state;
+		if (state === undefined || !nodes.has(node)) {
+			nodes.forget(node, count);
+			return;
+		}
+		state.beginForgetting(node, Math.max(0, nodes.lookupCount(node) - count), index);
+		nodes.forget(node, count);
+		state.endRedo();
+	}
+
+	private endForget(): void {
+		if (this.survival === undefined) return;
 		endForget();
-		state?.set(field.forgotten, 0);
+		this.survival.state.set(field.forgotten, 0);
 	}
 }

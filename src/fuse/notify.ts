@@ -4,9 +4,11 @@ import {
 	ENOENT,
 	ENOMEM,
 	FUSE_NOTIFY_INVAL_INODE,
+	FUSE_NOTIFY_PRUNE,
 	FUSE_NOTIFY_RESEND,
 	FUSE_NOTIFY_STORE,
 	fuseNotifyInvalInodeOut,
+	fuseNotifyPruneOut,
 	fuseNotifyStoreOut,
 	fuseOutHeader,
 } from "../native/layout.ts";
@@ -20,6 +22,7 @@ import {
 	type Offset,
 	release,
 	reserve,
+	reserveScratch,
 	setInt64,
 	setNumber,
 	view,
@@ -34,9 +37,14 @@ export const LARGEST_STORE = 128 << 10;
 /** What the kernel is given at once beside other requests. */
 export const LARGEST_STRETCH = 1 << 20;
 const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
-const STORED = reserve(STORE_HEADER + LARGEST_STORE);
+const STORED = reserveScratch(STORE_HEADER + LARGEST_STORE);
 /** For what is sent by a job: one at a time. */
-const SENT = reserve(STORE_HEADER + LARGEST_STRETCH);
+const SENT = reserveScratch(STORE_HEADER + LARGEST_STRETCH);
+const PRUNE_HEADER = fuseOutHeader.sizeof + fuseNotifyPruneOut.sizeof;
+const ID_SIZE = 8;
+/** Nodes that the kernel is told of at once not to be in use. */
+export const LARGEST_PRUNE = 4096;
+const PRUNED = reserve(PRUNE_HEADER + LARGEST_PRUNE * ID_SIZE);
 
 export class Notifications {
 	/** The connection to the kernel; set once mounted. */
@@ -99,6 +107,21 @@ export class Notifications {
 		words[(ATTRIBUTES + fuseOutHeader.len) >>> 2] = fuseOutHeader.sizeof;
 		words[(ATTRIBUTES + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_RESEND;
 		return write(this.fd, ATTRIBUTES, fuseOutHeader.sizeof);
+	}
+
+	/**
+	 * Has the kernel look at up to {@link LARGEST_PRUNE} nodes, and forget those that nobody uses, then calls `done` with
+	 * -errno or more. One at a time. By another thread: to drop what it has read ahead of a file, the kernel waits for our
+	 * answer.
+	 */
+	prune(ids: readonly number[], done: (result: number) => void): void {
+		const length = PRUNE_HEADER + ids.length * ID_SIZE;
+		bytes.fill(0, PRUNED, PRUNED + PRUNE_HEADER);
+		words[(PRUNED + fuseOutHeader.len) >>> 2] = length;
+		words[(PRUNED + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_PRUNE;
+		words[(PRUNED + fuseOutHeader.sizeof + fuseNotifyPruneOut.count) >>> 2] = ids.length;
+		ids.forEach((id, index) => void setNumber(PRUNED + PRUNE_HEADER + index * ID_SIZE, id));
+		this.jobs.run({ kind: "send", fd: this.fd, address: base + PRUNED, length, isIdle: true }, done);
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */

@@ -4,8 +4,8 @@
  * Source: Linux include/uapi/linux/fuse.h.
  */
 
-import { readFileSync } from "node:fs";
 import { ESTALE, fuseInHeader } from "../native/layout.ts";
+import { readText } from "../native/libc/by-path.ts";
 import { fail } from "../native/libc/errno.ts";
 import {
 	bytes,
@@ -15,7 +15,7 @@ import {
 	lengthOf,
 	type Name,
 	type Offset,
-	reservePages,
+	reserveScratch,
 	words,
 } from "../native/memory.ts";
 import type { Writer } from "../overlay/changes/attributes.ts";
@@ -28,7 +28,7 @@ export const LARGEST_WRITE = 1 << 20;
 /** Room for the largest message: a page of headers before the data. */
 export const REQUEST_SIZE = LARGEST_WRITE + 4096;
 /** With a NUL behind it; in memory that can be shared with a successor (overlay/nodes/state.ts). */
-export const REQUEST: Offset = reservePages(REQUEST_SIZE + 1);
+export const REQUEST: Offset = reserveScratch(REQUEST_SIZE + 1);
 /** Where an operation's own arguments begin. */
 const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
 /** Where the message ends. */
@@ -55,7 +55,7 @@ export function copyMessage(): Uint8Array {
 	return bytes.slice(REQUEST, end);
 }
 
-/** The message was a FORGET that is done, or as good as done: nobody is to do it once more. */
+/** The message was a FORGET that is done: nobody is to do it once more. */
 export function endForget(): void {
 	words[(REQUEST + fuseInHeader.opcode) >>> 2] = 0;
 }
@@ -109,7 +109,7 @@ export const CALLER: Writer = {
 /** Whether the caller has this supplementary group. One that cannot be looked at, of another pid namespace, may have. */
 function hasGroup(gid: number): boolean {
 	try {
-		const status = readFileSync(`/proc/${words[(REQUEST + fuseInHeader.pid) >>> 2]!}/status`, "latin1");
+		const status = readText(`/proc/${words[(REQUEST + fuseInHeader.pid) >>> 2]!}/status`);
 		return /^Groups:.*$/m.exec(status)?.[0].split(/\s+/).includes(String(gid)) ?? true;
 	} catch {
 		return true;

@@ -33,11 +33,12 @@ import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
 import { bytes, reserve, shorts, store, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import type { WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
+import { sooner, type WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { CallerProcessor } from "./caller-processor.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
+import { Idleness } from "./idleness.ts";
 import { MountFailed, type Mountpoint } from "./mountpoint.ts";
 import { beginMessage, copyMessage, opcode, REQUEST, REQUEST_SIZE } from "./request.ts";
 import type { Survival } from "./survival.ts";
@@ -85,13 +86,14 @@ export class Session {
 	private ended = false;
 	private turns = 0;
 	private readonly callerProcessor = new CallerProcessor();
+	private readonly idleness: Idleness;
 	/** The kernel has given the mount up: nothing is left to unmount. */
 	private gone = false;
 	private readonly survival: Survival | undefined;
 	private succession: Succession | undefined;
 	private isToBeReplaced = false;
 
-	/** Throws MountFailed where libfuse refuses the options. */
+	/** @param idleAfter see {@link Idleness}. Throws MountFailed where libfuse refuses the options. */
 	constructor(
 		libfuse: Libfuse,
 		options: ByteString,
@@ -100,6 +102,7 @@ export class Session {
 		overlay: Overlay,
 		jobs: WorkerJobs,
 		log: Log,
+		idleAfter: number,
 		survival?: Survival,
 	) {
 		this.survival = survival;
@@ -118,6 +121,7 @@ export class Session {
 		this.session = session;
 		this.signals = openSignals(mindedSignals(survival !== undefined));
 		jobs.hasRequests = () => this.hasMessage();
+		this.idleness = new Idleness(overlay, dispatcher, jobs, idleAfter);
 	}
 
 	/** Mounts; the kernel waits with the first request until {@link begin}. Throws MountFailed. */
@@ -278,6 +282,7 @@ export class Session {
 			// ENOENT: the request was interrupted before it could be read.
 			if (size === -EINTR || size === -ENOENT) continue;
 			if (size !== -EAGAIN) check(size);
+			if (this.ended) return 0;
 			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
@@ -291,7 +296,6 @@ export class Session {
 			}
 			this.wait(false, advanced ? 0 : this.longestRest(now));
 			idleSince = 0;
-			if (this.ended) return 0;
 			if (this.isToBeReplaced) this.replace();
 			const ready = this.dispatcher.takeReady();
 			if (ready !== 0) return ready;
@@ -301,8 +305,7 @@ export class Session {
 	/** Gives back what has not been used for some time; in how many milliseconds to look again, -1: not before a request. */
 	private longestRest(now: number): number {
 		const files = this.overlay.files.rest(now);
-		const jobs = this.jobs.rest(now);
-		return files < 0 || (jobs >= 0 && jobs < files) ? jobs : files;
+		return sooner(sooner(files, this.jobs.rest(now)), this.idleness.rest(now));
 	}
 
 	/** Goes on with jobs that are done, without waiting; returns whether a message may go on by that. */
@@ -348,7 +351,9 @@ export class Session {
 	private leave(): void {
 		const covered = this.mountpoint.coveredPath();
 		if (covered === undefined) {
-			this.ended = true;
+			this.idleness.end(() => {
+				this.ended = true;
+			});
 			return;
 		}
 		if (this.mountTable !== NO_FD) return;

@@ -30,10 +30,9 @@ export type Name = Offset & { readonly __brand: "Name" };
 const REGION_SIZES = [1 << 30, 1 << 28, 1 << 26];
 const ALIGNMENT = 16;
 const PAGE = 4096;
-/** The largest page of any processor. */
-export const LARGEST_PAGE = 1 << 16;
 
-const { madvise, mmap } = dlopen("libc.so.6", {
+const { getpagesize, madvise, mmap } = dlopen("libc.so.6", {
+	getpagesize: { args: [], returns: "i32" },
 	madvise: { args: ["usize", "usize", "i32"], returns: "i32" },
 	mmap: { args: ["usize", "usize", "i32", "i32", "i32", "i64"], returns: "ptr" },
 }).symbols;
@@ -62,14 +61,18 @@ function reserveRegion(): { address: number; buffer: ArrayBuffer } {
 	throw new Error("cannot reserve memory: raise the address space limit (ulimit -v)");
 }
 
+/** What blocks of one size are cut from. No page is larger. */
+const CHUNK_SHIFT = 16;
+export const CHUNK = 1 << CHUNK_SHIFT;
+
 /** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
 let top = PAGE;
 /** Where what can be reserved ends. */
 let end = bytes.length;
 
-/** Memory for the life of the process, zeroed, aligned to 16 bytes (to a page from a page's size on). */
+/** Memory for the life of the process, zeroed, aligned to 16 bytes (from 4 and 64 KiB on to as much). */
 export function reserve(size: number): Offset {
-	return reserveAligned(size, size >= PAGE ? PAGE : ALIGNMENT);
+	return reserveAligned(size, size >= CHUNK ? CHUNK : size >= PAGE ? PAGE : ALIGNMENT);
 }
 
 function reserveAligned(size: number, alignment: number): Offset {
@@ -79,14 +82,19 @@ function reserveAligned(size: number, alignment: number): Offset {
 	return start;
 }
 
-/** As {@link reserve}, on pages of its own, so that it can be made {@link share}d. */
-export function reservePages(size: number): Offset {
-	return reserveAligned(Math.ceil(size / LARGEST_PAGE) * LARGEST_PAGE, LARGEST_PAGE);
+/** What of such memory need not keep its content from one request to the next. */
+const scratch: { readonly at: Offset; readonly size: number }[] = [];
+
+/** As {@link reserve}, on pages of its own; between requests the content may become zeros. For places of 64 KiB and more. */
+export function reserveScratch(size: number): Offset {
+	const at = reserve(Math.ceil(size / CHUNK) * CHUNK);
+	scratch.push({ at, size });
+	return at;
 }
 
-/** As {@link reservePages}, at the end of the region; undefined where there is not as much. */
+/** As {@link reserve}, at the end of the region; undefined where there is not as much. */
 export function reserveEnd(size: number): Offset | undefined {
-	const start = Math.floor((end - size) / LARGEST_PAGE) * LARGEST_PAGE;
+	const start = Math.floor((end - size) / CHUNK) * CHUNK;
 	if (start < top) return undefined;
 	end = start;
 	return start;
@@ -106,15 +114,27 @@ export const EMPTY_NAME = reserve(ALIGNMENT) as Name;
 
 const CLASS_SHIFT = 3;
 const LARGEST_SMALL = 1024;
-const CHUNK = 1 << 16;
 /** Blocks of this size and more do not keep their pages while they are free. */
-const SMALLEST_RETURNED = 1 << 16;
-/** First free block of each small size class; a free block holds the offset of the next. */
-const freeSmall = new Uint32Array((LARGEST_SMALL >> CLASS_SHIFT) + 1);
+const SMALLEST_RETURNED = CHUNK;
 /** Free blocks above the small classes, by their rounded size. */
 const freeLarge = new Map<number, Offset[]>();
-let chunkNext = 0;
-let chunkEnd = 0;
+/** Whether some of these may have pages. */
+let hasKeptPages = false;
+
+// Small blocks: a chunk, known by its number, has blocks of one size only.
+
+/** By size class: chunks that may have room. All that have any are among them. */
+const roomy: number[][] = Array.from({ length: (LARGEST_SMALL >> CLASS_SHIFT) + 1 }, () => []);
+/** Chunks of which nothing is in use, without their pages. */
+const freeChunks: number[] = [];
+/** By chunk: the first free block, which holds the offset of the next; 0: none. */
+const firstFree = new Uint32Array(bytes.length >>> CHUNK_SHIFT);
+/** By chunk: what was never in use begins here. */
+const fresh = new Uint32Array(firstFree.length);
+/** By chunk: how many blocks are in use. */
+const used = new Uint16Array(firstFree.length);
+/** By chunk: whether it is in {@link roomy}. */
+const isRoomy = new Uint8Array(firstFree.length);
 
 /** The size a block of `size` bytes really takes: multiples of 8, above 1 KiB powers of two. */
 export function blockSize(size: number): number {
@@ -126,25 +146,36 @@ export function blockSize(size: number): number {
 export function allocate(size: number): Offset {
 	const rounded = blockSize(size);
 	if (rounded > LARGEST_SMALL) return freeLarge.get(rounded)?.pop() ?? reserve(rounded);
-	const sizeClass = rounded >> CLASS_SHIFT;
-	const head = freeSmall[sizeClass]!;
-	if (head !== 0) {
-		freeSmall[sizeClass] = words[head >>> 2]!;
-		return head;
+	const chunks = roomy[rounded >> CLASS_SHIFT]!;
+	for (let chunk = chunks.at(-1); chunk !== undefined; chunk = chunks.at(-1)) {
+		const free = firstFree[chunk]!;
+		if (free !== 0) {
+			firstFree[chunk] = words[free >>> 2]!;
+			used[chunk]!++;
+			return free;
+		}
+		const next = fresh[chunk]!;
+		if (next + rounded <= (chunk + 1) * CHUNK) {
+			fresh[chunk] = next + rounded;
+			used[chunk]!++;
+			return next;
+		}
+		chunks.pop();
+		isRoomy[chunk] = 0;
 	}
-	if (chunkNext + rounded > chunkEnd) {
-		chunkNext = reserve(CHUNK);
-		chunkEnd = chunkNext + CHUNK;
-	}
-	const block = chunkNext;
-	chunkNext += rounded;
-	return block;
+	const chunk = freeChunks.pop() ?? reserve(CHUNK) >>> CHUNK_SHIFT;
+	firstFree[chunk] = 0;
+	fresh[chunk] = chunk * CHUNK + rounded;
+	used[chunk] = 1;
+	isRoomy[chunk] = 1;
+	chunks.push(chunk);
+	return chunk * CHUNK;
 }
 
 /** Whether {@link allocate} has room for a block of more than a kilobyte. */
 export function hasRoom(size: number): boolean {
 	const rounded = blockSize(size);
-	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + PAGE + rounded <= end;
+	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + CHUNK + rounded <= end;
 }
 
 /** Gives back a block of {@link allocate} with the same `size`. */
@@ -152,14 +183,42 @@ export function release(block: Offset, size: number): void {
 	const rounded = blockSize(size);
 	if (rounded > LARGEST_SMALL) {
 		if (rounded >= SMALLEST_RETURNED) madvise(base + block, rounded, MADV_DONTNEED);
+		else hasKeptPages = true;
 		const free = freeLarge.get(rounded);
 		if (free === undefined) freeLarge.set(rounded, [block]);
 		else free.push(block);
 		return;
 	}
-	const sizeClass = rounded >> CLASS_SHIFT;
-	words[block >>> 2] = freeSmall[sizeClass]!;
-	freeSmall[sizeClass] = block;
+	const chunk = block >>> CHUNK_SHIFT;
+	words[block >>> 2] = firstFree[chunk]!;
+	firstFree[chunk] = block;
+	used[chunk]!--;
+	if (isRoomy[chunk] !== 0) return;
+	isRoomy[chunk] = 1;
+	roomy[rounded >> CLASS_SHIFT]!.push(chunk);
+}
+
+/** Gives the system the pages of which nothing is in use. To be called between requests. */
+export function returnPages(): void {
+	for (const { at, size } of scratch) madvise(base + at, size & -CHUNK, MADV_DONTNEED);
+	for (const chunks of roomy) {
+		for (const chunk of chunks.splice(0)) {
+			if (used[chunk] !== 0) {
+				chunks.push(chunk);
+				continue;
+			}
+			madvise(base + chunk * CHUNK, CHUNK, MADV_DONTNEED);
+			isRoomy[chunk] = 0;
+			freeChunks.push(chunk);
+		}
+	}
+	if (!hasKeptPages) return;
+	hasKeptPages = false;
+	const page = getpagesize();
+	for (const [size, blocks] of freeLarge) {
+		if (size < page || size >= SMALLEST_RETURNED) continue;
+		for (const block of blocks) madvise(base + block, size, MADV_DONTNEED);
+	}
 }
 
 /** Length in bytes of the NUL-terminated string at `string`. */

@@ -4,9 +4,8 @@
  * later, and a commit flushes the disk's cache first. Elsewhere the file is synced, as kernel overlayfs does always.
  */
 
-import { existsSync, readlinkSync } from "node:fs";
-import { basename } from "node:path";
 import { ENOSYS, EPERM, EXT4_SUPER_MAGIC, statfs, statx, XFS_SUPER_MAGIC } from "../../native/layout.ts";
+import { exists, readLink } from "../../native/libc/by-path.ts";
 import { dataSync, type Fd, sync, writeBack } from "../../native/libc/file.ts";
 import { statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
@@ -37,8 +36,8 @@ export function neededDurability(directory: Fd): Durability {
 /** Whether an ext4 (ext2, ext3) file system has a journal on its own device, whose cache a commit flushes. */
 function hasJournal(device: string): boolean {
 	try {
-		const name = basename(readlinkSync(`/sys/dev/block/${device}`));
-		return existsSync(`/proc/fs/jbd2/${name}-${JOURNAL_INODE}`);
+		const name = readLink(`/sys/dev/block/${device}`).split("/").at(-1);
+		return exists(`/proc/fs/jbd2/${name}-${JOURNAL_INODE}`);
 	} catch {
 		return false;
 	}

@@ -2,6 +2,11 @@
 
 import { allocate, type Offset, release } from "../../native/memory.ts";
 
+/** The kind of what is no node. */
+export const FREE = 0;
+/** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
+export const GENERATIONS = 2 ** 20;
+
 export interface Columns {
 	/** Nodes there is room for. */
 	readonly capacity: number;
@@ -17,8 +22,10 @@ export interface Columns {
 	readonly inodesLow: Uint32Array;
 	readonly inodesHigh: Uint32Array;
 	readonly generations: Uint32Array;
-	/** The same with room for twice as many; undefined: there cannot be more. */
-	enlarge(): Columns | undefined;
+	/** Whether they can be made smaller. */
+	readonly shrinks: boolean;
+	/** The same with room for as many and more; undefined: there cannot be as many. `used`: the entries to keep; all, if undefined. */
+	resized(capacity: number, used?: readonly number[]): Columns | undefined;
 	/** A block for a name of so many bytes, its NUL counted. Throws ENOMEM. */
 	allocate(size: number): Offset;
 	release(block: Offset, size: number): void;
@@ -56,21 +63,27 @@ export class OwnColumns implements Columns {
 		this.generations = new Uint32Array(capacity);
 	}
 
-	enlarge(): Columns | undefined {
-		if (this.capacity === LARGEST_CAPACITY) return undefined;
-		const larger = new OwnColumns(this.capacity * 2);
-		larger.highest = this.highest;
-		larger.parents.set(this.parents);
-		larger.names.set(this.names);
-		larger.lengths.set(this.lengths);
-		larger.lookups.set(this.lookups);
-		larger.layers.set(this.layers);
-		larger.kinds.set(this.kinds);
-		larger.flags.set(this.flags);
-		larger.inodesLow.set(this.inodesLow);
-		larger.inodesHigh.set(this.inodesHigh);
-		larger.generations.set(this.generations);
-		return larger;
+	get shrinks(): boolean {
+		return this.capacity > INITIAL_CAPACITY;
+	}
+
+	resized(least: number, used?: readonly number[]): Columns | undefined {
+		let capacity = INITIAL_CAPACITY;
+		while (capacity < least) capacity *= 2;
+		if (capacity > LARGEST_CAPACITY) return undefined;
+		const other = new OwnColumns(capacity);
+		other.highest = this.highest;
+		moved(this.parents, other.parents, used);
+		moved(this.names, other.names, used);
+		moved(this.lengths, other.lengths, used);
+		moved(this.lookups, other.lookups, used);
+		moved(this.layers, other.layers, used);
+		moved(this.kinds, other.kinds, used);
+		moved(this.flags, other.flags, used);
+		moved(this.inodesLow, other.inodesLow, used);
+		moved(this.inodesHigh, other.inodesHigh, used);
+		moved(this.generations, other.generations, used);
+		return other;
 	}
 
 	allocate(size: number): Offset {
@@ -80,4 +93,15 @@ export class OwnColumns implements Columns {
 	release(block: Offset, size: number): void {
 		release(block, size);
 	}
+}
+
+/** `to`, with what `from` has, or, where `used` says so, some of that. */
+export function moved<Column extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(
+	from: Column,
+	to: Column,
+	used: readonly number[] | undefined,
+): Column {
+	if (used === undefined) to.set(from);
+	else for (const index of used) to[index] = from[index]!;
+	return to;
 }

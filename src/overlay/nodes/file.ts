@@ -21,8 +21,9 @@ import { close, type Fd, NO_FD, openAt, reopen } from "../../native/libc/file.ts
 import { EMPTY_NAME, type Name } from "../../native/memory.ts";
 import type { Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
+import { PLAIN } from "./flags.ts";
 import type { Metacopies } from "./metacopies.ts";
-import { type NodeId, type NodeTable, PLAIN } from "./node.ts";
+import type { NodeId, NodeTable } from "./node.ts";
 import type { DescriptorLimits, Places } from "./places.ts";
 
 /** What a descriptor is good for; each includes those before it. */
@@ -229,10 +230,10 @@ export class FileCache {
 	}
 
 	/** Closes the descriptors not used lately while there are more than may be. Called between requests only. */
-	trim(): void {
+	trim(most = this.limits.largest): void {
 		const { metacopies } = this;
-		metacopies.trim(this.limits.largest / 4);
-		const largest = this.limits.largest - metacopies.opened;
+		metacopies.trim(most / 4);
+		const largest = most - metacopies.opened;
 		if (this.files.size <= largest) return;
 		// What comes around a second time is closed, used lately or not.
 		for (const node of this.closable) {

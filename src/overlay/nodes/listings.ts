@@ -13,9 +13,10 @@ import { Deferred } from "./deferred.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryCache } from "./directory-cache.ts";
 import { Reading } from "./fill-listing.ts";
+import { BUSY } from "./flags.ts";
 import { Listing, NO_SLOT, type Slot } from "./listing.ts";
 import { measure } from "./name.ts";
-import { BUSY, type NodeId, type NodeTable } from "./node.ts";
+import type { NodeId, NodeTable } from "./node.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
 const PATIENCE = 3;
@@ -123,9 +124,9 @@ export class Listings {
 	}
 
 	/** Drops listings not used lately while there is more of them than may be. Called between requests only. */
-	trim(): void {
-		if (this.memory.bytes <= this.largest) return;
-		const limit = this.largest + this.bytesOfWalked();
+	trim(largest = this.largest): void {
+		if (this.memory.bytes <= largest) return;
+		const limit = largest + this.bytesOfWalked();
 		if (this.memory.bytes <= limit) return;
 		for (const directory of [...this.holders]) {
 			if (!directory.isListingRecent) continue;
@@ -134,7 +135,7 @@ export class Listings {
 			this.holders.add(directory);
 		}
 		for (const directory of this.holders) {
-			if (this.memory.bytes <= limit - this.largest / 2) return;
+			if (this.memory.bytes <= limit - largest / 2) return;
 			if (!this.walked.has(directory)) this.drop(directory);
 		}
 	}
