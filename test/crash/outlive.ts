@@ -36,6 +36,7 @@ const signals = { kill: "SIGKILL", replace: "SIGUSR2" } as const;
 
 /**
  * All tasks at once in one mount, whose daemon ends again and again at moments that the seed chooses, until they are done.
+ * @param share how much of the tasks is done
  * @param seldom milliseconds between two ends, on average
  */
 export async function outlive(
@@ -43,6 +44,7 @@ export async function outlive(
 	seed: number,
 	options: readonly string[],
 	end: End = "kill",
+	share = 1,
 	seldom = 600,
 ): Promise<OutliveResult> {
 	const random = randomNumbers(seed);
@@ -57,10 +59,13 @@ export async function outlive(
 	await using mount = await mountOverlay({ ...request, options: ["failover=on", ...options] });
 	const working = Object.entries(tasks).map(([task, rounds]) => ({
 		task,
-		process: Bun.spawn([process.execPath, survivor, task, mount.at(task), String(seed), String(rounds)], {
-			cwd: "/",
-			stdio: ["ignore", "inherit", "pipe"],
-		}),
+		process: Bun.spawn(
+			[process.execPath, survivor, task, mount.at(task), String(seed), String(Math.ceil(rounds * share))],
+			{
+				cwd: "/",
+				stdio: ["ignore", "inherit", "pipe"],
+			},
+		),
 	}));
 	let kills = 0;
 	let longestWait = 0;
