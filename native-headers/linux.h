@@ -586,6 +586,7 @@ struct io_uring_cqe {
 #define IORING_OP_CLOSE 19
 #define IORING_OP_STATX 21
 #define IORING_OP_READ 22
+#define IORING_OP_WRITE 23
 #define IORING_OP_OPENAT2 28
 #define IORING_OP_FGETXATTR 43
 
@@ -687,6 +688,7 @@ struct rlimit {
 #define SYS_close 57
 #define SYS_getdents64 61
 #define SYS_lseek 62
+#define SYS_write 64
 #define SYS_pread64 67
 #define SYS_readlinkat 78
 #define SYS_setresuid 147
@@ -703,6 +705,7 @@ struct rlimit {
 #define SYS_copy_file_range 285
 #define SYS_statx 291
 #else
+#define SYS_write 1
 #define SYS_close 3
 #define SYS_lseek 8
 #define SYS_ioctl 16

@@ -51,6 +51,8 @@ import type { ByteString, MountOptions } from "./options.ts";
 const STAGE = "_FUSE_OVERLAYFS_STAGE";
 /** For tests, see CONTRIBUTING.md: what of the kernel's the second stage does without. */
 const DECLINE = "_FUSE_OVERLAYFS_DECLINE";
+/** Likewise: after how many milliseconds without a request a mount is idle. */
+const IDLE_AFTER = "_FUSE_OVERLAYFS_IDLE_AFTER";
 const FOREGROUND = "foreground";
 const STDERR = 2;
 /** What the daemon is called, whatever runs it: Bun's own binary, for the installed package. */
@@ -166,7 +168,9 @@ export async function serve(options: MountOptions): Promise<void> {
 	const [{ mount }, { createLog }] = await Promise.all([import("./mount.ts"), import("./log.ts")]);
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
-	const mounted = mount(options, createLog(options.logFile, options.debug), process.env[DECLINE]);
+	const { [DECLINE]: decline, [IDLE_AFTER]: idleAfter } = process.env;
+	const log = createLog(options.logFile, options.debug);
+	const mounted = mount(options, log, decline, idleAfter === undefined ? undefined : Number(idleAfter));
 	if (stage === FOREGROUND || sayReady(Number(stage))) mounted.serve();
 	else mounted.end();
 }

@@ -4,6 +4,7 @@ import { readFileSync, statfsSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
 import { parseDeclined } from "./fuse/handshake.ts";
+import { IDLE_AFTER } from "./fuse/idleness.ts";
 import { MountFailed, Mountpoint } from "./fuse/mountpoint.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
 import { Session } from "./fuse/session.ts";
@@ -71,10 +72,10 @@ export interface Mounted {
 
 /**
  * Mounts an overlay. Blocks the thread's signals by which programs are ended, and SIGUSR1, which {@link Mounted.serve}
- * minds; they must be blocked in all other threads too. `decline` is for tests: what of the kernel's to do without.
- * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
+ * minds; they must be blocked in all other threads too. For tests: `decline`, what of the kernel's to do without, and
+ * `idleAfter`, in milliseconds. Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
  */
-export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
+export function mount(options: MountOptions, log: Log, decline = "", idleAfter = IDLE_AFTER): Mounted {
 	const signals = mindedSignals();
 	blockSignals(signals);
 	setUmask(0);
@@ -108,7 +109,7 @@ export function mount(options: MountOptions, log: Log, decline = ""): Mounted {
 	};
 	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;
-		const attempt = new Session(libfuse, argument, mountpoint, dispatcher, overlay, jobs, log);
+		const attempt = new Session(libfuse, argument, mountpoint, dispatcher, overlay, jobs, log, idleAfter);
 		try {
 			// fusermount3 writes its own messages: they belong into ours.
 			const { failure, lines } = captureStandardError(() => attempt.mount());

@@ -49,6 +49,8 @@ export class Dispatcher {
 	readonly handlers: ReadonlyMap<Operation, Handler>;
 	/** Requests handled, for statistics. */
 	handled = 0;
+	/** Of these, those that the kernel sends also where nobody uses the mount. */
+	idle = 0;
 	readonly notifications: Notifications;
 	readonly interrupts = new Interrupts();
 	/** To be replaced by what INIT settles. */
@@ -57,6 +59,7 @@ export class Dispatcher {
 		passthrough: false,
 		acl: false,
 		extendedSetxattr: false,
+		prunes: false,
 	};
 	private readonly context: Context;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
@@ -225,6 +228,7 @@ export class Dispatcher {
 
 	private forget(): void {
 		const { overlay, replies } = this.context;
+		this.idle++;
 		// First: a failure is nobody's answer either.
 		replies.none();
 		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), Number(argument64(fuseForgetIn.nlookup)));
@@ -232,6 +236,7 @@ export class Dispatcher {
 
 	private forgetMany(): void {
 		const { overlay, replies } = this.context;
+		this.idle++;
 		replies.none();
 		const count = argument32(fuseBatchForgetIn.count);
 		const first = argumentAt(fuseBatchForgetIn.sizeof, count * fuseForgetOne.sizeof);

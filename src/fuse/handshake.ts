@@ -78,6 +78,8 @@ export interface Agreement {
 	acl: boolean;
 	/** SETXATTR's arguments have all their fields; else they end after FUSE_COMPAT_SETXATTR_IN_SIZE bytes. */
 	extendedSetxattr: boolean;
+	/** The kernel can be told to forget nodes that nobody uses. */
+	prunes: boolean;
 }
 
 /** Layers are on plain file systems only, so that other stacked file systems can stand on this one. */
@@ -89,6 +91,8 @@ const SMALLEST_WRITE = 4096;
 const DEFAULT_PAGES = 32;
 /** The oldest protocol this program speaks: Linux 5.1 has all it relies on. Since 7.23 no size depends on the minor. */
 const OLDEST_MINOR = 29;
+/** The first protocol with FUSE_NOTIFY_PRUNE, of Linux 6.18. */
+const PRUNING_MINOR = 45;
 
 const ANSWER = reserve(fuseOutHeader.sizeof + fuseInitOut.sizeof);
 
@@ -170,6 +174,7 @@ export function answerInit(fd: Fd, features: Features, agreed: Agreement): boole
 	agreed.writeback = has(taken, FUSE_WRITEBACK_CACHE);
 	agreed.acl = has(taken, FUSE_POSIX_ACL);
 	agreed.extendedSetxattr = has(taken, FUSE_SETXATTR_EXT);
+	agreed.prunes = minor >= PRUNING_MINOR;
 	const [low, high] = [taken % 2 ** 32, Math.floor(taken / 2 ** 32)];
 	// In pages, because that is how the kernel counts them.
 	const pages = has(taken, FUSE_MAX_PAGES) ? Math.ceil(LARGEST_WRITE / pageSize()) : DEFAULT_PAGES;

@@ -4,8 +4,10 @@ import {
 	ENOENT,
 	ENOMEM,
 	FUSE_NOTIFY_INVAL_INODE,
+	FUSE_NOTIFY_PRUNE,
 	FUSE_NOTIFY_STORE,
 	fuseNotifyInvalInodeOut,
+	fuseNotifyPruneOut,
 	fuseNotifyStoreOut,
 	fuseOutHeader,
 } from "../native/layout.ts";
@@ -36,6 +38,11 @@ const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
 const STORED = reserve(STORE_HEADER + LARGEST_STORE);
 /** For what is sent by a job: one at a time. */
 const SENT = reserve(STORE_HEADER + LARGEST_STRETCH);
+const PRUNE_HEADER = fuseOutHeader.sizeof + fuseNotifyPruneOut.sizeof;
+const ID_SIZE = 8;
+/** Nodes that the kernel is told of at once not to be in use. */
+export const LARGEST_PRUNE = 4096;
+const PRUNED = reserve(PRUNE_HEADER + LARGEST_PRUNE * ID_SIZE);
 
 export class Notifications {
 	/** The connection to the kernel; set once mounted. */
@@ -90,6 +97,21 @@ export class Notifications {
 			done();
 		});
 		return true;
+	}
+
+	/**
+	 * Has the kernel look at up to {@link LARGEST_PRUNE} nodes, and forget those that nobody uses, then calls `done` with
+	 * -errno or more. One at a time. By another thread: to drop what it has read ahead of a file, the kernel waits for our
+	 * answer.
+	 */
+	prune(ids: readonly number[], done: (result: number) => void): void {
+		const length = PRUNE_HEADER + ids.length * ID_SIZE;
+		bytes.fill(0, PRUNED, PRUNED + PRUNE_HEADER);
+		words[(PRUNED + fuseOutHeader.len) >>> 2] = length;
+		words[(PRUNED + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_PRUNE;
+		words[(PRUNED + fuseOutHeader.sizeof + fuseNotifyPruneOut.count) >>> 2] = ids.length;
+		ids.forEach((id, index) => void setNumber(PRUNED + PRUNE_HEADER + index * ID_SIZE, id));
+		this.jobs.run({ kind: "send", fd: this.fd, address: base + PRUNED, length, isIdle: true }, done);
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */

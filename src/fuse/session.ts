@@ -30,11 +30,12 @@ import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
 import { reserve, shorts, store, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
-import type { WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
+import { sooner, type WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { CallerProcessor } from "./caller-processor.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
+import { Idleness } from "./idleness.ts";
 import { MountFailed, type Mountpoint } from "./mountpoint.ts";
 import { beginMessage, opcode, REQUEST, REQUEST_SIZE } from "./request.ts";
 
@@ -69,10 +70,11 @@ export class Session {
 	private ended = false;
 	private turns = 0;
 	private readonly callerProcessor = new CallerProcessor();
+	private readonly idleness: Idleness;
 	/** The kernel has given the mount up: nothing is left to unmount. */
 	private gone = false;
 
-	/** Throws MountFailed where libfuse refuses the options. */
+	/** @param idleAfter see {@link Idleness}. Throws MountFailed where libfuse refuses the options. */
 	constructor(
 		libfuse: Libfuse,
 		options: ByteString,
@@ -81,6 +83,7 @@ export class Session {
 		overlay: Overlay,
 		jobs: WorkerJobs,
 		log: Log,
+		idleAfter: number,
 	) {
 		this.libfuse = libfuse;
 		this.mountpoint = mountpoint;
@@ -97,6 +100,7 @@ export class Session {
 		this.session = session;
 		this.signals = openSignals(mindedSignals());
 		jobs.hasRequests = () => this.hasMessage();
+		this.idleness = new Idleness(overlay, dispatcher, jobs, idleAfter);
 	}
 
 	/** Mounts; the kernel waits with the first request until {@link begin}. Throws MountFailed. */
@@ -194,6 +198,7 @@ export class Session {
 			// ENOENT: the request was interrupted before it could be read.
 			if (size === -EINTR || size === -ENOENT) continue;
 			if (size !== -EAGAIN) check(size);
+			if (this.ended) return 0;
 			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
@@ -207,7 +212,6 @@ export class Session {
 			}
 			this.wait(false, advanced ? 0 : this.longestRest(now));
 			idleSince = 0;
-			if (this.ended) return 0;
 			const ready = this.dispatcher.takeReady();
 			if (ready !== 0) return ready;
 		}
@@ -216,8 +220,7 @@ export class Session {
 	/** Gives back what has not been used for some time; in how many milliseconds to look again, -1: not before a request. */
 	private longestRest(now: number): number {
 		const files = this.overlay.files.rest(now);
-		const jobs = this.jobs.rest(now);
-		return files < 0 || (jobs >= 0 && jobs < files) ? jobs : files;
+		return sooner(sooner(files, this.jobs.rest(now)), this.idleness.rest(now));
 	}
 
 	/** Goes on with jobs that are done, without waiting; returns whether a message may go on by that. */
@@ -260,7 +263,9 @@ export class Session {
 	private leave(): void {
 		const covered = this.mountpoint.coveredPath();
 		if (covered === undefined) {
-			this.ended = true;
+			this.idleness.end(() => {
+				this.ended = true;
+			});
 			return;
 		}
 		if (this.mountTable !== NO_FD) return;

@@ -29,7 +29,8 @@ const REGION_SIZES = [1 << 30, 1 << 28, 1 << 26];
 const ALIGNMENT = 16;
 const PAGE = 4096;
 
-const { madvise, mmap } = dlopen("libc.so.6", {
+const { getpagesize, madvise, mmap } = dlopen("libc.so.6", {
+	getpagesize: { args: [], returns: "i32" },
 	madvise: { args: ["usize", "usize", "i32"], returns: "i32" },
 	mmap: { args: ["usize", "usize", "i32", "i32", "i32", "i64"], returns: "ptr" },
 }).symbols;
@@ -58,12 +59,16 @@ function reserveRegion(): { address: number; buffer: ArrayBuffer } {
 	throw new Error("cannot reserve memory: raise the address space limit (ulimit -v)");
 }
 
+/** What small blocks are cut from, and no page is larger. */
+const CHUNK_SHIFT = 16;
+const CHUNK = 1 << CHUNK_SHIFT;
+
 /** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
 let top = PAGE;
 
-/** Memory for the life of the process, zeroed, aligned to 16 bytes (to a page from a page's size on). */
+/** Memory for the life of the process, zeroed, aligned to 16 bytes (from 4 and 64 KiB on to as much). */
 export function reserve(size: number): Offset {
-	const alignment = size >= PAGE ? PAGE : ALIGNMENT;
+	const alignment = size >= CHUNK ? CHUNK : size >= PAGE ? PAGE : ALIGNMENT;
 	const start = Math.ceil(top / alignment) * alignment;
 	if (start + size > bytes.length) throw new Error("out of memory: the region for names and buffers is full");
 	top = start + size;
@@ -75,15 +80,18 @@ export const EMPTY_NAME = reserve(ALIGNMENT) as Name;
 
 const CLASS_SHIFT = 3;
 const LARGEST_SMALL = 1024;
-const CHUNK = 1 << 16;
 /** Blocks of this size and more do not keep their pages while they are free. */
-const SMALLEST_RETURNED = 1 << 16;
+const SMALLEST_RETURNED = CHUNK;
 /** First free block of each small size class; a free block holds the offset of the next. */
 const freeSmall = new Uint32Array((LARGEST_SMALL >> CLASS_SHIFT) + 1);
 /** Free blocks above the small classes, by their rounded size. */
 const freeLarge = new Map<number, Offset[]>();
+/** Chunks of which nothing is in use, without their pages. */
+const freeChunks: Offset[] = [];
 let chunkNext = 0;
 let chunkEnd = 0;
+/** Bytes of blocks given back that have kept their pages since {@link returnPages} looked last. */
+let released = 0;
 
 /** The size a block of `size` bytes really takes: multiples of 8, above 1 KiB powers of two. */
 export function blockSize(size: number): number {
@@ -102,7 +110,8 @@ export function allocate(size: number): Offset {
 		return head;
 	}
 	if (chunkNext + rounded > chunkEnd) {
-		chunkNext = reserve(CHUNK);
+		if (chunkNext < chunkEnd) addFree(chunkNext, (chunkEnd - chunkNext) >> CLASS_SHIFT);
+		chunkNext = freeChunks.pop() ?? reserve(CHUNK);
 		chunkEnd = chunkNext + CHUNK;
 	}
 	const block = chunkNext;
@@ -113,7 +122,7 @@ export function allocate(size: number): Offset {
 /** Whether {@link allocate} has room for a block of more than a kilobyte. */
 export function hasRoom(size: number): boolean {
 	const rounded = blockSize(size);
-	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + PAGE + rounded <= bytes.length;
+	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + CHUNK + rounded <= bytes.length;
 }
 
 /** Gives back a block of {@link allocate} with the same `size`. */
@@ -121,14 +130,57 @@ export function release(block: Offset, size: number): void {
 	const rounded = blockSize(size);
 	if (rounded > LARGEST_SMALL) {
 		if (rounded >= SMALLEST_RETURNED) madvise(base + block, rounded, MADV_DONTNEED);
+		else released += rounded;
 		const free = freeLarge.get(rounded);
 		if (free === undefined) freeLarge.set(rounded, [block]);
 		else free.push(block);
 		return;
 	}
-	const sizeClass = rounded >> CLASS_SHIFT;
+	released += rounded;
+	addFree(block, rounded >> CLASS_SHIFT);
+}
+
+function addFree(block: Offset, sizeClass: number): void {
 	words[block >>> 2] = freeSmall[sizeClass]!;
 	freeSmall[sizeClass] = block;
+}
+
+/**
+ * Gives the system the pages that have nothing but free blocks. For whoever has nothing else to do: it looks at each of these,
+ * ten million in a second.
+ */
+export function returnPages(): void {
+	if (released < CHUNK) return;
+	released = 0;
+	returnChunks();
+	const page = getpagesize();
+	for (const [size, blocks] of freeLarge) {
+		if (size < page || size >= SMALLEST_RETURNED) continue;
+		for (const block of blocks) madvise(base + block, size, MADV_DONTNEED);
+	}
+}
+
+/** Of what small blocks are cut from. */
+function returnChunks(): void {
+	const free = new Uint32Array(bytes.length >>> CHUNK_SHIFT);
+	for (let sizeClass = 1; sizeClass < freeSmall.length; sizeClass++) {
+		for (let block = freeSmall[sizeClass]!; block !== 0; block = words[block >>> 2]!)
+			free[block >>> CHUNK_SHIFT]! += sizeClass << CLASS_SHIFT;
+	}
+	for (let sizeClass = 1; sizeClass < freeSmall.length; sizeClass++) {
+		let block = freeSmall[sizeClass]!;
+		freeSmall[sizeClass] = 0;
+		while (block !== 0) {
+			const next = words[block >>> 2]!;
+			if (free[block >>> CHUNK_SHIFT] !== CHUNK) addFree(block, sizeClass);
+			block = next;
+		}
+	}
+	for (let chunk = 0; chunk < free.length; chunk++) {
+		if (free[chunk] !== CHUNK) continue;
+		madvise(base + chunk * CHUNK, CHUNK, MADV_DONTNEED);
+		freeChunks.push(chunk * CHUNK);
+	}
 }
 
 /** Length in bytes of the NUL-terminated string at `string`. */

@@ -361,6 +361,14 @@ export class Overlay implements Places {
 		this.files.trim();
 	}
 
+	/** Takes back all that can be had again, where nobody asks for it any more. To be called between requests. */
+	rest(): void {
+		this.listings.trim(0);
+		this.directories.trim(0);
+		this.files.trim(0);
+		this.nodes.shrink();
+	}
+
 	/** Lets go of the layers and the workdir, which then holds nothing of this mount. */
 	close(): void {
 		for (const layer of [...this.layers, ...this.dataOnly]) layer.close();

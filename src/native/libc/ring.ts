@@ -16,6 +16,7 @@ import {
 	IORING_OP_OPENAT2,
 	IORING_OP_READ,
 	IORING_OP_STATX,
+	IORING_OP_WRITE,
 	IORING_REGISTER_IOWQ_MAX_WORKERS,
 	IOSQE_ASYNC,
 	ioCqringOffsets,
@@ -38,6 +39,7 @@ import {
 	SYS_openat2,
 	SYS_pread64,
 	SYS_statx,
+	SYS_write,
 } from "../layout.ts";
 import { base, bytes, reserve, view } from "../memory.ts";
 import type { Call } from "./call.ts";
@@ -70,6 +72,7 @@ const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
 	[SYS_statx, { code: IORING_OP_STATX, fields: ["fd", "addr", "rwFlags", "len", "off"] }],
 	[SYS_pread64, { code: IORING_OP_READ, fields: ["fd", "addr", "len", "off"] }],
 	[SYS_fgetxattr, { code: IORING_OP_FGETXATTR, fields: ["fd", "addr", "off", "len"] }],
+	[SYS_write, { code: IORING_OP_WRITE, fields: ["fd", "addr", "len"] }],
 	[SYS_close, { code: IORING_OP_CLOSE, fields: ["fd"] }],
 ]);
 const WIDE: readonly (keyof typeof ioUringSqe | undefined)[] = ["addr", "off"];

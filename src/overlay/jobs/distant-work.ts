@@ -4,7 +4,8 @@
  * kernel's threads where those can make them, all else to Workers.
  */
 
-import { EINVAL, ENOSYS } from "../../native/layout.ts";
+import { EINVAL, ENOSYS, SYS_write } from "../../native/layout.ts";
+import type { Call } from "../../native/libc/call.ts";
 import { type Fd, NO_FD } from "../../native/libc/file.ts";
 import { Ring } from "../../native/libc/ring.ts";
 import { areWarm, coolBlocks } from "../../native/libc/warm-blocks.ts";
@@ -61,6 +62,11 @@ export class DistantWork {
 		return this.ring?.fd ?? NO_FD;
 	}
 
+	/** Whether the kernel's threads make calls. */
+	get hasRing(): boolean {
+		return this.openRing() !== undefined;
+	}
+
 	add(id: number, work: Work, queueNumber: number): void {
 		let queue = this.queues.get(queueNumber);
 		if (queue === undefined) {
@@ -93,7 +99,8 @@ export class DistantWork {
 		const { queue, work, by, isRetried } = item;
 		this.underWay.delete(id);
 		if (by === "Worker") this.pool.end();
-		if (isRetried && work.kind === "call" && !isRefusal(result)) this.ring?.decline(work.call.number);
+		const call = isRetried && !isRefusal(result) ? callOf(work) : undefined;
+		if (call !== undefined) this.ring?.decline(call.number);
 		queue.underWay--;
 		const next = queue.waiting.shift();
 		if (next !== undefined) this.begin(next);
@@ -115,7 +122,8 @@ export class DistantWork {
 		item.queue.underWay++;
 		this.underWay.set(item.id, item);
 		const { work, id } = item;
-		if (work.kind !== "call" || !this.openRing()?.start(work.call, id)) this.handToWorker(item);
+		const call = callOf(work);
+		if (call === undefined || !this.openRing()?.start(call, id)) this.handToWorker(item);
 	}
 
 	private handToWorker(item: Item): void {
@@ -130,6 +138,12 @@ export class DistantWork {
 		}
 		return this.ring;
 	}
+}
+
+/** The system call that the work is; undefined: it is more than one. */
+function callOf(work: Work): Call | undefined {
+	if (work.kind === "send") return { number: SYS_write, args: [work.fd, work.address, work.length] };
+	return work.kind === "call" ? work.call : undefined;
 }
 
 function isRefusal(result: Int64): boolean {

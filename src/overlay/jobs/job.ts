@@ -19,8 +19,15 @@ export type Task =
 	  }
 	/** "writeBack": as durability.ts has it for "written". */
 	| { readonly kind: "sync" | "dataSync" | "writeBack"; readonly fd: Fd }
-	/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
-	| { readonly kind: "send"; readonly fd: Fd; readonly address: number; readonly length: number };
+	| {
+			/** Writes `length` bytes at an address of this process; they must stay there until it is done. */
+			readonly kind: "send";
+			readonly fd: Fd;
+			readonly address: number;
+			readonly length: number;
+			/** Nobody waits for it: the kernel's threads do it, if they can, and not Workers. */
+			readonly isIdle?: boolean;
+	  };
 
 export interface Jobs {
 	/** Starts a task; `done` gets 0 or -errno, from the same thread, maybe before this returns. */

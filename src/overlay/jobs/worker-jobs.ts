@@ -21,6 +21,9 @@ const LARGEST_WORKERS = 2;
 /** For all that is distant: a few file systems that hang, and those that do not. */
 const LARGEST_DISTANT_WORKERS = 64;
 
+/** The queue of what is written when nobody waits; those of distant file systems follow. */
+const IDLE_QUEUE = 0;
+
 /** Results that are none: a Worker has started. */
 const READY = 0;
 const DISTANT_READY = 1;
@@ -95,6 +98,11 @@ export class WorkerJobs implements Jobs {
 		return this.distant.events;
 	}
 
+	/** Whether nobody need be started for what is to be sent while nobody waits. */
+	get hasKernelThreads(): boolean {
+		return this.distant.hasRing;
+	}
+
 	get hasOthers(): boolean {
 		return this.pending.size > 0 || this.hasRequests();
 	}
@@ -108,6 +116,10 @@ export class WorkerJobs implements Jobs {
 		const id = this.pend(done as (result: Int64) => void, !isDistant);
 		if (isDistant) {
 			this.distant.add(id, task, task.queue);
+			return;
+		}
+		if (task.kind === "send" && task.isIdle) {
+			this.distant.add(id, task, IDLE_QUEUE);
 			return;
 		}
 		const isSync = task.kind === "sync" || task.kind === "dataSync";
@@ -216,6 +228,6 @@ export class WorkerJobs implements Jobs {
 }
 
 /** The sooner of two times from now; -1 is never. */
-function sooner(one: number, other: number): number {
+export function sooner(one: number, other: number): number {
 	return one < 0 || (other >= 0 && other < one) ? other : one;
 }

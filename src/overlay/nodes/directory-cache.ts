@@ -297,9 +297,9 @@ export class DirectoryCache {
 	 * Closes the directories not used lately while more are open than may be. Called between requests only: within
 	 * one, what {@link get} returned stays open.
 	 */
-	trim(): void {
+	trim(largest = this.largestDescriptors): void {
 		this.giveBack();
-		if (this.descriptors <= this.largestDescriptors) return;
+		if (this.descriptors <= largest) return;
 		// In order of last use: what was asked for since the last time goes behind the rest.
 		for (const [node, directory] of [...this.known]) {
 			if (!directory.recent) continue;
@@ -308,7 +308,7 @@ export class DirectoryCache {
 			this.known.set(node, directory);
 		}
 		for (const [node, directory] of this.known) {
-			if (this.descriptors <= this.largestDescriptors / 2) return;
+			if (this.descriptors <= largest / 2) return;
 			if (!directory.isHeld) this.drop(node);
 		}
 	}

@@ -231,10 +231,10 @@ export class FileCache {
 	}
 
 	/** Closes the descriptors not used lately while there are more than may be. Called between requests only. */
-	trim(): void {
+	trim(most = this.largest): void {
 		const { metacopies } = this;
-		metacopies.trim(this.largest / 4);
-		const largest = this.largest - metacopies.opened;
+		metacopies.trim(most / 4);
+		const largest = most - metacopies.opened;
 		if (this.files.size <= largest) return;
 		// What comes around a second time is closed, used lately or not.
 		for (const node of this.closable) {

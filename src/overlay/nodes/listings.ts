@@ -123,9 +123,9 @@ export class Listings {
 	}
 
 	/** Drops listings not used lately while there is more of them than may be. Called between requests only. */
-	trim(): void {
-		if (this.memory.bytes <= this.largest) return;
-		const limit = this.largest + this.bytesOfWalked();
+	trim(largest = this.largest): void {
+		if (this.memory.bytes <= largest) return;
+		const limit = largest + this.bytesOfWalked();
 		if (this.memory.bytes <= limit) return;
 		for (const directory of [...this.holders]) {
 			if (!directory.isListingRecent) continue;
@@ -134,7 +134,7 @@ export class Listings {
 			this.holders.add(directory);
 		}
 		for (const directory of this.holders) {
-			if (this.memory.bytes <= limit - this.largest / 2) return;
+			if (this.memory.bytes <= limit - largest / 2) return;
 			if (!this.walked.has(directory)) this.drop(directory);
 		}
 	}

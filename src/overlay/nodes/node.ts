@@ -48,6 +48,10 @@ const GENERATIONS = 2 ** 20;
 
 const INITIAL_CAPACITY = 1024;
 const LARGEST_CAPACITY = 2 ** 28;
+/** The kind of what is no node. */
+const FREE = 0;
+/** As many ids that are free are looked for at once. */
+const FREE_AT_ONCE = 1024;
 
 export class NodeTable {
 	/** Nodes in use, the root included. */
@@ -70,6 +74,11 @@ export class NodeTable {
 	private generations = new Uint32Array(INITIAL_CAPACITY);
 	private firstFree = 0;
 	private nextUnused = ROOT + 1;
+	/** From the first of these to before the second one those that are free are in no list. */
+	private unlisted = 0;
+	private unlistedEnd = 0;
+	/** The generation of ids that were never given out, as far as is known. */
+	private firstGeneration = 0;
 	private readonly onFree: (node: NodeId) => void;
 
 	/** `onFree` is told of every node freed, before its id can be given to another. */
@@ -185,12 +194,14 @@ export class NodeTable {
 
 	/** A new node without name and without lookups: give it one or the other before the request ends. */
 	add(kind: number, layer: number): NodeId {
+		if (this.firstFree === 0 && this.unlisted < this.unlistedEnd) this.listFree();
 		let node = this.firstFree;
 		if (node !== 0) {
 			this.firstFree = this.nexts[node]!;
 		} else {
 			if (this.nextUnused === this.capacity) this.grow();
 			node = this.nextUnused++;
+			this.generations[node] = this.firstGeneration;
 		}
 		this.parents[node] = 0;
 		this.names[node] = 0;
@@ -280,6 +291,7 @@ export class NodeTable {
 				this.detach(current);
 				this.lookups[parent]!--;
 			}
+			this.kinds[current] = FREE;
 			this.nexts[current] = this.firstFree;
 			this.firstFree = current;
 			this.renew(current as NodeId);
@@ -296,19 +308,66 @@ export class NodeTable {
 	private grow(): void {
 		const capacity = this.capacity * 2;
 		if (capacity > LARGEST_CAPACITY) fail(ENOMEM);
-		this.parents = enlarge(this.parents, new Uint32Array(capacity));
-		this.names = enlarge(this.names, new Uint32Array(capacity));
-		this.lengths = enlarge(this.lengths, new Uint8Array(capacity));
-		this.hashes = enlarge(this.hashes, new Uint32Array(capacity));
-		this.nexts = enlarge(this.nexts, new Uint32Array(capacity));
-		this.lookups = enlarge(this.lookups, new Float64Array(capacity));
-		this.children = enlarge(this.children, new Uint32Array(capacity));
-		this.layers = enlarge(this.layers, new Uint16Array(capacity));
-		this.kinds = enlarge(this.kinds, new Uint8Array(capacity));
-		this.flags = enlarge(this.flags, new Uint8Array(capacity));
-		this.inodesLow = enlarge(this.inodesLow, new Uint32Array(capacity));
-		this.inodesHigh = enlarge(this.inodesHigh, new Uint32Array(capacity));
-		this.generations = enlarge(this.generations, new Uint32Array(capacity));
+		this.move(capacity);
+	}
+
+	/** The ids that may be in use are below this one. */
+	get end(): number {
+		return this.nextUnused;
+	}
+
+	/**
+	 * Gives memory back where most nodes are gone. Ids that are given out again have a generation they never had. Called
+	 * between requests only.
+	 */
+	shrink(): void {
+		if (this.nextUnused <= INITIAL_CAPACITY || this.count > this.nextUnused / 4) return;
+		const used: number[] = [];
+		let generation = 0;
+		for (let node: number = ROOT; node < this.nextUnused; node++) {
+			if (node === ROOT || this.kinds[node] !== FREE) used.push(node);
+			else generation = Math.max(generation, this.generations[node]!);
+		}
+		this.firstGeneration = Math.max(this.firstGeneration, (generation + 1) % GENERATIONS);
+		this.nextUnused = used.at(-1)! + 1;
+		this.firstFree = 0;
+		this.unlisted = ROOT + 1;
+		this.unlistedEnd = this.nextUnused;
+		let capacity = INITIAL_CAPACITY;
+		while (capacity < this.nextUnused) capacity *= 2;
+		this.move(capacity, used);
+	}
+
+	/** Lists the next free ids that {@link shrink} has left between those in use, the lowest first. */
+	private listFree(): void {
+		let last = 0;
+		for (let listed = 0; listed < FREE_AT_ONCE && this.unlisted < this.unlistedEnd; ) {
+			const node = this.unlisted++;
+			if (this.kinds[node] !== FREE) continue;
+			this.generations[node] = this.firstGeneration;
+			if (last === 0) this.firstFree = node;
+			else this.nexts[last] = node;
+			this.nexts[node] = 0;
+			last = node;
+			listed++;
+		}
+	}
+
+	/** @param used the ids to keep; undefined: all */
+	private move(capacity: number, used?: readonly number[]): void {
+		this.parents = moved(this.parents, new Uint32Array(capacity), used);
+		this.names = moved(this.names, new Uint32Array(capacity), used);
+		this.lengths = moved(this.lengths, new Uint8Array(capacity), used);
+		this.hashes = moved(this.hashes, new Uint32Array(capacity), used);
+		this.nexts = moved(this.nexts, new Uint32Array(capacity), used);
+		this.lookups = moved(this.lookups, new Float64Array(capacity), used);
+		this.children = moved(this.children, new Uint32Array(capacity), used);
+		this.layers = moved(this.layers, new Uint16Array(capacity), used);
+		this.kinds = moved(this.kinds, new Uint8Array(capacity), used);
+		this.flags = moved(this.flags, new Uint8Array(capacity), used);
+		this.inodesLow = moved(this.inodesLow, new Uint32Array(capacity), used);
+		this.inodesHigh = moved(this.inodesHigh, new Uint32Array(capacity), used);
+		this.generations = moved(this.generations, new Uint32Array(capacity), used);
 		this.capacity = capacity;
 		this.buckets = new Uint32Array(capacity);
 		for (let node = ROOT + 1; node < this.nextUnused; node++) {
@@ -320,7 +379,13 @@ export class NodeTable {
 	}
 }
 
-function enlarge<Column extends { set(from: Column): void }>(from: Column, to: Column): Column {
-	to.set(from);
+/** `to`, with what `from` has, or, where `used` says so, some of that. */
+function moved<Column extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(
+	from: Column,
+	to: Column,
+	used: readonly number[] | undefined,
+): Column {
+	if (used === undefined) to.set(from);
+	else for (const index of used) to[index] = from[index]!;
 	return to;
 }
