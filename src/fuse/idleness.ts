@@ -19,6 +19,8 @@ import { kernelId } from "./request.ts";
 export const IDLE_AFTER = 30_000;
 /** Nodes that are worth a Worker, where the kernel's threads cannot tell the kernel. */
 const WORTH_A_WORKER = 10_000;
+/** Requests whose garbage is worth to be looked for. */
+const WORTH_COLLECTING = 1000;
 
 export class Idleness {
 	private readonly overlay: Overlay;
@@ -28,6 +30,8 @@ export class Idleness {
 	/** How many requests there had been when that was last looked at, and when, in nanoseconds, there were not as many yet. */
 	private requests = 0;
 	private since = 0;
+	/** How many there had been when garbage was collected. */
+	private collected = 0;
 	/** Whether nothing is left to do until there is a request. */
 	private isDone = false;
 	/** Nodes from this one on the kernel was told of, or need not be. */
@@ -62,7 +66,10 @@ export class Idleness {
 		if (this.told > ROOT + 1 && this.tell()) return -1;
 		this.overlay.rest();
 		returnPages();
-		Bun.gc(true);
+		if (this.requests - this.collected > WORTH_COLLECTING) {
+			Bun.gc(true);
+			this.collected = this.requests;
+		}
 		this.isDone = true;
 		return -1;
 	}
@@ -82,9 +89,9 @@ export class Idleness {
 	}
 
 	private get canTell(): boolean {
-		const { dispatcher, overlay, jobs } = this;
-		const least = jobs.hasKernelThreads ? ROOT : WORTH_A_WORKER;
-		return dispatcher.agreed.prunes && overlay.nodes.count > least;
+		const { count } = this.overlay.nodes;
+		if (!this.dispatcher.agreed.prunes || count === 1) return false;
+		return count > WORTH_A_WORKER || this.jobs.hasKernelThreads;
 	}
 
 	/** Tells the kernel of some nodes, the latest first: children before their parents. False: there are none. */

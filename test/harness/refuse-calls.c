@@ -35,6 +35,7 @@ static const struct {
 	{ "listxattrat", SYS_listxattrat },
 	{ "io_setup", SYS_io_setup },
 	{ "io_submit", SYS_io_submit },
+	{ "io_uring_setup", SYS_io_uring_setup },
 	{ "mount_setattr", SYS_mount_setattr },
 	{ "name_to_handle_at", SYS_name_to_handle_at },
 	{ "open_by_handle_at", SYS_open_by_handle_at },

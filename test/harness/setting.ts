@@ -37,6 +37,10 @@ function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>
 	return { "one id": reason, "id ranges": reason, fusermount: reason };
 }
 
+function inAnySetting(reason: string): Partial<Record<Setting, string>> {
+	return { root: reason, ...inNamespacesAndOutside(reason) };
+}
+
 function onNfs(reason: string): Record<OnNfs, string> {
 	return { "NFS 4.2": reason, "NFS 3": reason };
 }
@@ -88,6 +92,9 @@ const refusals = {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",
 		FUSE_INIT_EXT: "without FUSE_INIT_EXT the kernel cannot be asked for passthrough",
 	},
+	"forgetting when told": isBefore(6, 18)
+		? inAnySetting("before Linux 6.18 the kernel cannot be told to forget what nobody uses")
+		: {},
 	"lookups side by side": {
 		FUSE_PARALLEL_DIROPS: "the kernel looks up one name of a directory after the other",
 	},

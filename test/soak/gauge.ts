@@ -1,7 +1,8 @@
 /** What a daemon holds: read from /proc, and asked of it by SIGUSR1. */
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { type OverlayMount, until } from "../harness/mount.ts";
+import type { OverlayMount } from "../harness/mount.ts";
+import { countNodes } from "../harness/requests.ts";
 
 export interface Held {
 	/** What the kernel can name: 1 is the root alone. */
@@ -16,7 +17,7 @@ export interface Held {
 /** What the daemon holds now. */
 export async function measure(mount: OverlayMount): Promise<Held> {
 	const [pid = 0] = mount.daemons;
-	return { nodes: await countNodes(mount, pid), ...measureProcess(pid) };
+	return { nodes: await countNodes({ mount }), ...measureProcess(pid) };
 }
 
 function measureProcess(pid: number): Omit<Held, "nodes"> {
@@ -32,14 +33,6 @@ function measureProcess(pid: number): Omit<Held, "nodes"> {
 function threadNames(pid: number): string[] {
 	const threads = readdirSync(`/proc/${pid}/task`);
 	return threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, "latin1").trim());
-}
-
-async function countNodes(mount: OverlayMount, pid: number): Promise<number> {
-	const answers = () => [...mount.log.matchAll(/# NODES: (\d+)\n(?:.*\n)*?.*# RESIDENT/g)];
-	const before = answers().length;
-	process.kill(pid, "SIGUSR1");
-	await until(() => answers().length > before, "no statistics in the log");
-	return Number(answers().at(-1)?.[1]);
 }
 
 /** Has the kernel forget all that nobody uses, and measures once only the root remains or patience ends. */
