@@ -2,7 +2,6 @@
  * The program's second stage, which mounts and serves, and how the first starts it: in the background or in its own place,
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
-import { closeSync, readFileSync, readSync, writeSync } from "node:fs";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -18,13 +17,15 @@ import {
 	CAP_SETUID,
 	CAP_SYS_ADMIN,
 	CAP_SYS_RESOURCE,
+	EINTR,
 	F_SETFD,
 	RLIMIT_AS,
 	RLIMIT_DATA,
 } from "./native/layout.ts";
+import { readText } from "./native/libc/by-path.ts";
 import { forbidNewPrivileges, keepCapabilities } from "./native/libc/capabilities.ts";
 import { describeErrno } from "./native/libc/errno.ts";
-import { close, duplicateTo, type Fd } from "./native/libc/file.ts";
+import { close, duplicateTo, type Fd, read, write } from "./native/libc/file.ts";
 import {
 	descriptorControl,
 	effectiveUid,
@@ -42,6 +43,7 @@ import {
 	mindedSignals,
 	unblockSignals,
 } from "./native/libc/signals.ts";
+import { reserve } from "./native/memory.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 
 /**
@@ -57,6 +59,7 @@ const FOREGROUND = "foreground";
 const STDERR = 2;
 /** What the daemon is called, whatever runs it: Bun's own binary, for the installed package. */
 const NAME = "fuse-overlayfs" as ByteString;
+const BYTE = reserve(1);
 /** Bounds the memory that Bun keeps for later use. */
 const RAM_SIZE = 256 << 20;
 /**
@@ -112,18 +115,21 @@ export function startAgain(options: MountOptions): number {
 	passDescriptors(options);
 	dropPrivileges();
 	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
-	const [, ...args] = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
+	const [, ...args] = readText("/proc/self/cmdline").split("\0").slice(0, -1) as ByteString[];
 	if (options.foreground || options.debug) {
 		const failed = execute(program, [NAME, ...args], environmentFor(FOREGROUND));
 		throw new Error(`cannot start ${process.execPath}: ${describeErrno(-failed)}`);
 	}
 	const [reading, writing] = openPipe(false);
 	spawnDetached(program, [NAME, ...args], environmentFor(String(writing)), writing);
-	closeSync(writing);
+	close(writing);
 	// Until the mount answers, whoever started this may still end it.
 	unblockSignals(signals);
 	// One byte once the mount answers; the end of the pipe if it never will, the reason then being on stderr.
-	return readSync(reading, Buffer.alloc(1)) === 1 ? 0 : 1;
+	let length: number;
+	do length = read(reading, BYTE, 1);
+	while (length === -EINTR);
+	return length === 1 ? 0 : 1;
 }
 
 /** Bun marks all that its caller has left open as closed to programs it starts: what a path names as a descriptor is not. */
@@ -154,6 +160,8 @@ function environmentFor(stage: string): ByteString[] {
 		BUN_JSC_numberOfGCMarkers: "1",
 		BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: RUNS_BEFORE_LAST_STAGE,
 		BUN_JSC_thresholdForFTLOptimizeSoon: RUNS_BEFORE_LAST_STAGE,
+		// A start is over before blocks that a thread has made ready for it would be of use.
+		BUN_JSC_useWarmUpMarkedBlocks: "0",
 		// Off: it lies in $HOME, which may be somebody else's than the user's who runs this.
 		BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
 	};
@@ -171,7 +179,7 @@ export async function serve(options: MountOptions): Promise<void> {
 	const { [DECLINE]: decline, [IDLE_AFTER]: idleAfter } = process.env;
 	const log = createLog(options.logFile, options.debug);
 	const mounted = mount(options, log, decline, idleAfter === undefined ? undefined : Number(idleAfter));
-	if (stage === FOREGROUND || sayReady(Number(stage))) mounted.serve();
+	if (stage === FOREGROUND || sayReady(Number(stage) as Fd)) mounted.serve();
 	else mounted.end();
 }
 
@@ -179,16 +187,11 @@ export async function serve(options: MountOptions): Promise<void> {
  * Lets go of stderr, whose end the caller may wait for, and tells the first stage that the mount answers. False if that
  * has ended meanwhile: whoever started it does not know of the mount, and wanted none any more.
  */
-function sayReady(pipe: number): boolean {
+function sayReady(pipe: Fd): boolean {
 	const nowhere = openNowhere();
 	duplicateTo(nowhere, STDERR);
 	close(nowhere);
-	try {
-		writeSync(pipe, "1");
-		return true;
-	} catch {
-		return false;
-	} finally {
-		closeSync(pipe);
-	}
+	const written = write(pipe, BYTE, 1);
+	close(pipe);
+	return written === 1;
 }

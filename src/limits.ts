@@ -1,5 +1,4 @@
 /** What whoever started the program does not allow the runtime, told from the errors that come of it. */
-import { readFileSync } from "node:fs";
 
 /** What is lacking and what to do about it; undefined where an error says nothing of the kind. */
 export function whatIsLacking(error: unknown): string | undefined {
@@ -31,7 +30,9 @@ function lackingMemory(): string {
 function limit(name: string): string | undefined {
 	try {
 		const [, soft] =
-			new RegExp(`^${name} +(\\d+)`, "m").exec(readFileSync("/proc/self/limits", "latin1")) ?? [];
+			new RegExp(`^${name} +(\\d+)`, "m").exec(
+				process.getBuiltinModule("node:fs").readFileSync("/proc/self/limits", "latin1"),
+			) ?? [];
 		return soft;
 	} catch {
 		return undefined;

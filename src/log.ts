@@ -1,5 +1,4 @@
 /** Messages to people: one line each, on stderr or in the log file, after the program's name. */
-import { constants, openSync, writeSync } from "node:fs";
 import { createConsola, LogLevels } from "consola/core";
 import { display } from "./display.ts";
 import type { ByteString } from "./options.ts";
@@ -36,14 +35,17 @@ export class LogUnusable extends Error {
 	override readonly name = "LogUnusable";
 }
 
-/** A FIFO that nobody reads is an error rather than waited for, now and later. */
-const LOG_FLAGS =
-	constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOCTTY;
+/** Loaded when there is something to write: few daemons ever have, and it takes 0.6 MiB. */
+const fileSystem = () => process.getBuiltinModule("node:fs");
 
 function openTarget(file: ByteString | undefined): number {
 	if (file === undefined) return STDERR;
+	const { constants, openSync } = fileSystem();
+	const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
 	try {
-		return openSync(Buffer.from(file, "latin1"), LOG_FLAGS, 0o666);
+		// A FIFO that nobody reads is an error rather than waited for, now and later.
+		const flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY;
+		return openSync(Buffer.from(file, "latin1"), flags, 0o666);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
 		throw new LogUnusable(
@@ -54,7 +56,7 @@ function openTarget(file: ByteString | undefined): number {
 
 function write(target: number, line: string): void {
 	try {
-		writeSync(target, line);
+		fileSystem().writeSync(target, line);
 	} catch {
 		// Nobody reads the messages, or the disk is full: requests must be served all the same.
 	}

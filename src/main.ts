@@ -1,5 +1,4 @@
 /** The program: reads the command line, has the daemon do what it says, and ends with what came of it. */
-import { readFileSync, writeSync } from "node:fs";
 import { parseCommandLine, UsageError } from "./cli/parse.ts";
 import { whatIsLacking } from "./limits.ts";
 import type { ByteString } from "./options.ts";
@@ -16,15 +15,24 @@ const EXPECTED = [
 	"LogUnusable",
 ];
 
+/** Loaded when it is needed, which few mounts ever do: it takes 0.6 MiB of a daemon and a part of its start. */
+const fileSystem = () => process.getBuiltinModule("node:fs");
+
 /** The user's arguments, byte by byte: the end of the process's, of which Bun shows as many, decoded. */
 function userArguments(): ByteString[] {
-	const count = process.argv.length - 2;
+	const shown = process.argv.slice(2);
+	const count = shown.length;
+	const isAscii = shown.every((argument) => Buffer.byteLength(argument) === argument.length);
+	if (isAscii) return shown as string[] as ByteString[];
 	try {
-		const all = readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1) as ByteString[];
+		const all = fileSystem()
+			.readFileSync("/proc/self/cmdline", "latin1")
+			.split("\0")
+			.slice(0, -1) as ByteString[];
 		return count === 0 ? [] : all.slice(-count);
 	} catch {
 		// Without /proc names that are not UTF-8 cannot be told; others can.
-		return process.argv.slice(2).map((argument) => Buffer.from(argument).toString("latin1")) as ByteString[];
+		return shown.map((argument) => Buffer.from(argument).toString("latin1")) as ByteString[];
 	}
 }
 
@@ -71,7 +79,7 @@ function fusermountVersion(): string | undefined {
 function print(text: string): number {
 	try {
 		for (let rest = Buffer.from(`${text}\n`); rest.length > 0; )
-			rest = rest.subarray(writeSync(STDOUT, rest));
+			rest = rest.subarray(fileSystem().writeSync(STDOUT, rest));
 		return 0;
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
@@ -83,7 +91,7 @@ function print(text: string): number {
 
 function tell(message: string): void {
 	try {
-		writeSync(STDERR, `fuse-overlayfs: ${message}\n`);
+		fileSystem().writeSync(STDERR, `fuse-overlayfs: ${message}\n`);
 	} catch {
 		// Nobody reads it, or its disk is full: a mount that can be is made all the same.
 	}

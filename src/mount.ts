@@ -1,6 +1,5 @@
 /** Where a mount is put together: options -> layers -> overlay -> session. */
 
-import { readFileSync, statfsSync } from "node:fs";
 import { display } from "./display.ts";
 import { Dispatcher } from "./fuse/dispatch.ts";
 import { parseDeclined } from "./fuse/handshake.ts";
@@ -17,9 +16,11 @@ import {
 	RLIMIT_FSIZE,
 	RLIMIT_NOFILE,
 } from "./native/layout.ts";
+import { readText } from "./native/libc/by-path.ts";
 import { isPrivileged } from "./native/libc/capabilities.ts";
 import { callBy } from "./native/libc/distant.ts";
-import { describeErrno, Errno } from "./native/libc/errno.ts";
+import { describeErrno, Errno, errnoName } from "./native/libc/errno.ts";
+import { fileSystemType } from "./native/libc/metadata.ts";
 import {
 	captureStandardError,
 	effectiveGid,
@@ -375,19 +376,16 @@ function explain(mountpoint: ByteString, reason: string, messages: readonly stri
 
 /** Extended attributes and unlinked files are reached through /proc. */
 function checkProc(log: Log): void {
-	try {
-		const { type } = statfsSync("/proc");
-		if (type !== PROC_SUPER_MAGIC)
-			log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
-	} catch (error) {
-		log.warn(`cannot look at /proc: ${(error as NodeJS.ErrnoException).code}`);
-	}
+	const type = fileSystemType("/proc");
+	if (type < 0) log.warn(`cannot look at /proc: ${errnoName(-type)}`);
+	else if (type !== PROC_SUPER_MAGIC)
+		log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
 }
 
 function readNumber(path: string): number {
 	const overflow = 65534;
 	try {
-		return Number.parseInt(readFileSync(path, "latin1"), 10);
+		return Number.parseInt(readText(path), 10);
 	} catch {
 		return overflow;
 	}

@@ -4,8 +4,8 @@
  * that they would take for the answer.
  */
 
-import { readFileSync } from "node:fs";
 import { EINTR, fuseInHeader, fuseInterruptIn, fuseOutHeader, SIGKILL } from "../native/layout.ts";
+import { readText } from "../native/libc/by-path.ts";
 import { type Fd, NO_FD, write } from "../native/libc/file.ts";
 import type { Replay } from "../native/libc/replay.ts";
 import { getNumber, reserve, setNumber, view, words } from "../native/memory.ts";
@@ -67,7 +67,7 @@ function headerOf({ request }: Waiting): DataView {
 /** Whether a thread is to end: whatever the signal, the kernel then has SIGKILL wait for it. */
 function isBeingKilled(pid: number): boolean {
 	try {
-		const status = readFileSync(`/proc/${pid}/status`, "latin1");
+		const status = readText(`/proc/${pid}/status`);
 		const pending = /^SigPnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
 		return ((BigInt(`0x${pending}`) >> BigInt(SIGKILL - 1)) & 1n) === 1n;
 	} catch {

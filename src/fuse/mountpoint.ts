@@ -2,11 +2,11 @@
  * Where the mount is: the directory it is made on, and how it is found again and unmounted, whatever has been renamed or
  * mounted since. Nobody else's mount is touched.
  */
-import { accessSync, constants } from "node:fs";
 import { display } from "../display.ts";
 import { ENOENT, ENOTDIR, EPERM, O_DIRECTORY, O_PATH, statx } from "../native/layout.ts";
+import { exists, realPath } from "../native/libc/by-path.ts";
 import { describeErrno, errnoName } from "../native/libc/errno.ts";
-import { close, type Fd, NO_FD, openAt, realPath, WORKING_DIRECTORY } from "../native/libc/file.ts";
+import { close, type Fd, NO_FD, openAt, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { mountId, statDescriptor } from "../native/libc/metadata.ts";
 import { type MountEntry, mountAt, readMountTable } from "../native/libc/mount-table.ts";
 import { run, unmountLazily } from "../native/libc/process.ts";
@@ -105,13 +105,10 @@ function openDirectory(path: ByteString): Fd {
 }
 
 function checkDevice(): void {
-	try {
-		accessSync("/dev/fuse", constants.F_OK);
-	} catch {
-		throw new MountFailed(
-			"/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container the device",
-		);
-	}
+	if (exists("/dev/fuse")) return;
+	throw new MountFailed(
+		"/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container the device",
+	);
 }
 
 /** Unmounts what is on top at a path, as who may or with the program that may; returns what went wrong. */

@@ -3,7 +3,7 @@
  * reading on takes fewer messages.
  */
 
-import { writeFileSync } from "node:fs";
+import { writeText } from "../native/libc/by-path.ts";
 
 /** As much as one READ can ask for. */
 const KIBIBYTES = 1024;
@@ -11,7 +11,7 @@ const KIBIBYTES = 1024;
 /** Widens the window of the file system `device`, `MAJOR:MINOR`, where that is permitted. */
 export function widenReadAhead(device: string): void {
 	try {
-		writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(KIBIBYTES));
+		writeText(`/sys/class/bdi/${device}/read_ahead_kb`, String(KIBIBYTES));
 	} catch {
 		// Without privileges, or without sysfs, the kernel's own window is as good as any.
 	}

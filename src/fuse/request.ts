@@ -4,8 +4,8 @@
  * Source: Linux include/uapi/linux/fuse.h.
  */
 
-import { readFileSync } from "node:fs";
 import { ESTALE, fuseInHeader } from "../native/layout.ts";
+import { readText } from "../native/libc/by-path.ts";
 import { fail } from "../native/libc/errno.ts";
 import {
 	bytes,
@@ -104,7 +104,7 @@ export const CALLER: Writer = {
 /** Whether the caller has this supplementary group. One that cannot be looked at, of another pid namespace, may have. */
 function hasGroup(gid: number): boolean {
 	try {
-		const status = readFileSync(`/proc/${words[(REQUEST + fuseInHeader.pid) >>> 2]!}/status`, "latin1");
+		const status = readText(`/proc/${words[(REQUEST + fuseInHeader.pid) >>> 2]!}/status`);
 		return /^Groups:.*$/m.exec(status)?.[0].split(/\s+/).includes(String(gid)) ?? true;
 	} catch {
 		return true;

@@ -1,6 +1,5 @@
 /** This thread's capabilities: which it has, and laying them down for good (capabilities(7)). */
 import { dlopen, FFIType } from "bun:ffi";
-import { readFileSync } from "node:fs";
 import {
 	_LINUX_CAPABILITY_VERSION_3,
 	CAP_SYS_ADMIN,
@@ -12,6 +11,7 @@ import {
 	UserCapHeaderStruct,
 } from "../layout.ts";
 import { base, reserve, view } from "../memory.ts";
+import { readText } from "./by-path.ts";
 import { check, outcome } from "./errno.ts";
 
 const { syscall } = dlopen("libc.so.6", {
@@ -72,7 +72,7 @@ export function isPrivileged(): boolean {
 
 function isInitialUserNamespace(): boolean {
 	try {
-		return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
+		return /^\s*0\s+0\s+4294967295\s*$/.test(readText("/proc/self/uid_map"));
 	} catch {
 		return false;
 	}

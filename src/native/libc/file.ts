@@ -1,6 +1,5 @@
 /** System calls on the content of files. Paths and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
-import { existsSync, readlinkSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_FDCWD,
@@ -10,6 +9,7 @@ import {
 	iovec,
 	O_CLOEXEC,
 	O_CREAT,
+	O_PATH,
 	RWF_NOWAIT,
 	SEEK_SET,
 	SYNC_FILE_RANGE_WAIT_AFTER,
@@ -30,6 +30,7 @@ import {
 	reserve,
 	setInt64,
 	setNumber,
+	store,
 	writeString,
 } from "../memory.ts";
 import { OUTPUT, Output } from "./call.ts";
@@ -79,21 +80,23 @@ function openDistant(fd: Fd, directory: number, path: ByteString, flags: number,
 }
 
 const PROC_PATH = reserve(64) as Name;
+const PROC_FDS = store("/proc/self/fd" as ByteString);
 
 /** The result of a call on a path in /proc: that this is gone says nothing of the file. */
 export function throughProc(result: number): number {
-	return result === -ENOENT && !existsSync("/proc/self/fd") ? -EIO : result;
+	return result === -ENOENT && !isProcMounted() ? -EIO : result;
+}
+
+function isProcMounted(): boolean {
+	const fd = openAt(WORKING_DIRECTORY, PROC_FDS, O_PATH);
+	if (fd >= 0) close(fd);
+	return fd >= 0;
 }
 
 /** `/proc/self/fd/FD`: names what the descriptor is open on, also after its name is gone. Scratch memory. */
 export function descriptorPath(fd: Fd): Name {
 	writeString(PROC_PATH, `/proc/self/fd/${fd}` as ByteString);
 	return PROC_PATH;
-}
-
-/** The absolute path of an open directory. */
-export function realPath(fd: Fd): ByteString {
-	return readlinkSync(`/proc/self/fd/${fd}`, "latin1") as ByteString;
 }
 
 /** Opens again what `fd` (O_PATH will do) is open on, with other flags. */

@@ -1,6 +1,5 @@
 /** System calls on owners, modes, times and file systems. Names and buffers are offsets into native/memory.ts. */
 import { dlopen, FFIType } from "bun:ffi";
-import { readFileSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import {
 	AT_EMPTY_PATH,
@@ -24,6 +23,7 @@ import {
 	statx,
 } from "../layout.ts";
 import { base, bytes, getNumber, type Offset, readString, reserve, view } from "../memory.ts";
+import { open, readText } from "./by-path.ts";
 import { OUTPUT } from "./call.ts";
 import { isDistant } from "./distant.ts";
 import { outcome } from "./errno.ts";
@@ -145,7 +145,7 @@ export function mountId(fd: Fd): number {
 	const isTold = result === 0 && (view.getUint32(MOUNT + statx.stxMask, true) & STATX_MNT_ID) !== 0;
 	if (isTold) return getNumber(MOUNT + statx.stxMntId);
 	// Before Linux 5.8.
-	const [, id] = /^mnt_id:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")) ?? [];
+	const [, id] = /^mnt_id:\t(\d+)$/m.exec(readText(`/proc/self/fdinfo/${fd}`)) ?? [];
 	return Number(id);
 }
 
@@ -172,4 +172,15 @@ function openHandleDistant(mount: Fd, handle: Offset, flags: number): Fd {
 export function statFileSystem(fd: Fd, target: Offset): number {
 	if (isDistant(fd)) return ask(fd, SYS_fstatfs, [fd, OUTPUT], target, statfs.sizeof) as number;
 	return outcome(libc.fstatfs64(fd, base + target));
+}
+
+const FILE_SYSTEM = reserve(statfs.sizeof);
+
+/** What kind of file system is at an absolute path: `*_MAGIC`, or -errno. */
+export function fileSystemType(path: string): number {
+	const fd = open(path, O_PATH);
+	if (fd < 0) return fd;
+	const result = statFileSystem(fd, FILE_SYSTEM);
+	close(fd);
+	return result < 0 ? result : getNumber(FILE_SYSTEM + statfs.fType);
 }

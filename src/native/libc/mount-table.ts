@@ -2,10 +2,11 @@
  * The kernel's table of this process's mounts, /proc/self/mountinfo (proc_pid_mountinfo(5)). What it tells is known without
  * asking any file system: ours would have to answer while it asks, others may hang.
  */
-import { readFileSync } from "node:fs";
+
 import type { ByteString } from "../../options.ts";
 import { O_DIRECTORY, O_PATH } from "../layout.ts";
 import { store } from "../memory.ts";
+import { readText } from "./by-path.ts";
 import { check } from "./errno.ts";
 import { close, openAt, WORKING_DIRECTORY } from "./file.ts";
 import { mountId } from "./metadata.ts";
@@ -30,7 +31,7 @@ export interface MountEntry {
 /** `type`: only mounts of file systems of that type. */
 export function readMountTable(type?: string): MountEntry[] {
 	const wanted = type === undefined ? "" : ` - ${type} `;
-	const lines = readFileSync(MOUNT_TABLE, "latin1").split("\n");
+	const lines = readText(MOUNT_TABLE).split("\n");
 	return lines.filter((line) => line !== "" && line.includes(wanted)).map(readEntry);
 }
 

@@ -1,6 +1,5 @@
 /** On which processors threads run. */
 import { dlopen } from "bun:ffi";
-import { readdirSync } from "node:fs";
 import type { ByteString } from "../../options.ts";
 import { O_CLOEXEC, O_RDONLY, statx } from "../layout.ts";
 import { base, bytes, type Offset, reserve, store, view, writeString } from "../memory.ts";
@@ -63,7 +62,7 @@ export function letRun(): void {
 
 /** As {@link letRun}, for the threads of this process other than its first: one started by a held thread is held, too. */
 export function letOthersRun(): void {
-	for (const thread of readdirSync("/proc/self/task")) {
+	for (const thread of process.getBuiltinModule("node:fs").readdirSync("/proc/self/task")) {
 		// One that has ended meanwhile needs nothing.
 		if (thread !== String(process.pid)) libc.sched_setaffinity(Number(thread), SET_SIZE, base + ALLOWED);
 	}

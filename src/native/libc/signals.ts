@@ -1,6 +1,5 @@
 /** Signals: which a daemon minds, and that they come to the one thread that minds them. */
 import { dlopen } from "bun:ffi";
-import { readFileSync } from "node:fs";
 import {
 	SFD_CLOEXEC,
 	SFD_NONBLOCK,
@@ -21,6 +20,7 @@ import {
 	signalfdSiginfo,
 } from "../layout.ts";
 import { base, reserve, view } from "../memory.ts";
+import { readText } from "./by-path.ts";
 import { check, outcome } from "./errno.ts";
 import { close, type Fd, read } from "./file.ts";
 
@@ -55,7 +55,7 @@ const MEANINGLESS = [
  * nohup(1) does, stays ignored.
  */
 export function mindedSignals(): number[] {
-	const [, ignored = "0"] = /^SigIgn:\t([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
+	const [, ignored = "0"] = /^SigIgn:\t([0-9a-f]+)$/m.exec(readText("/proc/self/status")) ?? [];
 	const isIgnored = (signal: number) => ((BigInt(`0x${ignored}`) >> BigInt(signal - 1)) & 1n) === 1n;
 	return [...ENDING, SIGUSR1].filter((signal) => !isIgnored(signal));
 }

@@ -4,9 +4,8 @@
  * later, and a commit flushes the disk's cache first. Elsewhere the file is synced, as kernel overlayfs does always.
  */
 
-import { existsSync, readlinkSync } from "node:fs";
-import { basename } from "node:path";
 import { ENOSYS, EPERM, EXT4_SUPER_MAGIC, statfs, statx, XFS_SUPER_MAGIC } from "../../native/layout.ts";
+import { exists, readLink } from "../../native/libc/by-path.ts";
 import { dataSync, type Fd, sync, writeBack } from "../../native/libc/file.ts";
 import { statDescriptor, statFileSystem } from "../../native/libc/metadata.ts";
 import { fileSystemOf } from "../../native/libc/stat.ts";
@@ -36,8 +35,8 @@ function hasJournal(directory: Fd): boolean {
 	if (statDescriptor(directory, STAT) < 0) return false;
 	const device = fileSystemOf(STAT);
 	try {
-		const name = basename(readlinkSync(`/sys/dev/block/${device}`));
-		return existsSync(`/proc/fs/jbd2/${name}-${JOURNAL_INODE}`);
+		const name = readLink(`/sys/dev/block/${device}`).split("/").at(-1);
+		return exists(`/proc/fs/jbd2/${name}-${JOURNAL_INODE}`);
 	} catch {
 		return false;
 	}

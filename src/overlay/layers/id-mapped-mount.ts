@@ -3,8 +3,9 @@
  * have. podman 4.3 to 4.5, as root, makes such mounts of the lower layers and gives the same mapping as `uidmapping`,
  * too, which is meant for the upper layer then: applied twice, every lower file would belong to nobody.
  */
-import { readFileSync } from "node:fs";
+
 import { O_DIRECTORY, O_PATH } from "../../native/layout.ts";
+import { readText } from "../../native/libc/by-path.ts";
 import { close, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { lengthOf, release, store } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
@@ -35,7 +36,7 @@ function mountOf(path: ByteString): string {
 
 function readOrNothing(path: string): string {
 	try {
-		return readFileSync(path, "latin1");
+		return readText(path);
 	} catch {
 		return "";
 	}

@@ -5,8 +5,9 @@
 
 import { display } from "../../display.ts";
 import { ENOENT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, statx } from "../../native/layout.ts";
+import { realPath } from "../../native/libc/by-path.ts";
 import { check, describeErrno, errnoName } from "../../native/libc/errno.ts";
-import { close, type Fd, NO_FD, openAt, realPath, WORKING_DIRECTORY } from "../../native/libc/file.ts";
+import { close, type Fd, NO_FD, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { mountId, statDescriptor } from "../../native/libc/metadata.ts";
 import { cloneMount } from "../../native/libc/process.ts";
 import { fileSystemOf, linkCount } from "../../native/libc/stat.ts";

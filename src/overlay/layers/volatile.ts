@@ -8,7 +8,6 @@
  * Source: Linux fs/overlayfs/super.c, ovl_create_volatile_dirty; readdir.c, ovl_workdir_cleanup_recurse.
  */
 
-import { readFileSync } from "node:fs";
 import {
 	EEXIST,
 	ELOOP,
@@ -22,6 +21,7 @@ import {
 	O_RDONLY,
 	O_WRONLY,
 } from "../../native/layout.ts";
+import { readText } from "../../native/libc/by-path.ts";
 import { makeDirectory } from "../../native/libc/directory.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt, pread, write } from "../../native/libc/file.ts";
@@ -84,7 +84,7 @@ function notedBoot(incompat: Fd): string | undefined {
 /** Names this start of the machine; undefined where the kernel does not tell. */
 function thisBoot(): string | undefined {
 	try {
-		return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+		return readText("/proc/sys/kernel/random/boot_id").trim();
 	} catch {
 		return undefined;
 	}
