@@ -21,6 +21,7 @@ import {
 	type Offset,
 	release,
 	reserve,
+	reserveScratch,
 	setInt64,
 	setNumber,
 	view,
@@ -35,9 +36,9 @@ export const LARGEST_STORE = 128 << 10;
 /** What the kernel is given at once beside other requests. */
 export const LARGEST_STRETCH = 1 << 20;
 const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
-const STORED = reserve(STORE_HEADER + LARGEST_STORE);
+const STORED = reserveScratch(STORE_HEADER + LARGEST_STORE);
 /** For what is sent by a job: one at a time. */
-const SENT = reserve(STORE_HEADER + LARGEST_STRETCH);
+const SENT = reserveScratch(STORE_HEADER + LARGEST_STRETCH);
 const PRUNE_HEADER = fuseOutHeader.sizeof + fuseNotifyPruneOut.sizeof;
 const ID_SIZE = 8;
 /** Nodes that the kernel is told of at once not to be in use. */

@@ -4,14 +4,14 @@
  */
 import { fuseAttr, fuseAttrOut, fuseEntryOut, fuseOpenOut, fuseWriteOut, statx } from "../native/layout.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
-import { bytes, copy64, type Offset, reserve, setNumber, shorts, words } from "../native/memory.ts";
+import { bytes, copy64, type Offset, reserveScratch, setNumber, shorts, words } from "../native/memory.ts";
 import { NO_NODE, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { STAT } from "../overlay/reading/attributes.ts";
 import { kernelId, LARGEST_WRITE, requestId } from "./request.ts";
 
 /** Room for the largest answer: READ's data. */
-export const REPLY: Offset = reserve(LARGEST_WRITE + 4096);
+export const REPLY: Offset = reserveScratch(LARGEST_WRITE + 4096);
 export const REPLY_SIZE = LARGEST_WRITE;
 
 const NANOSECONDS = 1e9;

@@ -15,7 +15,7 @@ import {
 	lengthOf,
 	type Name,
 	type Offset,
-	reserve,
+	reserveScratch,
 	words,
 } from "../native/memory.ts";
 import type { Writer } from "../overlay/changes/attributes.ts";
@@ -28,7 +28,7 @@ export const LARGEST_WRITE = 1 << 20;
 /** Room for the largest message: a page of headers before the data. */
 export const REQUEST_SIZE = LARGEST_WRITE + 4096;
 /** With a NUL behind it. */
-export const REQUEST: Offset = reserve(REQUEST_SIZE + 1);
+export const REQUEST: Offset = reserveScratch(REQUEST_SIZE + 1);
 /** Where an operation's own arguments begin. */
 const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
 /** Where the message ends. */

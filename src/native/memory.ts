@@ -75,6 +75,16 @@ export function reserve(size: number): Offset {
 	return start;
 }
 
+/** What of such memory need not keep its content from one request to the next. */
+const scratch: { readonly at: Offset; readonly size: number }[] = [];
+
+/** As {@link reserve}; between requests the content may become zeros. For places of 64 KiB and more. */
+export function reserveScratch(size: number): Offset {
+	const at = reserve(size);
+	scratch.push({ at, size });
+	return at;
+}
+
 /** The empty string, for calls with AT_EMPTY_PATH. */
 export const EMPTY_NAME = reserve(ALIGNMENT) as Name;
 
@@ -146,10 +156,11 @@ function addFree(block: Offset, sizeClass: number): void {
 }
 
 /**
- * Gives the system the pages that have nothing but free blocks. For whoever has nothing else to do: it looks at each of these,
- * ten million in a second.
+ * Gives the system the pages of which nothing is in use. For whoever has nothing else to do, between requests: it looks at each
+ * free block, ten million in a second.
  */
 export function returnPages(): void {
+	for (const { at, size } of scratch) madvise(base + at, size & -CHUNK, MADV_DONTNEED);
 	if (released < CHUNK) return;
 	released = 0;
 	returnChunks();
