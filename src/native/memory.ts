@@ -59,7 +59,7 @@ function reserveRegion(): { address: number; buffer: ArrayBuffer } {
 	throw new Error("cannot reserve memory: raise the address space limit (ulimit -v)");
 }
 
-/** What small blocks are cut from, and no page is larger. */
+/** What blocks of one size are cut from. No page is larger. */
 const CHUNK_SHIFT = 16;
 const CHUNK = 1 << CHUNK_SHIFT;
 
@@ -92,16 +92,25 @@ const CLASS_SHIFT = 3;
 const LARGEST_SMALL = 1024;
 /** Blocks of this size and more do not keep their pages while they are free. */
 const SMALLEST_RETURNED = CHUNK;
-/** First free block of each small size class; a free block holds the offset of the next. */
-const freeSmall = new Uint32Array((LARGEST_SMALL >> CLASS_SHIFT) + 1);
 /** Free blocks above the small classes, by their rounded size. */
 const freeLarge = new Map<number, Offset[]>();
+/** Whether some of these may have pages. */
+let hasKeptPages = false;
+
+// Small blocks: a chunk, known by its number, has blocks of one size only.
+
+/** By size class: chunks that may have room. All that have any are among them. */
+const roomy: number[][] = Array.from({ length: (LARGEST_SMALL >> CLASS_SHIFT) + 1 }, () => []);
 /** Chunks of which nothing is in use, without their pages. */
-const freeChunks: Offset[] = [];
-let chunkNext = 0;
-let chunkEnd = 0;
-/** Bytes of blocks given back that have kept their pages since {@link returnPages} looked last. */
-let released = 0;
+const freeChunks: number[] = [];
+/** By chunk: the first free block, which holds the offset of the next; 0: none. */
+const firstFree = new Uint32Array(bytes.length >>> CHUNK_SHIFT);
+/** By chunk: what was never in use begins here. */
+const fresh = new Uint32Array(firstFree.length);
+/** By chunk: how many blocks are in use. */
+const used = new Uint16Array(firstFree.length);
+/** By chunk: whether it is in {@link roomy}. */
+const isRoomy = new Uint8Array(firstFree.length);
 
 /** The size a block of `size` bytes really takes: multiples of 8, above 1 KiB powers of two. */
 export function blockSize(size: number): number {
@@ -113,20 +122,30 @@ export function blockSize(size: number): number {
 export function allocate(size: number): Offset {
 	const rounded = blockSize(size);
 	if (rounded > LARGEST_SMALL) return freeLarge.get(rounded)?.pop() ?? reserve(rounded);
-	const sizeClass = rounded >> CLASS_SHIFT;
-	const head = freeSmall[sizeClass]!;
-	if (head !== 0) {
-		freeSmall[sizeClass] = words[head >>> 2]!;
-		return head;
+	const chunks = roomy[rounded >> CLASS_SHIFT]!;
+	for (let chunk = chunks.at(-1); chunk !== undefined; chunk = chunks.at(-1)) {
+		const free = firstFree[chunk]!;
+		if (free !== 0) {
+			firstFree[chunk] = words[free >>> 2]!;
+			used[chunk]!++;
+			return free;
+		}
+		const next = fresh[chunk]!;
+		if (next + rounded <= (chunk + 1) * CHUNK) {
+			fresh[chunk] = next + rounded;
+			used[chunk]!++;
+			return next;
+		}
+		chunks.pop();
+		isRoomy[chunk] = 0;
 	}
-	if (chunkNext + rounded > chunkEnd) {
-		if (chunkNext < chunkEnd) addFree(chunkNext, (chunkEnd - chunkNext) >> CLASS_SHIFT);
-		chunkNext = freeChunks.pop() ?? reserve(CHUNK);
-		chunkEnd = chunkNext + CHUNK;
-	}
-	const block = chunkNext;
-	chunkNext += rounded;
-	return block;
+	const chunk = freeChunks.pop() ?? reserve(CHUNK) >>> CHUNK_SHIFT;
+	firstFree[chunk] = 0;
+	fresh[chunk] = chunk * CHUNK + rounded;
+	used[chunk] = 1;
+	isRoomy[chunk] = 1;
+	chunks.push(chunk);
+	return chunk * CHUNK;
 }
 
 /** Whether {@link allocate} has room for a block of more than a kilobyte. */
@@ -140,57 +159,41 @@ export function release(block: Offset, size: number): void {
 	const rounded = blockSize(size);
 	if (rounded > LARGEST_SMALL) {
 		if (rounded >= SMALLEST_RETURNED) madvise(base + block, rounded, MADV_DONTNEED);
-		else released += rounded;
+		else hasKeptPages = true;
 		const free = freeLarge.get(rounded);
 		if (free === undefined) freeLarge.set(rounded, [block]);
 		else free.push(block);
 		return;
 	}
-	released += rounded;
-	addFree(block, rounded >> CLASS_SHIFT);
+	const chunk = block >>> CHUNK_SHIFT;
+	words[block >>> 2] = firstFree[chunk]!;
+	firstFree[chunk] = block;
+	used[chunk]!--;
+	if (isRoomy[chunk] !== 0) return;
+	isRoomy[chunk] = 1;
+	roomy[rounded >> CLASS_SHIFT]!.push(chunk);
 }
 
-function addFree(block: Offset, sizeClass: number): void {
-	words[block >>> 2] = freeSmall[sizeClass]!;
-	freeSmall[sizeClass] = block;
-}
-
-/**
- * Gives the system the pages of which nothing is in use. For whoever has nothing else to do, between requests: it looks at each
- * free block, ten million in a second.
- */
+/** Gives the system the pages of which nothing is in use. To be called between requests. */
 export function returnPages(): void {
 	for (const { at, size } of scratch) madvise(base + at, size & -CHUNK, MADV_DONTNEED);
-	if (released < CHUNK) return;
-	released = 0;
-	returnChunks();
+	for (const chunks of roomy) {
+		for (const chunk of chunks.splice(0)) {
+			if (used[chunk] !== 0) {
+				chunks.push(chunk);
+				continue;
+			}
+			madvise(base + chunk * CHUNK, CHUNK, MADV_DONTNEED);
+			isRoomy[chunk] = 0;
+			freeChunks.push(chunk);
+		}
+	}
+	if (!hasKeptPages) return;
+	hasKeptPages = false;
 	const page = getpagesize();
 	for (const [size, blocks] of freeLarge) {
 		if (size < page || size >= SMALLEST_RETURNED) continue;
 		for (const block of blocks) madvise(base + block, size, MADV_DONTNEED);
-	}
-}
-
-/** Of what small blocks are cut from. */
-function returnChunks(): void {
-	const free = new Uint32Array(bytes.length >>> CHUNK_SHIFT);
-	for (let sizeClass = 1; sizeClass < freeSmall.length; sizeClass++) {
-		for (let block = freeSmall[sizeClass]!; block !== 0; block = words[block >>> 2]!)
-			free[block >>> CHUNK_SHIFT]! += sizeClass << CLASS_SHIFT;
-	}
-	for (let sizeClass = 1; sizeClass < freeSmall.length; sizeClass++) {
-		let block = freeSmall[sizeClass]!;
-		freeSmall[sizeClass] = 0;
-		while (block !== 0) {
-			const next = words[block >>> 2]!;
-			if (free[block >>> CHUNK_SHIFT] !== CHUNK) addFree(block, sizeClass);
-			block = next;
-		}
-	}
-	for (let chunk = 0; chunk < free.length; chunk++) {
-		if (free[chunk] !== CHUNK) continue;
-		madvise(base + chunk * CHUNK, CHUNK, MADV_DONTNEED);
-		freeChunks.push(chunk * CHUNK);
 	}
 }
 

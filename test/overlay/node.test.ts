@@ -1,47 +1,11 @@
 /** The node table: ids, names, lookup counts; and what is freed when, against a model of maps. */
 import { describe, expect, test } from "bun:test";
 import { DT_DIR, DT_REG } from "../../src/native/layout.ts";
-import { type Name, readString, release, store } from "../../src/native/memory.ts";
+import { readString } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { measure } from "../../src/overlay/nodes/name.ts";
-import { BUSY, LINKED, NO_NODE, type NodeId, NodeTable, PURE, ROOT } from "../../src/overlay/nodes/node.ts";
+import { BUSY, LINKED, NO_NODE, type NodeId, PURE, ROOT } from "../../src/overlay/nodes/node.ts";
+import { named, Table } from "./node-table.ts";
 import { oneOf, randomNumbers } from "./random.ts";
-
-function named<Result>(text: string, action: (name: Name) => Result): Result {
-	const name = store(text as ByteString);
-	try {
-		return action(name);
-	} finally {
-		release(name, text.length + 1);
-	}
-}
-
-/** A table that remembers what it freed, with names as text. */
-class Table extends NodeTable {
-	readonly freed: NodeId[];
-
-	constructor() {
-		const freed: NodeId[] = [];
-		super((node) => freed.push(node));
-		this.freed = freed;
-	}
-
-	findText(parent: NodeId, text: string): NodeId {
-		return named(text, (name) => this.find(parent, name, measure(name)));
-	}
-
-	attachText(node: NodeId, parent: NodeId, text: string): void {
-		named(text, (name) => this.attach(node, parent, name, measure(name)));
-	}
-
-	/** A new node with a name and one reference. */
-	make(parent: NodeId, text: string, kind = DT_REG): NodeId {
-		const node = this.add(kind, 0);
-		this.attachText(node, parent, text);
-		this.reference(node);
-		return node;
-	}
-}
 
 describe("ids", () => {
 	test("begin with the root's and are dense", () => {

@@ -14,11 +14,13 @@ import {
 	readString,
 	release,
 	reserve,
+	returnPages,
 	setNumber,
 	store,
 	view,
 	writeString,
 } from "../../src/native/memory.ts";
+import type { ByteString } from "../../src/options.ts";
 import { byteStrings } from "./arbitrary.ts";
 
 const size = 4096;
@@ -102,6 +104,34 @@ test("blocks that are in use at the same time do not overlap, whatever was given
 			for (const block of held) release(block.at, block.size);
 		}),
 		{ numRuns: 200 },
+	);
+});
+
+test("what is in use keeps its content when the rest is given back", () => {
+	const held: { at: number; text: string }[] = [];
+	const hold = (length: number, seed: number) => {
+		const text = String.fromCharCode(...Array.from({ length }, (_, index) => 1 + ((index * 7 + seed) % 250)));
+		const at = allocate(length + 1);
+		writeString(at, text as ByteString);
+		held.push({ at, text });
+	};
+	const letGo = (which: number) => {
+		const [block] = held.splice(which % held.length, 1);
+		if (block !== undefined) release(block.at, block.text.length + 1);
+	};
+	const length = fc.oneof(fc.nat(40), fc.nat(1100), fc.nat(70_000));
+	fc.assert(
+		fc.property(length, fc.nat(250), fc.array(fc.nat(1e6), { maxLength: 400 }), (size, seed, steps) => {
+			for (let count = 0; count < 200; count++) hold(count % 20 === 0 ? size : size % 300, seed + count);
+			for (const step of steps) letGo(step);
+			returnPages();
+			for (let count = 0; count < 50; count++) hold(size % 200, seed + count);
+			const isWrong = held.filter(({ at, text }) => readBytes(at, text.length) !== text);
+			expect(isWrong).toEqual([]);
+			while (held.length > 0) letGo(0);
+			returnPages();
+		}),
+		{ numRuns: 100 },
 	);
 });
 
