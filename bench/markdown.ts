@@ -213,12 +213,19 @@ function renderMemory({ workloads }: Result): string[] {
 	const own = mebibytes(start, (sample) => sample.ownBytes);
 	const shared = mebibytes(start, (sample) => sample.sharedBytes);
 	const most = mebibytes(million, (sample) => sample.ownBytes);
+	const idle = mebibytes(million, (sample) => sample.ownBytesAfterIdling);
 	const later = mebibytes(million, (sample) => sample.ownBytesAfterDrop);
+	const crowds = [20, 100].map((count) => [count, find(`mounts_${count}`)] as const);
 	return [
 		...(own === undefined
 			? []
 			: [`- Memory of our daemon after its start: ${own} of its own, ${shared} shared.`]),
 		...(most === undefined ? [] : [`- Its own after a walk over a million files: ${most}.`]),
+		...(idle === undefined ? [] : [`- The same after a minute without a request: ${idle}.`]),
+		...crowds.flatMap(([count, crowd]) => {
+			const all = mebibytes(crowd, (sample) => sample.ownBytes);
+			return all === undefined ? [] : [`- Of ${count} idle daemons together: ${all} of their own.`];
+		}),
 		...(later === undefined ? [] : [`- The same after the kernel has dropped its caches: ${later}.`]),
 	];
 }

@@ -128,14 +128,19 @@ function renderDaemons(result: Result): string {
 			return value === undefined ? NOTHING : renderNumber((value * 1000) / workload.operations);
 		},
 	});
+	const optional = (title: string, pick: (sample: Sample) => number | undefined): Column[] =>
+		result.workloads.some((workload) => daemons.some((name) => medianOf(workload, name, pick) !== undefined))
+			? daemons.map((name) => column(title, name, pick))
+			: [];
 	return [
-		"The daemons: processor time, of a start that of all stages, also per operation; memory at the end; later: after the kernel's caches were dropped",
+		"The daemons: processor time, of a start that of all stages, also per operation; memory at the end; idle: after a minute without a request; later: after the kernel's caches were then dropped",
 		renderTable(result.workloads, [
 			...names.map((name) => column("CPU ms", name, processorTime)),
 			...names.map(perOperation),
 			...daemons.map((name) => column("own MiB", name, ({ ownBytes }) => mebibytes(ownBytes))),
 			...daemons.map((name) => column("shared", name, ({ sharedBytes }) => mebibytes(sharedBytes))),
-			...(result.workloads.some(hasLater) ? daemons.map((name) => column("own later", name, later)) : []),
+			...optional("own idle", ({ ownBytesAfterIdling }) => mebibytes(ownBytesAfterIdling)),
+			...optional("own later", ({ ownBytesAfterDrop }) => mebibytes(ownBytesAfterDrop)),
 		]),
 	].join("\n");
 }
@@ -229,16 +234,6 @@ export function renderNumber(value: number): string {
 
 export function processorTime(sample: Sample): number | undefined {
 	return sample.processorMilliseconds;
-}
-
-function later(sample: Sample): number | undefined {
-	return mebibytes(sample.ownBytesAfterDrop);
-}
-
-function hasLater(workload: WorkloadResult): boolean {
-	return Object.values(workload.samples).some((samples) =>
-		samples.some((sample) => later(sample) !== undefined),
-	);
 }
 
 function mebibytes(bytes: number | undefined): number | undefined {

@@ -27,7 +27,9 @@ export interface Sample {
 	/** Of the daemon at the end of the workload, see Memory in daemon.ts. */
 	readonly ownBytes?: number;
 	readonly sharedBytes?: number;
-	/** Its own, after the kernel was told to drop its caches; where the workload asks for it. */
+	/** Its own, after the mount was left alone for a minute; where the workload asks for it. */
+	readonly ownBytesAfterIdling?: number;
+	/** The same, after the kernel was then told to drop its caches. */
 	readonly ownBytesAfterDrop?: number;
 }
 

@@ -11,7 +11,14 @@ import { SlowLayers } from "./slow-layers.ts";
 import { Stand } from "./stand.ts";
 import type { TreeStore } from "./tree-store.ts";
 import type { Session } from "./user.ts";
-import type { DirectWorkload, MountedWorkload, Scale, Stage, Workload } from "./workloads/workload.ts";
+import {
+	type DirectWorkload,
+	IDLE_SECONDS,
+	type MountedWorkload,
+	type Scale,
+	type Stage,
+	type Workload,
+} from "./workloads/workload.ts";
 
 /** No workload takes this long unless a file system hangs; its daemon is then killed. */
 const PATIENCE_MS = 15 * 60_000;
@@ -60,7 +67,12 @@ async function takeDirect(workload: DirectWorkload, peer: Peer, run: Run): Promi
 			return found as Promise<Kept>;
 		},
 	});
-	return { ...sampleOf(timing, run), processorMilliseconds: timing.processor };
+	const { memory } = timing;
+	return {
+		...sampleOf(timing, run),
+		processorMilliseconds: timing.processor,
+		...(memory && { ownBytes: memory.own, sharedBytes: memory.shared }),
+	};
 }
 
 function sampleOf({ elapsed, latency }: Timing, { placement }: Run): Sample {
@@ -94,10 +106,13 @@ async function takeMounted(workload: MountedWorkload, peer: Peer, run: Run): Pro
 			ownBytes: memory.own,
 			sharedBytes: memory.shared,
 		};
-		if (workload.dropsAfterwards !== true || !run.caches.canDrop) return sample;
+		if (workload.restsAfterwards !== true) return sample;
+		await Bun.sleep(scale.count(IDLE_SECONDS) * 1000);
+		const rested = { ...sample, ownBytesAfterIdling: stand.memory()!.own };
+		if (!run.caches.canDrop) return rested;
 		await run.caches.drop();
 		await stand.quiet();
-		return { ...sample, ownBytesAfterDrop: stand.memory()!.own };
+		return { ...rested, ownBytesAfterDrop: stand.memory()!.own };
 	} finally {
 		clearTimeout(impatience);
 	}

@@ -6,6 +6,7 @@ import { developWorkloads } from "./develop.ts";
 import { lookupWorkloads } from "./lookup.ts";
 import { manyWorkloads } from "./many.ts";
 import { mountWorkloads } from "./mount.ts";
+import { mountsWorkloads } from "./mounts.ts";
 import { namesWorkloads } from "./names.ts";
 import { ownDiskWorkloads } from "./own-disk.ts";
 import { packagesWorkloads } from "./packages.ts";
@@ -17,6 +18,7 @@ import type { Workload } from "./workload.ts";
 
 export const workloads: readonly Workload[] = [
 	...mountWorkloads,
+	...mountsWorkloads,
 	...lookupWorkloads,
 	...copyUpWorkloads,
 	...namesWorkloads,

@@ -83,7 +83,7 @@ export const manyWorkloads: readonly Workload[] = [
 		cache: "cold",
 		operations: (scale) => millionTree.directories(scale) * 1000,
 		run: ({ merged }) => ["run", merged, "find", ".", "-size", "+1000000G"],
-		dropsAfterwards: true,
+		restsAfterwards: true,
 		onRequest: true,
 	},
 ];

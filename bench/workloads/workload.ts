@@ -1,8 +1,12 @@
 /** What a workload is: a declaration, which bench.ts carries out the same way for every peer. */
 
 import type { Client, ClientCommand, Timing } from "../client.ts";
+import type { Memory } from "../daemon.ts";
 import type { Peer } from "../peers.ts";
 import type { Placement } from "../placement.ts";
+
+/** How long a mount is left alone, at scale 1, where a workload looks at what its daemon takes then. */
+export const IDLE_SECONDS = 60;
 
 /** Sizes at scale 1 turned into those of this run. */
 export class Scale {
@@ -109,8 +113,8 @@ export interface MountedWorkload extends AnyWorkload {
 	prepare?(stage: Stage): readonly ClientCommand[];
 	/** The timed command; `mount`: mounting itself. */
 	readonly run: "mount" | ((stage: Stage) => ClientCommand);
-	/** Look at the daemon's memory once more after the kernel has dropped its caches. */
-	readonly dropsAfterwards?: boolean;
+	/** Look at the daemon's memory once more after nobody has used the mount for a minute, then the kernel has dropped its caches. */
+	readonly restsAfterwards?: boolean;
 }
 
 /** What a workload finds that does without such a mount. */
@@ -138,8 +142,8 @@ export interface Place {
 export interface DirectWorkload extends AnyWorkload {
 	/** Whether a peer runs it; missing: all do. */
 	suits?(peer: Peer): boolean;
-	/** One sample, with the processor time of all that was started. Throws StepFailed, or Unavailable. */
-	measure(place: Place): Promise<Timing>;
+	/** One sample, with the processor time of all that was started, and memory if daemons are left. Throws StepFailed, or Unavailable. */
+	measure(place: Place): Promise<Timing & { readonly memory?: Memory }>;
 }
 
 export type Workload = MountedWorkload | DirectWorkload;

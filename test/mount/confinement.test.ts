@@ -158,6 +158,7 @@ describe("of the caller's surroundings", () => {
 			"BUN_JSC_numberOfGCMarkers",
 			"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
 			"BUN_JSC_thresholdForFTLOptimizeSoon",
+			"BUN_JSC_useWarmUpMarkedBlocks",
 			"BUN_RUNTIME_TRANSPILER_CACHE_PATH",
 		]);
 	});
