@@ -44,13 +44,15 @@ import {
 
 /** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
 const SILENCE = 1e9;
+/** Operations that are asked for also where nobody uses the mount: by the kernel, and by who watches over disks. */
+const UNUSING: readonly string[] = ["forget", "forgetMulti", "statfs"] satisfies Operation[];
 
 export class Dispatcher {
 	readonly handlers: ReadonlyMap<Operation, Handler>;
 	/** Requests handled, for statistics. */
 	handled = 0;
-	/** Of these, those that the kernel sends also where nobody uses the mount. */
-	idle = 0;
+	/** Of these, the {@link UNUSING}. */
+	unusing = 0;
 	readonly notifications: Notifications;
 	readonly interrupts = new Interrupts();
 	/** To be replaced by what INIT settles. */
@@ -109,8 +111,10 @@ export class Dispatcher {
 
 	private guarded(name: string, operation: () => void): Handler {
 		const describe = () => describeRequest(this.context.overlay, name);
+		const isUnusing = UNUSING.includes(name);
 		return (request) => {
 			this.handled++;
+			if (isUnusing) this.unusing++;
 			this.run(describe, request, operation);
 		};
 	}
@@ -228,7 +232,6 @@ export class Dispatcher {
 
 	private forget(): void {
 		const { overlay, replies } = this.context;
-		this.idle++;
 		// First: a failure is nobody's answer either.
 		replies.none();
 		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), Number(argument64(fuseForgetIn.nlookup)));
@@ -236,7 +239,6 @@ export class Dispatcher {
 
 	private forgetMany(): void {
 		const { overlay, replies } = this.context;
-		this.idle++;
 		replies.none();
 		const count = argument32(fuseBatchForgetIn.count);
 		const first = argumentAt(fuseBatchForgetIn.sizeof, count * fuseForgetOne.sizeof);

@@ -15,7 +15,7 @@ import type { Dispatcher } from "./dispatch.ts";
 import { LARGEST_PRUNE } from "./notify.ts";
 import { kernelId } from "./request.ts";
 
-/** A mount is idle when there was no request for so long, in milliseconds. */
+/** A mount is idle when nobody has asked for anything in it for so long, in milliseconds. */
 export const IDLE_AFTER = 30_000;
 /** Nodes that are worth a Worker, where the kernel's threads cannot tell the kernel. */
 const WORTH_A_WORKER = 10_000;
@@ -32,6 +32,8 @@ export class Idleness {
 	private since = 0;
 	/** How many there had been when garbage was collected. */
 	private collected = 0;
+	/** As {@link requests}, of all that the kernel has sent, when memory was given back. */
+	private packed = 0;
 	/** Whether nothing is left to do until there is a request. */
 	private isDone = false;
 	/** Nodes from this one on the kernel was told of, or need not be. */
@@ -58,11 +60,15 @@ export class Idleness {
 			this.since = now;
 			this.isDone = false;
 			this.told = 0;
+		} else if (this.isDone && this.packed !== this.dispatcher.handled) {
+			// What the kernel has forgotten of its own accord is packed, too.
+			this.since = now;
+			this.isDone = false;
 		}
 		if (this.isDone) return -1;
 		const left = this.since + this.after - now;
 		if (left > 0) return Math.ceil(left / 1e6);
-		if (this.told === 0 && this.canTell) this.told = this.overlay.nodes.end;
+		if (this.told === 0) this.told = this.canTell ? this.overlay.nodes.end : ROOT;
 		if (this.told > ROOT + 1 && this.tell()) return -1;
 		this.overlay.rest();
 		returnPages();
@@ -71,6 +77,7 @@ export class Idleness {
 			this.collected = this.requests;
 		}
 		this.isDone = true;
+		this.packed = this.dispatcher.handled;
 		return -1;
 	}
 
@@ -81,7 +88,7 @@ export class Idleness {
 	}
 
 	private get count(): number {
-		return this.dispatcher.handled - this.dispatcher.idle;
+		return this.dispatcher.handled - this.dispatcher.unusing;
 	}
 
 	private hasRequests(): boolean {

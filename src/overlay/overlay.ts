@@ -364,8 +364,11 @@ export class Overlay implements Places {
 	/** Takes back all that can be had again, where nobody asks for it any more. To be called between requests. */
 	rest(): void {
 		this.listings.trim(0);
-		this.directories.trim(0);
-		this.files.trim(0);
+		// Where others may change the layers, another object may have the name of what somebody has open.
+		if (!this.options.live) {
+			this.directories.trim(0);
+			this.files.trim(0);
+		}
 		this.nodes.shrink();
 	}
 

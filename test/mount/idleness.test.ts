@@ -32,6 +32,9 @@ const kinds: readonly (readonly [string, readonly string[]])[] = [
 	["layers that others may change", ["timeout=0"]],
 ];
 
+/** The root, and directories in which the kernel keeps in mind that a name is not there. */
+const mostLeft = 4;
+
 /** Mounts what is idle after so many milliseconds. */
 function mountIdle(lower: Description, after: number, settings: OverlaySettings = {}): Promise<Overlay> {
 	const environment = { ...settings.environment, _FUSE_OVERLAYFS_IDLE_AFTER: String(after) };
@@ -86,9 +89,9 @@ describe.skipIf(isKernel || lacks("forgetting when told")).each(kinds)("idle, wi
 		unlinkSync(overlay.at("d0/file 4"));
 		expect(existsSync(overlay.at("absent"))).toBeFalse();
 		const seen = look(overlay);
-		await untilForgotten(overlay);
+		await untilForgotten(overlay, mostLeft);
 		expect(look(overlay)).toEqual(seen);
-		await untilForgotten(overlay);
+		await untilForgotten(overlay, mostLeft);
 		writeFileSync(overlay.at("made/moved"), "changed");
 		expect(readFileSync(overlay.inUpper("made/moved"), "utf8")).toBeDefined();
 		await overlay.expectLasting();
@@ -145,8 +148,8 @@ describe.skipIf(isKernel || lacks("forgetting when told")).each(kinds)("idle, wi
 	});
 
 	test("whoever walks, reads and changes a tree while it is given back all the time sees all of it", async () => {
-		await using overlay = await mountIdle(manyFiles(10, 100), 2, { options });
-		for (let round = 0; round < 5; round++) {
+		await using overlay = await mountIdle(manyFiles(5, 100), 2, { options });
+		for (let round = 0; round < 3; round++) {
 			const walks = Array.from({ length: 3 }, () =>
 				Bun.spawn(["find", overlay.path, "-type", "f", "-exec", "cat", "{}", "+"], {
 					stdout: "pipe",
@@ -154,8 +157,8 @@ describe.skipIf(isKernel || lacks("forgetting when told")).each(kinds)("idle, wi
 				}),
 			);
 			for (let change = 0; change < 100; change++) {
-				const path = overlay.at(`d${change % 10}/file ${change}`);
-				writeFileSync(path, `${change % 10} ${change}`);
+				const path = overlay.at(`d${change % 5}/file ${change}`);
+				writeFileSync(path, `${change % 5} ${change}`);
 				if (change % 10 === 0) await Bun.sleep(1);
 			}
 			for (const walk of walks) {
@@ -165,7 +168,7 @@ describe.skipIf(isKernel || lacks("forgetting when told")).each(kinds)("idle, wi
 					walk.exited,
 				]);
 				expect({ errors, code }).toEqual({ errors: "", code: 0 });
-				expect(output.length).toBeGreaterThanOrEqual(3000);
+				expect(output.length).toBeGreaterThanOrEqual(1500);
 			}
 		}
 		await untilForgotten(overlay);
@@ -173,34 +176,42 @@ describe.skipIf(isKernel || lacks("forgetting when told")).each(kinds)("idle, wi
 	});
 });
 
+async function lookAtEach(overlay: Overlay, files: Record<string, string>): Promise<void> {
+	for (const [index, name] of Object.keys(files).entries()) {
+		lstatSync(overlay.at(name));
+		// A sign of life goes out meanwhile.
+		if (index % 1000 === 0) await Bun.sleep(0);
+	}
+}
+
 describe.skipIf(isKernel)("memory", () => {
-	const files = manyFiles(100, 400);
+	const files = manyFiles(50, 500);
 	const base = "/dev/shm";
 
 	test.skipIf(lacks("forgetting when told"))(
 		"of many files is given back when nobody uses them",
 		async () => {
 			await using overlay = await mountIdle(files, 1000, { base });
-			for (const name of Object.keys(files)) lstatSync(overlay.at(name));
+			await lookAtEach(overlay, files);
 			const most = await ownMemory(overlay);
 			await untilForgotten(overlay);
 			// The rest goes after the last node. What has been compiled stays.
 			while (most - (await ownMemory(overlay)) < 2) await Bun.sleep(100);
-			expect(readFileSync(overlay.at("d99/file 399"), "utf8")).toBe("99 399");
+			expect(readFileSync(overlay.at("d49/file 499"), "utf8")).toBe("49 499");
 		},
 	);
 
 	test.skipIf(lacks("forgetting when told"))("is given back where io_uring is refused, too", async () => {
 		const program = refusing("ENOSYS", "io_uring_setup");
 		await using overlay = await mountIdle(files, 1000, { program, base });
-		for (const name of Object.keys(files)) lstatSync(overlay.at(name));
+		await lookAtEach(overlay, files);
 		await untilForgotten(overlay);
 		expect(readFileSync(overlay.at("d1/file 1"), "utf8")).toBe("1 1");
 	});
 
 	test.skipIf(lacks("forgetting when told"))("a signal ends a mount that is giving it back", async () => {
 		await using overlay = await mountIdle(files, 1000, { base });
-		for (const name of Object.keys(files)) lstatSync(overlay.at(name));
+		await lookAtEach(overlay, files);
 		const all = await countNodes(overlay);
 		while ((await countNodes(overlay)) === all);
 		for (const daemon of overlay.mount.daemons) process.kill(daemon, "SIGTERM");

@@ -62,9 +62,18 @@ export function letRun(): void {
 
 /** As {@link letRun}, for the threads of this process other than its first: one started by a held thread is held, too. */
 export function letOthersRun(): void {
-	for (const thread of process.getBuiltinModule("node:fs").readdirSync("/proc/self/task")) {
+	for (const thread of threadsOfProcess()) {
 		// One that has ended meanwhile needs nothing.
 		if (thread !== String(process.pid)) libc.sched_setaffinity(Number(thread), SET_SIZE, base + ALLOWED);
+	}
+}
+
+/** Their ids; none where they cannot be told. */
+function threadsOfProcess(): string[] {
+	try {
+		return process.getBuiltinModule("node:fs").readdirSync("/proc/self/task");
+	} catch {
+		return [];
 	}
 }
 
