@@ -46,10 +46,10 @@ async function untilForgotten(overlay: Overlay, most = 1): Promise<void> {
 	while ((await countNodes(overlay)) > most) await Bun.sleep(20);
 }
 
-function manyFiles(directories: number, files: number): Record<string, string> {
+function manyFiles(directories: number, files: number, ending = ""): Record<string, string> {
 	const all: Record<string, string> = {};
 	for (let at = 0; at < directories; at++) {
-		for (let file = 0; file < files; file++) all[`d${at}/file ${file}`] = `${at} ${file}`;
+		for (let file = 0; file < files; file++) all[`d${at}/file ${file}${ending}`] = `${at} ${file}`;
 	}
 	return all;
 }
@@ -185,19 +185,20 @@ async function lookAtEach(overlay: Overlay, files: Record<string, string>): Prom
 }
 
 describe.skipIf(isKernel)("memory", () => {
-	const files = manyFiles(50, 500);
+	const ending = " with a long name".repeat(14);
+	const files = manyFiles(50, 400, ending);
 	const base = "/dev/shm";
 
 	test.skipIf(lacks("forgetting when told"))(
 		"of many files is given back when nobody uses them",
 		async () => {
-			await using overlay = await mountIdle(files, 1000, { base });
+			await using overlay = await mountIdle(files, 3000, { base });
 			await lookAtEach(overlay, files);
 			const most = await ownMemory(overlay);
 			await untilForgotten(overlay);
 			// The rest goes after the last node. What has been compiled stays.
-			while (most - (await ownMemory(overlay)) < 2) await Bun.sleep(100);
-			expect(readFileSync(overlay.at("d49/file 499"), "utf8")).toBe("49 499");
+			while (most - (await ownMemory(overlay)) < 4) await Bun.sleep(100);
+			expect(readFileSync(overlay.at(`d49/file 399${ending}`), "utf8")).toBe("49 399");
 		},
 	);
 
@@ -206,7 +207,7 @@ describe.skipIf(isKernel)("memory", () => {
 		await using overlay = await mountIdle(files, 1000, { program, base });
 		await lookAtEach(overlay, files);
 		await untilForgotten(overlay);
-		expect(readFileSync(overlay.at("d1/file 1"), "utf8")).toBe("1 1");
+		expect(readFileSync(overlay.at(`d1/file 1${ending}`), "utf8")).toBe("1 1");
 	});
 
 	test.skipIf(lacks("forgetting when told"))("a signal ends a mount that is giving it back", async () => {
