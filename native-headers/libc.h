@@ -115,6 +115,8 @@ struct file_handle {
 #define EFD_CLOEXEC 0x80000
 #define TFD_NONBLOCK 0x800
 #define TFD_CLOEXEC 0x80000
+#define MFD_CLOEXEC 0x1
+#define MFD_ALLOW_SEALING 0x2
 #define CLOCK_REALTIME 0
 #define CLOCK_MONOTONIC 1
 
@@ -128,6 +130,7 @@ struct file_handle {
 #define POSIX_SPAWN_SETSIGMASK 0x8
 #define POSIX_SPAWN_SETSIGDEF 0x4
 #define POSIX_SPAWN_SETSID 0x80
+#define WNOHANG 1
 
 int *__errno_location(void);
 long syscall(long sysno, ...);
@@ -212,6 +215,7 @@ int vsnprintf(char *buffer, size_t size, const char *format, va_list arguments);
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 int munmap(void *address, size_t length);
 int madvise(void *address, size_t length, int advice);
+int memfd_create(const char *name, unsigned int flags);
 int chdir(const char *path);
 int fchdir(int fd);
 uid_t getuid(void);
@@ -235,7 +239,9 @@ int sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int execve(const char *path, char *const argv[], char *const envp[]);
 int posix_spawnattr_init(posix_spawnattr_t *attributes);
 int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags);
+int posix_spawnattr_destroy(posix_spawnattr_t *attributes);
 int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions);
+int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions);
 int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode);
 int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int target);
 int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);

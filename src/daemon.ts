@@ -2,6 +2,8 @@
  * The program's second stage, which mounts and serves, and how the first starts it: in the background or in its own place,
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
+import type { Log } from "./log.ts";
+import type { Mounted, Restart } from "./mount.ts";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -34,6 +36,8 @@ import {
 	openNowhere,
 	openPipe,
 	raiseLimit,
+	run,
+	type Start,
 	spawnDetached,
 	warnOfProcessorLimit,
 } from "./native/libc/process.ts";
@@ -56,6 +60,12 @@ const DECLINE = "_FUSE_OVERLAYFS_DECLINE";
 /** Likewise: after how many milliseconds without a request a mount is idle. */
 const IDLE_AFTER = "_FUSE_OVERLAYFS_IDLE_AFTER";
 const FOREGROUND = "foreground";
+/** Goes on with a mount by the state in the memory of the descriptor that follows. */
+const RESUME = "resume ";
+/** Has that done by a process like this, with all descriptors that follow, of which the first is the memory's. */
+const RESTART = "restart ";
+/** Asks whether the program does so with a state of the layout that follows. */
+const LAYOUT_IS = "layout ";
 const STDERR = 2;
 /** What the daemon is called, whatever runs it: Bun's own binary, for the installed package. */
 const NAME = "fuse-overlayfs" as ByteString;
@@ -106,22 +116,22 @@ export function isStartedAgain(): boolean {
 /** Starts the second stage, in this process's place or in the background; returns what to exit with. */
 export function startAgain(options: MountOptions): number {
 	// Threads inherit this, so that all of them leave the signals to the one that minds them.
-	const signals = mindedSignals();
+	const isReplaceable = options.failover === "on";
+	const signals = mindedSignals(isReplaceable);
 	blockSignals(signals);
-	ignoreMeaninglessSignals();
+	ignoreMeaninglessSignals(isReplaceable);
 	// The runtime reserves address space by gigabytes, of which it uses little.
 	for (const resource of [RLIMIT_AS, RLIMIT_DATA]) raiseLimit(resource);
 	warnOfProcessorLimit();
 	passDescriptors(options);
 	dropPrivileges();
-	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
-	const [, ...args] = readText("/proc/self/cmdline").split("\0").slice(0, -1) as ByteString[];
 	if (options.foreground || options.debug) {
-		const failed = execute(program, [NAME, ...args], environmentFor(FOREGROUND));
+		const { program, args, environment } = stageOf(FOREGROUND);
+		const failed = execute(program, args, environment);
 		throw new Error(`cannot start ${process.execPath}: ${describeErrno(-failed)}`);
 	}
 	const [reading, writing] = openPipe(false);
-	spawnDetached(program, [NAME, ...args], environmentFor(String(writing)), writing);
+	spawnDetached(stageOf(String(writing)), [writing]);
 	close(writing);
 	// Until the mount answers, whoever started this may still end it.
 	unblockSignals(signals);
@@ -130,6 +140,13 @@ export function startAgain(options: MountOptions): number {
 	do length = read(reading, BYTE, 1);
 	while (length === -EINTR);
 	return length === 1 ? 0 : 1;
+}
+
+/** This program with its arguments, as another stage of it. */
+function stageOf(stage: string): Start {
+	const program = Buffer.from(process.execPath).toString("latin1") as ByteString;
+	const [, ...args] = readText("/proc/self/cmdline").split("\0").slice(0, -1) as ByteString[];
+	return { program, args: [NAME, ...args], environment: environmentFor(stage) };
 }
 
 /** Bun marks all that its caller has left open as closed to programs it starts: what a path names as a descriptor is not. */
@@ -169,18 +186,74 @@ function environmentFor(stage: string): ByteString[] {
 	return all.map(([name, value]) => Buffer.from(`${name}=${value}`).toString("latin1") as ByteString);
 }
 
-/** The second stage: mounts, says so, and serves until the end. */
-export async function serve(options: MountOptions): Promise<void> {
+/** The second stage: mounts, says so, and serves until the end; returns what to exit with. */
+export async function serve(options: MountOptions): Promise<number> {
 	nameProcess(NAME);
+	if (process.env[STAGE]?.startsWith(RESTART)) startOver(process.env[STAGE].slice(RESTART.length));
 	// Not before: the first stage needs none of it, and starts the faster.
-	const [{ mount }, { createLog }] = await Promise.all([import("./mount.ts"), import("./log.ts")]);
+	const [{ layout, mount, resume }, { createLog }] = await Promise.all([
+		import("./mount.ts"),
+		import("./log.ts"),
+	]);
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
-	const { [DECLINE]: decline, [IDLE_AFTER]: idleAfter } = process.env;
+	const { [DECLINE]: decline, [IDLE_AFTER]: idle } = process.env;
+	const idleAfter = idle === undefined ? undefined : Number(idle);
+	if (stage?.startsWith(LAYOUT_IS)) return stage === `${LAYOUT_IS}${layout}` ? 0 : 1;
+	const restart = options.failover === "on" ? restartFor(options, layout) : undefined;
+	if (stage?.startsWith(RESUME) && restart !== undefined) {
+		const memory = Number(stage.slice(RESUME.length)) as Fd;
+		goOn(options, createLog, (log) => resume(options, log, memory, restart, idleAfter));
+		return 0;
+	}
 	const log = createLog(options.logFile, options.debug);
-	const mounted = mount(options, log, decline, idleAfter === undefined ? undefined : Number(idleAfter));
+	const mounted = mount(options, log, decline, restart, idleAfter);
 	if (stage === FOREGROUND || sayReady(Number(stage) as Fd)) mounted.serve();
 	else mounted.end();
+	return 0;
+}
+
+/** Who has started this process, a shell, has not passed on which signals are blocked. */
+function startOver(descriptors: string): never {
+	blockSignals(mindedSignals(true));
+	const [memory, ...others] = descriptors.split(",").map(Number) as Fd[];
+	for (const fd of [memory!, ...others]) descriptorControl(fd, F_SETFD, 0);
+	const { program, args, environment } = stageOf(`${RESUME}${memory}`);
+	const failed = execute(program, args, environment);
+	throw new Error(`cannot start ${process.execPath}: ${describeErrno(-failed)}`);
+}
+
+/** Goes on with the mount of a daemon that has ended, unless nobody can. Throws what may not happen to the next one. */
+function goOn(
+	options: MountOptions,
+	createLog: (file: ByteString | undefined, debug: boolean) => Log,
+	resume: (log: Log) => Mounted,
+): void {
+	let log = createLog(undefined, options.debug);
+	try {
+		log = createLog(options.logFile, options.debug);
+	} catch (error) {
+		log.error(String(error));
+	}
+	try {
+		resume(log).serve();
+	} catch (error) {
+		log.error(`cannot go on with the mount: ${error instanceof Error ? error.message : String(error)}`);
+		if (error instanceof Error && error.name === "StateUnusable") return;
+		throw error;
+	}
+}
+
+/** How this program is started to go on with the mount, wherever the working directory is by then. */
+function restartFor(options: MountOptions, layout: number): Restart {
+	const log = "FUSE_OVERLAYFS_DEBUG_LOG";
+	if (options.logFile !== undefined && process.env[log] !== undefined)
+		process.env[log] = process.getBuiltinModule("node:path").resolve(process.env[log]);
+	return {
+		keep: (kept) => stageOf(`${RESTART}${kept.join(",")}`),
+		replace: (memory) => stageOf(`${RESUME}${memory}`),
+		isFit: () => run(stageOf(`${LAYOUT_IS}${layout}`)) === 0,
+	};
 }
 
 /**

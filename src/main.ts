@@ -48,10 +48,7 @@ async function main(args: readonly ByteString[]): Promise<number> {
 		}
 		case "mount": {
 			const { isStartedAgain, serve, startAgain } = await import("./daemon.ts");
-			if (isStartedAgain()) {
-				await serve(commandLine.options);
-				return 0;
-			}
+			if (isStartedAgain()) return serve(commandLine.options);
 			for (const warning of commandLine.warnings) tell(warning);
 			return startAgain(commandLine.options);
 		}

@@ -6,8 +6,10 @@ import { parseDeclined } from "./fuse/handshake.ts";
 import { IDLE_AFTER } from "./fuse/idleness.ts";
 import { MountFailed, Mountpoint } from "./fuse/mountpoint.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
+import { REQUEST } from "./fuse/request.ts";
 import { Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
+import { Survival } from "./fuse/survival.ts";
 import type { Log } from "./log.ts";
 import {
 	FUSE_KERNEL_MINOR_VERSION,
@@ -16,14 +18,13 @@ import {
 	RLIMIT_FSIZE,
 	RLIMIT_NOFILE,
 } from "./native/layout.ts";
-import { readText } from "./native/libc/by-path.ts";
 import { isPrivileged } from "./native/libc/capabilities.ts";
 import { callBy } from "./native/libc/distant.ts";
-import { describeErrno, Errno, errnoName } from "./native/libc/errno.ts";
+import { errnoName } from "./native/libc/errno.ts";
+import type { Fd } from "./native/libc/file.ts";
 import { fileSystemType } from "./native/libc/metadata.ts";
 import {
 	captureStandardError,
-	effectiveGid,
 	effectiveUid,
 	liftLimit,
 	raiseLimit,
@@ -31,29 +32,33 @@ import {
 } from "./native/libc/process.ts";
 import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
-import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
+import { isSynced, nameOfWorkdir, openOverlay, workingIn } from "./open-overlay.ts";
+import type { ByteString, MountOptions } from "./options.ts";
+import { takeOver } from "./overlay/changes/take-over.ts";
 import { WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
 import { areDistant } from "./overlay/layers/distance.ts";
 import { claim, findKernelUses } from "./overlay/layers/in-use.ts";
-import type { Layer } from "./overlay/layers/layer.ts";
-import { LayerUnusable, openLayers } from "./overlay/layers/open-layers.ts";
-import { Workdir } from "./overlay/layers/workdir.ts";
-import { prepareWorkdir } from "./overlay/marks/abilities.ts";
-import { supportsAcl } from "./overlay/marks/acl.ts";
-import { Identity } from "./overlay/marks/identity.ts";
-import { checkIndexable, openIndex } from "./overlay/marks/index-directory.ts";
-import type { UsersMarks } from "./overlay/nodes/data-search.ts";
-import { Overlay } from "./overlay/overlay.ts";
-import type { OverlayOptions } from "./overlay/overlay-options.ts";
+import { LayerUnusable, type OpenedLayers } from "./overlay/layers/open-layers.ts";
+import { prepareWorkdir, tryOut } from "./overlay/marks/abilities.ts";
+import { openIndex } from "./overlay/marks/index-directory.ts";
+import { useSeeds } from "./overlay/nodes/name.ts";
+import { field, LAYOUT, State, StateUnusable } from "./overlay/nodes/state.ts";
+import type { Overlay } from "./overlay/overlay.ts";
+import {
+	beginSuccession,
+	claimState,
+	type Facts,
+	factsOf,
+	inheritedLayers,
+	prepareSurvival,
+	type Restart,
+} from "./succession.ts";
 
-/** Descriptors used for other things than the caches: layers, the session, jobs. */
-const RESERVED_DESCRIPTORS = 64;
-const LARGEST_DESCRIPTORS = 32768;
-const SMALLEST_DESCRIPTORS = 16;
-/** As many a daemon at rest and its Workers have open, layers not counted. */
-const OWN_DESCRIPTORS = 24;
-const LARGEST_LISTINGS = 32 << 20;
 const HEX = 16;
+
+/** The layout of what one daemon leaves to the next. */
+export const layout = LAYOUT;
+export type { Restart } from "./succession.ts";
 
 /** What is spoken with: libfuse's version, and that of the kernel protocol. Throws LibraryMissing. */
 export function libraryVersions(): { library: string; protocol: string } {
@@ -71,26 +76,38 @@ export interface Mounted {
 	end(): void;
 }
 
-/**
- * Mounts an overlay. Blocks the thread's signals by which programs are ended, and SIGUSR1, which {@link Mounted.serve}
- * minds; they must be blocked in all other threads too. For tests: `decline`, what of the kernel's to do without, and
- * `idleAfter`, in milliseconds. Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
- */
-export function mount(options: MountOptions, log: Log, decline = "", idleAfter = IDLE_AFTER): Mounted {
-	const signals = mindedSignals();
+/** What a mount consists of, whoever has made it. */
+interface Parts {
+	readonly libfuse: Libfuse;
+	readonly overlay: Overlay;
+	readonly dispatcher: Dispatcher;
+	readonly jobs: WorkerJobs;
+	/** The kernel can hold back writes: nobody has to be told at once where no more can be written. */
+	readonly mayGather: boolean;
+	/** Has libfuse's messages told to `tell`. */
+	redirect(tell: (message: string) => void): void;
+}
+
+function assemble(
+	options: MountOptions,
+	log: Log,
+	survival: Survival | undefined,
+	inherited?: OpenedLayers,
+): Parts {
+	const signals = mindedSignals(survival !== undefined);
 	blockSignals(signals);
 	setUmask(0);
 	const libfuse = new Libfuse();
-	const messages: string[] = [];
-	let tell = (message: string): void => void messages.push(message);
+	let tell = (message: string): void => log.warn(message);
 	libfuse.redirectLog((message) => tell(message));
-	const mountpoint = new Mountpoint(options.mountpoint);
 	const limit = raiseLimit(RLIMIT_NOFILE);
 	// Users' files are bound by their own limits.
 	const largestFile = liftLimit(RLIMIT_FSIZE);
 	checkProc(log);
 	const jobs = new WorkerJobs(signals, (error) => log.error(`a background thread failed: ${String(error)}`));
-	const overlay = openOverlay(options, jobs, limit, log);
+	const surviving = survival === undefined ? undefined : { columns: survival.state.columns, inherited };
+	const overlay = openOverlay(options, jobs, limit, log, surviving);
+	overlay.journal = survival?.journal;
 	callBy(jobs.call);
 	if (areDistant([...overlay.layers, ...overlay.dataOnly])) jobs.expectCalls();
 	const dispatcher = new Dispatcher(
@@ -98,19 +115,61 @@ export function mount(options: MountOptions, log: Log, decline = "", idleAfter =
 		overlay,
 		{ timeout: options.timeout, fsync: isSynced(options), partsReaders: options.passthrough === "on" },
 		log,
+		survival,
 	);
+	const redirect = (to: (message: string) => void) => {
+		tell = to;
+	};
+	return {
+		libfuse,
+		overlay,
+		dispatcher,
+		jobs,
+		mayGather: largestFile === Number.POSITIVE_INFINITY,
+		redirect,
+	};
+}
+
+/**
+ * Mounts an overlay. Blocks the thread's signals by which programs are ended, and SIGUSR1, which {@link Mounted.serve}
+ * minds; they must be blocked in all other threads too. `restart`: how the mount outlives this process, if `failover` asks for
+ * that. For tests: `decline`, what of the kernel's to do without, and `idleAfter`, in milliseconds.
+ * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
+ */
+export function mount(
+	options: MountOptions,
+	log: Log,
+	decline = "",
+	restart?: Restart,
+	idleAfter = IDLE_AFTER,
+): Mounted {
+	const mountpoint = new Mountpoint(options.mountpoint);
+	const survival = restart === undefined ? undefined : prepareSurvival(options, log);
+	const { libfuse, overlay, dispatcher, jobs, mayGather, redirect } = assemble(options, log, survival);
+	const messages: string[] = [];
+	redirect((message) => void messages.push(message));
 	const features = {
-		// Writers are told at once where no more can be written.
-		writeback: options.writeback && largestFile === Number.POSITIVE_INFINITY,
+		writeback: options.writeback && mayGather,
 		live: overlay.options.live,
 		passthrough: passesThrough(options, overlay),
 		acl: overlay.options.acl,
+		outlives: survival !== undefined,
 		maxWrite: options.maxWrite,
 		declined: parseDeclined(decline),
 	};
 	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;
-		const attempt = new Session(libfuse, argument, mountpoint, dispatcher, overlay, jobs, log, idleAfter);
+		const attempt = new Session(
+			libfuse,
+			argument,
+			mountpoint,
+			dispatcher,
+			overlay,
+			jobs,
+			log,
+			idleAfter,
+			survival,
+		);
 		try {
 			// fusermount3 writes its own messages: they belong into ours.
 			const { failure, lines } = captureStandardError(() => attempt.mount());
@@ -122,22 +181,34 @@ export function mount(options: MountOptions, log: Log, decline = "", idleAfter =
 			throw new MountFailed(explain(options.mountpoint, error.message, messages));
 		}
 	});
-	tell = (message) => log.warn(message);
+	redirect((message) => log.warn(message));
 	process.chdir("/");
+	let init: Uint8Array | undefined;
 	try {
 		// Not before: a mount that fails leaves its layers untouched.
 		prepareOverlay(overlay, options, log);
 		overlay.identity?.markRoot(overlay.layers);
 		if (options.xino === "on") checkNumbersLast(overlay);
-		session.begin(features);
+		init = session.begin(features);
 		if (mountpoint.device !== undefined) widenReadAhead(mountpoint.device);
 	} catch (error) {
 		session.close();
 		throw error;
 	}
+	const succeed = () => {
+		if (survival === undefined || restart === undefined || init === undefined) return;
+		const facts = factsOf(session.connection, mountpoint.device, overlay, dispatcher.agreed, init);
+		beginSuccession(session, survival, facts, restart, log);
+	};
+	return mounted(session, succeed);
+}
+
+/** @param succeed begins what has the mount outlive this process, once it answers */
+function mounted(session: Session, succeed: () => void): Mounted {
 	return {
 		serve() {
 			try {
+				succeed();
 				session.serve();
 			} finally {
 				session.close();
@@ -147,6 +218,58 @@ export function mount(options: MountOptions, log: Log, decline = "", idleAfter =
 			session.close();
 		},
 	};
+}
+
+/** Goes on with the mount of a daemon that has ended, by the state it has left in `memory`. Throws StateUnusable and what that may. */
+export function resume(
+	options: MountOptions,
+	log: Log,
+	memory: Fd,
+	restart: Restart,
+	idleAfter = IDLE_AFTER,
+): Mounted {
+	if (!claimState(memory)) throw new StateUnusable("another daemon has it");
+	const state = State.takeOver(memory, REQUEST);
+	const facts = state.facts as Facts;
+	const survival = new Survival(state);
+	const isReplacement = state.get(field.isReplaced) === 1;
+	state.set(field.isReplaced, 0);
+	if (isReplacement) survival.forgive();
+	if (!survival.takeOver())
+		throw new StateUnusable("daemons have ended one after the other, and none has answered a request");
+	useSeeds(facts.seeds);
+	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
+	const { libfuse, overlay, dispatcher, jobs } = parts;
+	overlay.nodes.restore();
+	state.columns.collect();
+	const { work } = overlay;
+	if (work !== undefined && facts.work !== undefined) {
+		work.takeOver(facts.work.fd);
+		tryOut(work, overlay.layers[0]!.root);
+	}
+	takeOver(overlay, survival.journal, (message) => log.error(message));
+	Object.assign(dispatcher.agreed, facts.agreed);
+	const mountpoint = new Mountpoint(`/dev/fd/${facts.connection}` as ByteString, facts.device);
+	const argument = sessionArgument(sessionOptions(options, { context: false }));
+	const session = new Session(
+		libfuse,
+		argument,
+		mountpoint,
+		dispatcher,
+		overlay,
+		jobs,
+		log,
+		idleAfter,
+		survival,
+	);
+	session.mount();
+	session.resume(Buffer.from(facts.init, "hex"));
+	log.warn(
+		isReplacement
+			? "another program goes on with the mount"
+			: "the daemon has ended: another goes on with the mount",
+	);
+	return mounted(session, () => beginSuccession(session, survival, facts, restart, log));
 }
 
 /** With the SELinux context where the kernel takes one, else without. */
@@ -195,158 +318,11 @@ function prepareOverlay({ work, layers, indexed }: Overlay, options: MountOption
 		);
 }
 
-/** Throws LayerUnusable where an earlier mount has left the upper layer as one that may be damaged, or otherwise unusable. */
-function checkWorkdir(work: Workdir, options: MountOptions): void {
-	const feature = workingIn(options, () => work.obstacle());
-	if (feature === undefined) return;
-	const name = nameOfWorkdir(options);
-	const upper = display(options.upperDirectory ?? ("" as ByteString));
-	if (feature === "volatile") {
-		throw new LayerUnusable(
-			`workdir ${name} was used with volatile: if the machine has crashed since, upperdir ${upper} may be damaged: look at it with ro, and give a new upperdir and workdir; or, if it has not, remove ${name}/work/incompat/volatile`,
-		);
-	}
-	throw new LayerUnusable(
-		`workdir ${name} needs the feature ${display(feature)} (${name}/work/incompat), which this program does not have: mount it with what made it, or give a new upperdir and workdir`,
-	);
-}
-
-/** Throws LayerUnusable where the file system fails what is done in the workdir. */
-function workingIn<Result>(options: MountOptions, action: () => Result): Result {
-	try {
-		return action();
-	} catch (error) {
-		if (!(error instanceof Errno)) throw error;
-		throw new LayerUnusable(
-			`cannot use workdir ${nameOfWorkdir(options)}: ${describeErrno(error.code)}: it must be a writable directory, and \`work\` in it, if it exists, one that can be emptied`,
-		);
-	}
-}
-
-function nameOfWorkdir({ workDirectory }: MountOptions): string {
-	return display(workDirectory ?? ("" as ByteString));
-}
-
-function isSynced({ fsync }: MountOptions): boolean {
-	return fsync === "auto" || fsync === "strict";
-}
-
 /** `xino=on` promises numbers that stay: those of copied-up files are kept in attributes. Throws LayerUnusable. */
 function checkNumbersLast({ work, layers }: Overlay): void {
 	if (work === undefined || work.keepsAttributes) return;
 	throw new LayerUnusable(
 		`xino=on: upperdir ${display(layers[0]!.path)} takes no extended attributes, so that copied-up files cannot keep their inode numbers: use another file system or xino=auto`,
-	);
-}
-
-function openOverlay(options: MountOptions, jobs: WorkerJobs, limit: number, log: Log): Overlay {
-	const { upperDirectory, workDirectory } = options;
-	const writable =
-		upperDirectory === undefined || workDirectory === undefined
-			? undefined
-			: { upper: upperDirectory, work: workDirectory };
-	const { lowerDirectories, dataDirectories } = options;
-	checkDescriptors(
-		(writable === undefined ? 0 : 1) + lowerDirectories.length + dataDirectories.length,
-		limit,
-	);
-	checkMarksShow(options);
-	const opened = openLayers(lowerDirectories, writable, dataDirectories);
-	const { layers, dataOnly } = opened;
-	const work =
-		opened.work === undefined || options.readOnly
-			? undefined
-			: new Workdir(opened.work, {
-					fileWhiteouts: options.fileWhiteouts,
-					userAttributes: options.userAttributes,
-					isVolatile: options.fsync === "volatile",
-					syncsAll: options.fsync === "strict",
-				});
-	if (work !== undefined) checkWorkdir(work, options);
-	if (!options.originUuids) leaveOutUuids(layers, log);
-	const indexes = work !== undefined && options.index === "on";
-	if (options.index === "on" && work === undefined)
-		log.warn(
-			"index=on is without effect where nothing can be changed: names of hard-linked files show each what it has",
-		);
-	if (indexes) {
-		checkNotLive(options);
-		checkIndexable(layers, work, nameOfWorkdir(options));
-	}
-	const overflow = {
-		uid: readNumber("/proc/sys/kernel/overflowuid"),
-		gid: readNumber("/proc/sys/kernel/overflowgid"),
-	};
-	const identity = Identity.of(options, layers, work !== undefined, overflow, (message) => log.warn(message));
-	const spare = limit - RESERVED_DESCRIPTORS - layers.length - dataOnly.length;
-	const largestDescriptors = Math.max(Math.min(spare, LARGEST_DESCRIPTORS), SMALLEST_DESCRIPTORS);
-	const overlayOptions: OverlayOptions = {
-		fsync: isSynced(options),
-		staticLinkCount: options.staticLinkCount,
-		fastInode: options.fastInode && options.xino !== "on" && !indexes,
-		inode32: options.inode32,
-		xattrs: options.xattrs,
-		// A lower layer without ACLs has files without any; in the upper one they must not be lost.
-		acl: options.acl && options.xattrs && (work ? layers.slice(0, 1) : layers).some(supportsAcl),
-		uid: effectiveUid(),
-		gid: effectiveGid(),
-		largestDescriptors,
-		live: options.timeout < defaultOptions.timeout,
-		redirects: options.redirectDirectories,
-		// Under another name such a file finds its data by the mark of a renamed directory.
-		leavesData: options.metacopies === "on" && options.redirectDirectories === "on",
-		usersMetacopies: usersMetacopies(options),
-		verity: options.verity,
-		indexes,
-		largestListings: LARGEST_LISTINGS,
-	};
-	return new Overlay(layers, work, identity, jobs, overlayOptions, dataOnly);
-}
-
-/** Throws LayerUnusable where others may change the layers: what they remove or link is not counted. */
-function checkNotLive({ timeout }: MountOptions): void {
-	if (timeout >= defaultOptions.timeout) return;
-	throw new LayerUnusable(
-		"index=on: with a timeout others may change the layers, and the names of hard-linked files could not be counted: leave one of the two options out",
-	);
-}
-
-/** With several file systems a handle without a uuid could lead to a file of another one. */
-function leaveOutUuids(layers: readonly Layer[], log: Log): void {
-	if (layers.some(({ device }) => device !== layers[0]!.device))
-		log.warn("uuid=off needs all layers on one file system: they are told apart by their uuids");
-	else for (const layer of layers) layer.namesFileSystem = false;
-}
-
-/** Each layer's root is open as long as the mount is there. Throws LayerUnusable. */
-function checkDescriptors(layers: number, limit: number): void {
-	const needed = layers + OWN_DESCRIPTORS + SMALLEST_DESCRIPTORS;
-	if (needed <= limit) return;
-	throw new LayerUnusable(
-		`${layers} layers need ${needed} open files, and the limit is ${limit}: raise it (ulimit -Hn, LimitNOFILE= of a service) or give fewer lowerdirs`,
-	);
-}
-
-/** Data-only layers are of no use unless files lead there; for those of users that is said by asking for their marks. */
-function usersMetacopies({ metacopies, userAttributes, dataDirectories }: MountOptions): UsersMarks {
-	if (metacopies === "on") return "followed";
-	return userAttributes && dataDirectories.length > 0 ? "to data-only layers" : "refused";
-}
-
-/**
- * Files whose data is in data-only layers, or must have a digest, are told by their marks: whoever cannot see these would be
- * shown zeros. Throws LayerUnusable.
- */
-function checkMarksShow(options: MountOptions): void {
-	const { dataDirectories, verity } = options;
-	if (usersMetacopies(options) !== "refused" || isPrivileged()) return;
-	const [asked] = [
-		...(dataDirectories.length > 0 ? ["data-only layers"] : []),
-		...(verity === "off" ? [] : [`verity=${verity}`]),
-	];
-	if (asked === undefined) return;
-	throw new LayerUnusable(
-		`${asked}: the files that this is for are marked by attributes of the trusted namespace, which only the machine's root can see: mount as root, or with metacopy=on or userxattr if they are marked by those of the user namespace`,
 	);
 }
 
@@ -380,13 +356,4 @@ function checkProc(log: Log): void {
 	if (type < 0) log.warn(`cannot look at /proc: ${errnoName(-type)}`);
 	else if (type !== PROC_SUPER_MAGIC)
 		log.warn(`/proc is not procfs (type 0x${type.toString(HEX)}): mount it, or extended attributes fail`);
-}
-
-function readNumber(path: string): number {
-	const overflow = 65534;
-	try {
-		return Number.parseInt(readText(path), 10);
-	} catch {
-		return overflow;
-	}
 }

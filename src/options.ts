@@ -131,6 +131,11 @@ export interface MountOptions {
 	 * it names one; "require": it must name one. Default: "off".
 	 */
 	readonly verity: "off" | "on" | "require";
+	/**
+	 * "on": where the daemon ends without having been told to, another goes on with the mount, and SIGUSR2 has the program that is
+	 * now at its path do so. Default: "off".
+	 */
+	readonly failover: "on" | "off";
 	/** Append the log to this file. Default: undefined, the log goes to stderr. */
 	readonly logFile: ByteString | undefined;
 }
@@ -170,5 +175,6 @@ export const defaultOptions: Readonly<Omit<MountOptions, "mountpoint" | "lowerDi
 	userAttributes: false,
 	originUuids: true,
 	verity: "off",
+	failover: "off",
 	logFile: undefined,
 });

@@ -28,7 +28,10 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 	"index.ts": ["mount.ts"],
 	// Where things are put together and started: of native what concerns this process.
 	"daemon.ts": ["mount.ts", "native"],
-	"mount.ts": ["fuse", "overlay", "native"],
+	"mount.ts": ["fuse", "overlay", "native", "open-overlay.ts", "succession.ts"],
+	"open-overlay.ts": ["overlay", "native"],
+	"succession.ts": ["fuse", "overlay", "native", "keeper.ts"],
+	"keeper.ts": ["native"],
 	cli: [],
 	// Not how something is kept on disk, nor where.
 	fuse: ["overlay/changes", "overlay/reading", "overlay/overlay", "overlay/nodes", "overlay/jobs", "native"],

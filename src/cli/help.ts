@@ -78,6 +78,8 @@ const sections: readonly Section[] = [
 			["", "0: nothing; volatile: as the option"],
 			["volatile", "Nothing waits for the disk: a crash of the machine may lose the"],
 			["", "upperdir, which is refused afterwards"],
+			["failover=on|off", "on: when the daemon dies another goes on, and nobody notices (Linux"],
+			["", "6.9); SIGUSR2 has the program now at its path go on"],
 			["max_write=BYTES", "Largest write request"],
 		],
 	},

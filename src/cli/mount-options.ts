@@ -133,6 +133,9 @@ export const mountOptions: ReadonlyMap<string, OptionSyntax> = new Map(
 		passthrough: valued("auto|on|off", (draft, value, option) => {
 			draft.passthrough = parseChoice(option, value, ["auto", "on", "off"]);
 		}),
+		failover: valued("on|off", (draft, value, option) => {
+			draft.failover = parseChoice(option, value, ["on", "off"]);
+		}),
 		threaded: boolean((draft, value) => {
 			draft.threaded = value;
 		}),

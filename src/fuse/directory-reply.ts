@@ -103,7 +103,7 @@ export class DirectoryReply {
 		}
 		const { nodes } = overlay;
 		replies.writeEntry(this.end, node);
-		nodes.reference(node);
+		replies.refer(node);
 		this.finishNamed(entry, listing, slot, nodes.inodeLow(node), nodes.inodeHigh(node), kindOf(STAT));
 	}
 

@@ -20,6 +20,7 @@ import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
 import { Deferred } from "../overlay/nodes/deferred.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
+import { field } from "../overlay/nodes/state.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context, DispatchOptions } from "./context.ts";
 import { dataOperations } from "./data-operations.ts";
@@ -37,10 +38,12 @@ import {
 	argumentAt,
 	beginMessage,
 	copyMessage,
+	endForget,
 	kernelId,
 	nodeOfId,
 	REQUEST,
 } from "./request.ts";
+import type { Survival } from "./survival.ts";
 
 /** A fault may hit every request: how long one of a kind is not told again, in nanoseconds. */
 const SILENCE = 1e9;
@@ -60,10 +63,12 @@ export class Dispatcher {
 		writeback: false,
 		passthrough: false,
 		acl: false,
+		resends: false,
 		extendedSetxattr: false,
 		prunes: false,
 	};
 	private readonly context: Context;
+	private readonly survival: Survival | undefined;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
 	/** Requests that may go on, oldest first. */
 	private readonly ready: Waiting[] = [];
@@ -72,13 +77,21 @@ export class Dispatcher {
 	/** By errno, when it was told last. */
 	private readonly told = new Map<number, number>();
 
-	constructor(libfuse: Libfuse, overlay: Overlay, options: DispatchOptions, log: Log) {
-		const replies = new Replies(libfuse, overlay, options.timeout);
+	/** @param survival undefined: nobody goes on after this process */
+	constructor(libfuse: Libfuse, overlay: Overlay, options: DispatchOptions, log: Log, survival?: Survival) {
+		this.survival = survival;
+		const replies = new Replies(libfuse, overlay, options.timeout, survival?.state);
 		this.notifications = new Notifications(overlay.jobs);
 		const resume: Context["resume"] = (name, node, request, rest) =>
 			this.goOn(() => describeNode(overlay, name, node), request, rest);
 		const { agreed, notifications } = this;
-		const passthrough = new Passthrough(overlay, agreed, notifications, options.partsReaders);
+		const passthrough = new Passthrough(
+			overlay,
+			agreed,
+			notifications,
+			options.partsReaders,
+			survival?.openings,
+		);
 		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
 		const operations = {
 			...namespaceOperations(this.context),
@@ -197,6 +210,26 @@ export class Dispatcher {
 		else this.context.replies.takeRequest();
 	}
 
+	/** Goes on with what a predecessor has left: which files are open. */
+	restore(): void {
+		this.context.passthrough.restore();
+	}
+
+	/** Whether the request in its place is to be handled: one that a predecessor had in hand may not be. */
+	admit(): boolean {
+		const { overlay, passthrough, log } = this.context;
+		const undo = (referred: readonly number[], opened: number) => {
+			for (const node of referred) overlay.nodes.forget(node as NodeId, 1);
+			passthrough.undo(opened);
+		};
+		return this.survival?.admit(undo, (message) => log.error(message)) ?? true;
+	}
+
+	/** Whether requests wait for something. */
+	get isWaiting(): boolean {
+		return this.waiting.size > 0 || this.ready.length > 0 || this.interrupts.count > 0;
+	}
+
 	private wake(node: NodeId): void {
 		const queue = this.waiting.get(node);
 		if (queue === undefined) return;
@@ -234,7 +267,9 @@ export class Dispatcher {
 		const { overlay, replies } = this.context;
 		// First: a failure is nobody's answer either.
 		replies.none();
-		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), Number(argument64(fuseForgetIn.nlookup)));
+		const count = Number(argument64(fuseForgetIn.nlookup));
+		endForget();
+		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), count);
 	}
 
 	private forgetMany(): void {
@@ -242,9 +277,13 @@ export class Dispatcher {
 		replies.none();
 		const count = argument32(fuseBatchForgetIn.count);
 		const first = argumentAt(fuseBatchForgetIn.sizeof, count * fuseForgetOne.sizeof);
-		for (let index = 0; index < count; index++) {
+		const state = this.survival?.state;
+		for (let index = state?.get(field.forgotten) ?? 0; index < count; index++) {
 			const at = first + index * fuseForgetOne.sizeof;
+			state?.set(field.forgotten, index + 1);
 			overlay.nodes.forget(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup));
 		}
+		endForget();
+		state?.set(field.forgotten, 0);
 	}
 }

@@ -17,6 +17,7 @@ import {
 	FUSE_DONT_MASK,
 	FUSE_HANDLE_KILLPRIV_V2,
 	FUSE_HAS_IOCTL_DIR,
+	FUSE_HAS_RESEND,
 	FUSE_INIT,
 	FUSE_INIT_EXT,
 	FUSE_KERNEL_MINOR_VERSION,
@@ -53,6 +54,8 @@ export interface Features {
 	readonly acl: boolean;
 	/** Largest WRITE in bytes. */
 	readonly maxWrite: number | undefined;
+	/** A successor of this daemon is to go on with the mount: the kernel can send requests once more. */
+	readonly outlives: boolean;
 	/** What to do without although the kernel has it. */
 	readonly declined: Declined;
 }
@@ -76,6 +79,8 @@ export interface Agreement {
 	passthrough: boolean;
 	/** The kernel heeds POSIX ACLs. */
 	acl: boolean;
+	/** What was not answered can be had once more (Linux 6.9). */
+	resends: boolean;
 	/** SETXATTR's arguments have all their fields; else they end after FUSE_COMPAT_SETXATTR_IN_SIZE bytes. */
 	extendedSetxattr: boolean;
 	/** The kernel can be told to forget nodes that nobody uses. */
@@ -127,6 +132,7 @@ const CONDITIONAL = {
 	FUSE_ATOMIC_O_TRUNC,
 	FUSE_WRITEBACK_CACHE,
 	FUSE_POSIX_ACL,
+	FUSE_HAS_RESEND,
 };
 
 /** All that may be taken, by name. */
@@ -173,6 +179,7 @@ export function answerInit(fd: Fd, features: Features, agreed: Agreement): boole
 	agreed.passthrough = has(taken, FUSE_PASSTHROUGH);
 	agreed.writeback = has(taken, FUSE_WRITEBACK_CACHE);
 	agreed.acl = has(taken, FUSE_POSIX_ACL);
+	agreed.resends = has(taken, FUSE_HAS_RESEND);
 	agreed.extendedSetxattr = has(taken, FUSE_SETXATTR_EXT);
 	agreed.prunes = minor >= PRUNING_MINOR;
 	const [low, high] = [taken % 2 ** 32, Math.floor(taken / 2 ** 32)];
@@ -211,6 +218,7 @@ function choose(offered: number, features: Features): number {
 	if (passthrough && has(offered, FUSE_HANDLE_KILLPRIV_V2)) wanted.push(FUSE_ATOMIC_O_TRUNC);
 	wanted.push(features.live ? FUSE_AUTO_INVAL_DATA : FUSE_CACHE_SYMLINKS);
 	if (features.acl) wanted.push(FUSE_POSIX_ACL);
+	if (features.outlives) wanted.push(FUSE_HAS_RESEND);
 	return wanted.filter((flag) => has(offered, flag)).reduce((sum, flag) => sum + flag, 0);
 }
 

@@ -8,7 +8,7 @@ import { EINTR, fuseInHeader, fuseInterruptIn, fuseOutHeader, SIGKILL } from "..
 import { readText } from "../native/libc/by-path.ts";
 import { type Fd, NO_FD, write } from "../native/libc/file.ts";
 import type { Replay } from "../native/libc/replay.ts";
-import { getNumber, reserve, setNumber, view, words } from "../native/memory.ts";
+import { copy64, reserve, view, words } from "../native/memory.ts";
 import { argumentAt } from "./request.ts";
 
 const ANSWER = reserve(fuseOutHeader.sizeof);
@@ -29,34 +29,49 @@ export class Interrupts {
 	/** By the number of the request. */
 	private readonly waiting = new Map<number, Waiting>();
 
+	/** How many requests wait. */
+	get count(): number {
+		return this.waiting.size;
+	}
+
 	/** A request waits, which has changed nothing. */
 	add(waiting: Waiting): void {
-		this.waiting.set(numberOf(waiting), waiting);
+		this.waiting.set(numberOfWaiting(waiting), waiting);
 	}
 
 	/** It does not wait any more. */
 	delete(waiting: Waiting): void {
-		if (typeof waiting.request !== "function") this.waiting.delete(numberOf(waiting));
+		if (typeof waiting.request !== "function") this.waiting.delete(numberOfWaiting(waiting));
 	}
 
 	/** The message is an INTERRUPT: answers the request that it is about, if whoever waits for that is being killed. */
 	take(): void {
-		const unique = getNumber(argumentAt(fuseInterruptIn.unique, 8));
+		const at = argumentAt(fuseInterruptIn.unique, 8);
+		const unique = numberOf(words[at >>> 2]!, words[(at + 4) >>> 2]!);
 		const waiting = this.waiting.get(unique);
 		if (waiting === undefined || !isBeingKilled(headerOf(waiting).getUint32(fuseInHeader.pid, true))) return;
 		this.waiting.delete(unique);
 		waiting.isOver = true;
 		words[(ANSWER + fuseOutHeader.len) >>> 2] = fuseOutHeader.sizeof;
 		view.setInt32(ANSWER + fuseOutHeader.error, -EINTR, true);
-		setNumber(ANSWER + fuseOutHeader.unique, unique);
+		copy64(ANSWER + fuseOutHeader.unique, at);
 		// That it is refused says that nobody waits.
 		write(this.fd, ANSWER, fuseOutHeader.sizeof);
 	}
 }
 
 /** The number of a request that has a message. */
-function numberOf(waiting: Waiting): number {
-	return Number(headerOf(waiting).getBigUint64(fuseInHeader.unique, true));
+function numberOfWaiting(waiting: Waiting): number {
+	const header = headerOf(waiting);
+	return numberOf(
+		header.getUint32(fuseInHeader.unique, true),
+		header.getUint32(fuseInHeader.unique + 4, true),
+	);
+}
+
+/** The highest bit only says that the request is sent again. */
+function numberOf(low: number, high: number): number {
+	return low + (high & 0x7fffffff) * 2 ** 32;
 }
 
 function headerOf({ request }: Waiting): DataView {

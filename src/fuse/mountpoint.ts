@@ -29,12 +29,18 @@ export class Mountpoint {
 	private directory: Fd;
 	private mounted: MountEntry | undefined;
 
-	/** Opens the directory to mount on. Throws MountFailed where `path` is none. */
-	constructor(path: ByteString) {
+	/**
+	 * Opens the directory to mount on. Throws MountFailed where `path` is none.
+	 * @param device of a predecessor's mount, of which `path` is the connection, as /dev/fd/N
+	 */
+	constructor(path: ByteString, device?: string) {
 		this.path = path;
 		this.directory = NO_FD;
 		this.target = path;
-		if (/^\/dev\/fd\/\d+$/.test(path)) return;
+		if (/^\/dev\/fd\/\d+$/.test(path)) {
+			if (device !== undefined) this.mounted = readMountTable().find((entry) => entry.device === device);
+			return;
+		}
 		this.directory = openDirectory(path);
 		checkDevice();
 		this.target = realPath(this.directory);
@@ -116,9 +122,10 @@ function detach(path: ByteString): string | undefined {
 	const result = unmountLazily(path);
 	if (result === 0) return undefined;
 	if (result !== -EPERM) return describeErrno(-result);
-	const args = ["-u", "-q", "-z", "--", path] as ByteString[];
-	let status = run("fusermount3" as ByteString, args);
-	if (status === -ENOENT) status = run("/usr/bin/fusermount3" as ByteString, args);
+	const args = ["fusermount3", "-u", "-q", "-z", "--", path] as ByteString[];
+	const start = { program: "fusermount3" as ByteString, args, environment: [] };
+	let status = run(start);
+	if (status === -ENOENT) status = run({ ...start, program: "/usr/bin/fusermount3" as ByteString });
 	if (status === 0) return undefined;
 	return status < 0 ? `fusermount3: ${describeErrno(-status)}` : "fusermount3 has failed";
 }

@@ -75,7 +75,8 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 
 		release() {
 			const node = requestNode(overlay);
-			passthrough.release(node, requestId(), mayWrite(argument32(fuseReleaseIn.flags)));
+			if (!passthrough.isReleased)
+				passthrough.release(node, requestId(), mayWrite(argument32(fuseReleaseIn.flags)));
 			replies.success();
 		},
 

@@ -28,22 +28,13 @@ import { statDescriptor } from "../native/libc/metadata.ts";
 import { sizeOf } from "../native/libc/stat.ts";
 import { bytes, type Offset, reserve, words } from "../native/memory.ts";
 import { GIVEN, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
+import { field } from "../overlay/nodes/state.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { STAT } from "../overlay/reading/attributes.ts";
 import type { Agreement } from "./handshake.ts";
 import { LARGEST_STORE, type Notifications } from "./notify.ts";
+import type { OpenedFile, Openings } from "./openings.ts";
 import { kernelId } from "./request.ts";
-
-/** A file that somebody has open, by the id the kernel knows it under. */
-interface OpenedFile {
-	/** The kernel's number for the real file; 0: this program moves the bytes. */
-	readonly backing: number;
-	/** The layer of the real file. */
-	readonly layer: number;
-	openings: number;
-	/** How many of them may write. */
-	writers: number;
-}
 
 const MAP = reserve(fuseBackingMap.sizeof);
 const BACKING = reserve(4);
@@ -67,9 +58,21 @@ export class Passthrough {
 	private readonly unfit = new Set<number>();
 	private readonly parts: boolean;
 	private succeeded = false;
+	/** undefined: nobody goes on after this process. */
+	private readonly openings: Openings | undefined;
 
-	/** @param parts pass large lower files through, too, although those who have one open do not see its copy */
-	constructor(overlay: Overlay, agreed: Agreement, notifications: Notifications, parts: boolean) {
+	/**
+	 * @param parts pass large lower files through, too, although those who have one open do not see its copy
+	 * @param openings where to note what is open
+	 */
+	constructor(
+		overlay: Overlay,
+		agreed: Agreement,
+		notifications: Notifications,
+		parts: boolean,
+		openings?: Openings,
+	) {
+		this.openings = openings;
 		this.agreed = agreed;
 		this.overlay = overlay;
 		this.notifications = notifications;
@@ -80,9 +83,35 @@ export class Passthrough {
 	create(node: NodeId, id: number, writing: boolean): void {
 		const { overlay } = this;
 		const backing = this.acquire(node, STAT);
-		const file = { backing, layer: overlay.dataLayer(node).index, openings: 0, writers: 0 };
+		this.count(node, this.add(id, backing, overlay.dataLayer(node).index), writing);
+	}
+
+	/** Goes on with what a predecessor has noted. */
+	restore(): void {
+		const { openings } = this;
+		if (openings === undefined) return;
+		for (const file of openings.restore()) this.files.set(file.id, file);
+		this.refused = openings.has(field.isRefused);
+		this.succeeded = openings.has(field.isHad);
+		if (openings.has(field.isUnfit)) this.unfit.add(0);
+	}
+
+	/** Takes an opening back that nobody was told of; see `field.opened`. */
+	undo(opened: number): void {
+		const file = [...this.files.values()].find(({ place }) => place === opened >>> 1);
+		if (opened !== 0 && file !== undefined)
+			this.release((file.id % 2 ** 32) as NodeId, file.id, (opened & 1) === 1);
+	}
+
+	/** Whether the RELEASE in hand was counted by a predecessor. */
+	get isReleased(): boolean {
+		return this.openings?.isReleased() === true;
+	}
+
+	private add(id: number, backing: number, layer: number): OpenedFile {
+		const file = { id, backing, layer, openings: 0, writers: 0, place: 0 };
 		this.files.set(id, file);
-		this.count(node, file, writing);
+		return file;
 	}
 
 	/**
@@ -109,8 +138,7 @@ export class Passthrough {
 		if (file === undefined) {
 			check(statDescriptor(overlay.files.readable(node), ATTRIBUTES));
 			const backing = this.acquire(node, ATTRIBUTES);
-			file = { backing, layer: overlay.dataLayer(node).index, openings: 0, writers: 0 };
-			this.files.set(id, file);
+			file = this.add(id, backing, overlay.dataLayer(node).index);
 			if (file.backing === 0 && !writing && !this.mayHaveChanged(node)) this.giveContent(node, id);
 		}
 		this.count(node, file, writing);
@@ -121,6 +149,10 @@ export class Passthrough {
 		if (writing) {
 			file.writers++;
 			this.overlay.nodes.setFlag(node, WRITTEN, true);
+		}
+		if (this.openings !== undefined) {
+			this.openings.note(file);
+			this.openings.noteOpened(file, writing);
 		}
 		this.backing = file.backing;
 		if (file.backing !== 0) this.flags = FOPEN_PASSTHROUGH;
@@ -133,7 +165,9 @@ export class Passthrough {
 		if (file === undefined) return;
 		if (writing && --file.writers === 0 && id === kernelId(this.overlay, node))
 			this.overlay.nodes.setFlag(node, WRITTEN, false);
-		if (--file.openings > 0) return;
+		file.openings--;
+		this.openings?.note(file);
+		if (file.openings > 0) return;
 		this.files.delete(id);
 		if (file.backing === 0) return;
 		words[BACKING >>> 2] = file.backing;
@@ -177,11 +211,17 @@ export class Passthrough {
 		words[(MAP + fuseBackingMap.fd) >>> 2] = fd;
 		const backing = control(this.notifications.fd, FUSE_DEV_IOC_BACKING_OPEN, MAP, fuseBackingMap.sizeof);
 		if (backing > 0) {
+			if (!this.succeeded) this.openings?.learn(field.isHad);
 			this.succeeded = true;
 			return backing;
 		}
-		if (backing === -ELOOP) this.unfit.add(layer);
-		else if (!this.succeeded && REFUSALS.includes(backing)) this.refused = true;
+		if (backing === -ELOOP) {
+			this.unfit.add(layer);
+			if (layer === 0) this.openings?.learn(field.isUnfit);
+		} else if (!this.succeeded && REFUSALS.includes(backing)) {
+			this.refused = true;
+			this.openings?.learn(field.isRefused);
+		}
 		return 0;
 	}
 }

@@ -6,6 +6,7 @@ import { fuseAttr, fuseAttrOut, fuseEntryOut, fuseOpenOut, fuseWriteOut, statx }
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import { bytes, copy64, type Offset, reserveScratch, setNumber, shorts, words } from "../native/memory.ts";
 import { NO_NODE, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
+import type { State } from "../overlay/nodes/state.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { STAT } from "../overlay/reading/attributes.ts";
 import { kernelId, LARGEST_WRITE, requestId } from "./request.ts";
@@ -21,13 +22,18 @@ const ONE_CALL = 1e6;
 export class Replies {
 	private readonly libfuse: Libfuse;
 	private readonly overlay: Overlay;
+	private readonly state: State | undefined;
 	private readonly validSeconds: number;
 	private readonly validNanoseconds: number;
 	/** The request being handled; 0 once it is answered. */
 	private request = 0 as FuseRequest;
 
-	/** @param timeout seconds the kernel may keep names and attributes */
-	constructor(libfuse: Libfuse, overlay: Overlay, timeout: number) {
+	/**
+	 * @param timeout seconds the kernel may keep names and attributes
+	 * @param state to note in what the kernel was told of; undefined: nobody goes on after this process
+	 */
+	constructor(libfuse: Libfuse, overlay: Overlay, timeout: number, state: State | undefined) {
+		this.state = state;
 		this.libfuse = libfuse;
 		this.overlay = overlay;
 		this.validSeconds = Math.floor(timeout);
@@ -90,11 +96,16 @@ export class Replies {
 	}
 
 	private referring(node: NodeId, size: number): boolean {
-		const { nodes } = this.overlay;
-		nodes.reference(node);
+		this.refer(node);
 		const answered = this.bytes(REPLY, size);
-		if (!answered) nodes.forget(node, 1);
+		if (!answered) this.overlay.nodes.forget(node, 1);
 		return answered;
+	}
+
+	/** Counts a reference that the kernel gets by the answer. */
+	refer(node: NodeId): void {
+		this.overlay.nodes.reference(node);
+		this.state?.refer(node);
 	}
 
 	/** No such name, which the kernel may keep in mind as long as other answers. */

@@ -27,7 +27,7 @@ import type { Overlay } from "../overlay/overlay.ts";
 export const LARGEST_WRITE = 1 << 20;
 /** Room for the largest message: a page of headers before the data. */
 export const REQUEST_SIZE = LARGEST_WRITE + 4096;
-/** With a NUL behind it. */
+/** With a NUL behind it; in memory that can be shared with a successor (overlay/nodes/state.ts). */
 export const REQUEST: Offset = reserveScratch(REQUEST_SIZE + 1);
 /** Where an operation's own arguments begin. */
 const ARGUMENTS: Offset = REQUEST + fuseInHeader.sizeof;
@@ -53,6 +53,11 @@ export function beginMessage(size: number): void {
 /** The whole message, to be put back later. */
 export function copyMessage(): Uint8Array {
 	return bytes.slice(REQUEST, end);
+}
+
+/** The message was a FORGET that is done, or as good as done: nobody is to do it once more. */
+export function endForget(): void {
+	words[(REQUEST + fuseInHeader.opcode) >>> 2] = 0;
 }
 
 export function opcode(): number {

@@ -9,6 +9,8 @@ import {
 	ENOENT,
 	F_GETFL,
 	F_SETFL,
+	FUSE_BATCH_FORGET,
+	FUSE_FORGET,
 	FUSE_INTERRUPT,
 	fuseInHeader,
 	O_NONBLOCK,
@@ -18,6 +20,7 @@ import {
 	POLLPRI,
 	pollfd,
 	SIGUSR1,
+	SIGUSR2,
 	SIGXCPU,
 	signalfdSiginfo,
 } from "../native/layout.ts";
@@ -28,7 +31,7 @@ import { descriptorControl, poll, yieldProcessor } from "../native/libc/process.
 import { mindedSignals, openSignals } from "../native/libc/signals.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
-import { reserve, shorts, store, words } from "../native/memory.ts";
+import { bytes, reserve, shorts, store, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { sooner, type WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -37,7 +40,8 @@ import type { Dispatcher } from "./dispatch.ts";
 import { answerInit, type Features } from "./handshake.ts";
 import { Idleness } from "./idleness.ts";
 import { MountFailed, type Mountpoint } from "./mountpoint.ts";
-import { beginMessage, opcode, REQUEST, REQUEST_SIZE } from "./request.ts";
+import { beginMessage, copyMessage, opcode, REQUEST, REQUEST_SIZE } from "./request.ts";
+import type { Survival } from "./survival.ts";
 
 /**
  * How long to ask again after the last request before sleeping, in nanoseconds: most requests come right after another,
@@ -52,8 +56,20 @@ const LONGEST_TURN = 15;
 const LONGEST_PARTING = 1000;
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
-const POLLED = reserve(6 * pollfd.sizeof);
+const POLLED = reserve(7 * pollfd.sizeof);
 const TABLE = store(MOUNT_TABLE as ByteString);
+
+/** Who goes on with the mount once this process has ended, and how another program does so at once. */
+export interface Succession {
+	/** poll(2) tells an error of it once there is nobody. */
+	readonly fd: Fd;
+	/** Begins, or begins again. */
+	renew(): void;
+	/** Has nobody go on. */
+	end(): void;
+	/** Has the program that is now at its path go on in this one's place; returns only if that must not be. */
+	replace(): void;
+}
 
 export class Session {
 	private readonly libfuse: Libfuse;
@@ -73,6 +89,9 @@ export class Session {
 	private readonly idleness: Idleness;
 	/** The kernel has given the mount up: nothing is left to unmount. */
 	private gone = false;
+	private readonly survival: Survival | undefined;
+	private succession: Succession | undefined;
+	private isToBeReplaced = false;
 
 	/** @param idleAfter see {@link Idleness}. Throws MountFailed where libfuse refuses the options. */
 	constructor(
@@ -84,7 +103,9 @@ export class Session {
 		jobs: WorkerJobs,
 		log: Log,
 		idleAfter: number,
+		survival?: Survival,
 	) {
+		this.survival = survival;
 		this.libfuse = libfuse;
 		this.mountpoint = mountpoint;
 		this.dispatcher = dispatcher;
@@ -98,7 +119,7 @@ export class Session {
 		);
 		if (session === undefined) throw new MountFailed(`libfuse does not accept the options ${options}`);
 		this.session = session;
-		this.signals = openSignals(mindedSignals());
+		this.signals = openSignals(mindedSignals(survival !== undefined));
 		jobs.hasRequests = () => this.hasMessage();
 		this.idleness = new Idleness(overlay, dispatcher, jobs, idleAfter);
 	}
@@ -112,27 +133,68 @@ export class Session {
 		this.mountpoint.find(() => this.hasHungUp(LONGEST_PARTING));
 	}
 
-	/** Agrees with the kernel on what it may ask. Throws MountFailed, HandshakeFailed. */
-	begin(features: Features): void {
+	private connect(): void {
 		this.dispatcher.notifications.fd = this.fd;
 		this.dispatcher.interrupts.fd = this.fd;
+		if (this.survival !== undefined) this.survival.fd = this.fd;
+	}
+
+	/**
+	 * Agrees with the kernel on what it may ask. Returns the message for a successor to {@link resume} with; undefined where the
+	 * mount is gone already. Throws MountFailed, HandshakeFailed.
+	 */
+	begin(features: Features): Uint8Array | undefined {
+		this.connect();
 		const flags = check(descriptorControl(this.fd, F_GETFL, 0));
 		check(descriptorControl(this.fd, F_SETFL, flags | O_NONBLOCK));
 		const size = this.receive();
 		// Unmounted before it was used.
-		if (size === 0) return;
+		if (size === 0) return undefined;
 		if (!answerInit(this.fd, features, this.dispatcher.agreed)) {
 			this.gone = true;
 			this.ended = true;
-			return;
+			return undefined;
 		}
 		this.overlay.acl &&= this.dispatcher.agreed.acl;
 		this.libfuse.process(this.session, REQUEST, size);
+		return copyMessage();
+	}
+
+	/** Goes on where a predecessor has ended, with what {@link begin} has returned there. */
+	resume(init: Uint8Array): void {
+		this.connect();
+		const { agreed, notifications } = this.dispatcher;
+		const message = reserve(init.length);
+		bytes.set(init, message);
+		this.overlay.acl &&= agreed.acl;
+		// Nobody waits for the answer, and that is no failure.
+		this.libfuse.process(this.session, message, init.length);
+		this.dispatcher.restore();
+		// That is not sent again.
+		if (opcode() === FUSE_FORGET || opcode() === FUSE_BATCH_FORGET) {
+			const size = words[(REQUEST + fuseInHeader.len) >>> 2]!;
+			beginMessage(size);
+			this.libfuse.process(this.session, REQUEST, size);
+		}
+		if (agreed.resends) notifications.resend();
+	}
+
+	/** The connection to the kernel. */
+	get connection(): Fd {
+		return this.fd;
+	}
+
+	/** Has somebody go on with the mount once this process has ended. */
+	succeedBy(succession: Succession): void {
+		this.succession = succession;
+		succession.renew();
 	}
 
 	/** Serves requests until the mount ends or a signal says so. */
 	serve(): void {
+		const { survival } = this;
 		while (!this.ended) {
+			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			// However many requests there are, those that wait for a job must not wait for their end.
 			if ((++this.turns & LONGEST_TURN) === 0) {
 				this.jobs.advance();
@@ -143,17 +205,39 @@ export class Session {
 			const size = ready !== 0 ? ready : this.receive();
 			if (size === 0) return;
 			this.callerProcessor.note();
-			this.libfuse.process(this.session, REQUEST, size);
+			if (survival === undefined || this.dispatcher.admit())
+				this.libfuse.process(this.session, REQUEST, size);
+			survival?.end();
 			this.overlay.trim();
+		}
+	}
+
+	/** Another program takes this one's place, once what has been begun is done. */
+	private replace(): void {
+		this.isToBeReplaced = false;
+		const { dispatcher, jobs } = this;
+		this.finishJobs();
+		// What waits is sent again, or else must be answered first.
+		while (!dispatcher.agreed.resends && dispatcher.isWaiting) {
+			for (let size = dispatcher.takeReady(); size !== 0; size = dispatcher.takeReady())
+				this.libfuse.process(this.session, REQUEST, size);
+			if (jobs.count === 0) break;
+			this.finishJobs();
+		}
+		this.succession?.replace();
+	}
+
+	private finishJobs(): void {
+		while (this.jobs.count > 0) {
+			this.wait(true, -1);
+			this.jobs.collect();
 		}
 	}
 
 	/** Unmounts, if the mount is still there, and lets go of everything. */
 	close(): void {
-		while (this.jobs.count > 0) {
-			this.wait(true, -1);
-			this.jobs.collect();
-		}
+		this.succession?.end();
+		this.finishJobs();
 		this.jobs.close();
 		this.callerProcessor.close();
 		// The device number of a file system that is gone may be another's by now.
@@ -212,6 +296,7 @@ export class Session {
 			}
 			this.wait(false, advanced ? 0 : this.longestRest(now));
 			idleSince = 0;
+			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			const ready = this.dispatcher.takeReady();
 			if (ready !== 0) return ready;
 		}
@@ -238,12 +323,15 @@ export class Session {
 		this.setPolled(3, this.signals, POLLIN);
 		this.setPolled(4, this.fd, POLLIN);
 		this.setPolled(5, this.mountTable, POLLPRI);
-		const count = poll(POLLED, jobsOnly ? 3 : 6, longest);
+		this.setPolled(6, this.succession?.fd ?? NO_FD, 0);
+		const count = poll(POLLED, jobsOnly ? 3 : 7, longest);
 		if (count < 0 && count !== -EINTR) throw Errno.of(-count);
 		const [hasSignal, hasChanged] = [this.polled(3) !== 0, this.polled(5) !== 0];
+		const hasNobody = this.polled(6) !== 0;
 		if (this.polled(0) !== 0 || this.polled(1) !== 0 || this.polled(2) !== 0) this.jobs.collect();
 		if (jobsOnly) return;
 		if (hasSignal) this.takeSignal();
+		if (hasNobody) this.succession?.renew();
 		if (this.mountTable !== NO_FD && hasChanged) this.leave();
 	}
 
@@ -285,6 +373,10 @@ export class Session {
 		const signal = words[(SIGNAL + signalfdSiginfo.ssiSigno) >>> 2]!;
 		if (signal === SIGUSR1) {
 			for (const line of this.statistics()) this.log.error(line);
+			return;
+		}
+		if (signal === SIGUSR2) {
+			this.isToBeReplaced = true;
 			return;
 		}
 		if (signal === SIGXCPU) this.log.error("the limit on processor time (ulimit -t) is reached: unmounting");

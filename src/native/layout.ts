@@ -922,6 +922,10 @@ export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const F_SETPIPE_SZ = 1031;
 export const F_GETPIPE_SZ = 1032;
+export const F_ADD_SEALS = 1033;
+export const F_SEAL_SEAL = 1;
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
 export const FD_CLOEXEC = 1;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
@@ -1495,6 +1499,8 @@ export const EFD_NONBLOCK = 0x800;
 export const EFD_CLOEXEC = 0x80000;
 export const TFD_NONBLOCK = 0x800;
 export const TFD_CLOEXEC = 0x80000;
+export const MFD_CLOEXEC = 1;
+export const MFD_ALLOW_SEALING = 2;
 export const CLOCK_REALTIME = 0;
 export const CLOCK_MONOTONIC = 1;
 export const MAP_FAILED = 0xffffffffffffffffn;
@@ -1504,6 +1510,7 @@ export const UMOUNT_NOFOLLOW = 8;
 export const POSIX_SPAWN_SETSIGMASK = 0x8;
 export const POSIX_SPAWN_SETSIGDEF = 4;
 export const POSIX_SPAWN_SETSID = 0x80;
+export const WNOHANG = 1;
 
 export const timespec = {
 	sizeof: 16,

@@ -13,8 +13,10 @@ import {
 	MADV_DONTNEED,
 	MAP_ANONYMOUS,
 	MAP_FAILED,
+	MAP_FIXED,
 	MAP_NORESERVE,
 	MAP_PRIVATE,
+	MAP_SHARED,
 	PROT_READ,
 	PROT_WRITE,
 } from "./layout.ts";
@@ -59,30 +61,53 @@ function reserveRegion(): { address: number; buffer: ArrayBuffer } {
 	throw new Error("cannot reserve memory: raise the address space limit (ulimit -v)");
 }
 
-/** What blocks of one size are cut from. No page is larger. */
 const CHUNK_SHIFT = 16;
-const CHUNK = 1 << CHUNK_SHIFT;
+/** What blocks of one size are cut from. No processor has larger pages. */
+export const CHUNK = 1 << CHUNK_SHIFT;
 
 /** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
 let top = PAGE;
+/** Where what can be reserved ends. */
+let end = bytes.length;
 
 /** Memory for the life of the process, zeroed, aligned to 16 bytes (from 4 and 64 KiB on to as much). */
 export function reserve(size: number): Offset {
-	const alignment = size >= CHUNK ? CHUNK : size >= PAGE ? PAGE : ALIGNMENT;
+	return reserveAligned(size, size >= CHUNK ? CHUNK : size >= PAGE ? PAGE : ALIGNMENT);
+}
+
+function reserveAligned(size: number, alignment: number): Offset {
 	const start = Math.ceil(top / alignment) * alignment;
-	if (start + size > bytes.length) throw new Error("out of memory: the region for names and buffers is full");
+	if (start + size > end) throw new Error("out of memory: the region for names and buffers is full");
 	top = start + size;
+	return start;
+}
+
+/** As {@link reserve}, at the end of the region, for what can be made {@link share}d; undefined where there is not as much. */
+export function reserveEnd(size: number): Offset | undefined {
+	const start = Math.floor((end - size) / CHUNK) * CHUNK;
+	if (start < top) return undefined;
+	end = start;
 	return start;
 }
 
 /** What of such memory need not keep its content from one request to the next. */
 const scratch: { readonly at: Offset; readonly size: number }[] = [];
 
-/** As {@link reserve}; between requests the content may become zeros. For places of 64 KiB and more. */
+/** Chunks of their own, which can be made {@link share}d; else, between requests, the content may become zeros. */
 export function reserveScratch(size: number): Offset {
-	const at = reserve(size);
-	scratch.push({ at, size });
+	const whole = Math.ceil(size / CHUNK) * CHUNK;
+	const at = reserve(whole);
+	scratch.push({ at, size: whole });
 	return at;
+}
+
+/**
+ * Has `size` bytes at `at`, whole pages, be those of a file from `from` on, as everybody sees it who maps it. False where that
+ * is refused; nothing is changed then.
+ */
+export function share(at: Offset, size: number, fd: number, from: number): boolean {
+	const address = mmap(base + at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, from);
+	return address !== null && BigInt.asUintN(64, BigInt(address)) !== MAP_FAILED;
 }
 
 /** The empty string, for calls with AT_EMPTY_PATH. */
@@ -151,7 +176,7 @@ export function allocate(size: number): Offset {
 /** Whether {@link allocate} has room for a block of more than a kilobyte. */
 export function hasRoom(size: number): boolean {
 	const rounded = blockSize(size);
-	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + CHUNK + rounded <= bytes.length;
+	return (freeLarge.get(rounded)?.length ?? 0) > 0 || top + CHUNK + rounded <= end;
 }
 
 /** Gives back a block of {@link allocate} with the same `size`. */
@@ -176,7 +201,7 @@ export function release(block: Offset, size: number): void {
 
 /** Gives the system the pages of which nothing is in use. To be called between requests. */
 export function returnPages(): void {
-	for (const { at, size } of scratch) madvise(base + at, size & -CHUNK, MADV_DONTNEED);
+	for (const { at, size } of scratch) madvise(base + at, size, MADV_DONTNEED);
 	for (const chunks of roomy) {
 		for (const chunk of chunks.splice(0)) {
 			if (used[chunk] !== 0) {

@@ -5,6 +5,8 @@ import type { UsersMarks } from "./nodes/data-search.ts";
 import type { RedirectMode } from "./nodes/redirects.ts";
 
 export interface OverlayOptions {
+	/** The mount is to outlive this process: nothing must be reached by its descriptors alone. */
+	readonly outlives: boolean;
 	/** Changes are made durable where that is asked for, and at copy-up. */
 	readonly fsync: boolean;
 	/** Directories show a link count of 1. */

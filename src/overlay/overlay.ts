@@ -32,6 +32,7 @@ import type { Layer, Place } from "./layers/layer.ts";
 import { asOwner } from "./layers/owner-access.ts";
 import type { Workdir } from "./layers/workdir.ts";
 import type { Identity } from "./marks/identity.ts";
+import type { Columns } from "./nodes/columns.ts";
 import { DataSearch } from "./nodes/data-search.ts";
 import { Deferred } from "./nodes/deferred.ts";
 import type { Directory } from "./nodes/directory.ts";
@@ -39,6 +40,7 @@ import { DirectoryCache } from "./nodes/directory-cache.ts";
 import { FileCache } from "./nodes/file.ts";
 import { Indexed } from "./nodes/indexed.ts";
 import { InodeNumbers } from "./nodes/inode-number.ts";
+import type { Journal } from "./nodes/journal.ts";
 import { Listings } from "./nodes/listings.ts";
 import { LiveListings } from "./nodes/live-listings.ts";
 import { Metacopies } from "./nodes/metacopies.ts";
@@ -79,6 +81,8 @@ export class Overlay implements Places {
 	readonly indexed: Indexed | undefined;
 	readonly diskPace = new DiskPace();
 	readonly inodes: InodeNumbers;
+	/** Told of each change before it is made; undefined: nobody goes on after this process. */
+	journal: Journal | undefined;
 	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
 	readonly failures = new Map<NodeId, number>();
 	/** POSIX ACLs can be used through the mount. Not where whoever checks permissions there does not heed them. */
@@ -96,6 +100,7 @@ export class Overlay implements Places {
 		jobs: Jobs,
 		options: OverlayOptions,
 		dataOnly: readonly Layer[] = [],
+		columns?: Columns,
 	) {
 		this.layers = layers;
 		this.dataOnly = dataOnly;
@@ -106,10 +111,11 @@ export class Overlay implements Places {
 		this.options = options;
 		this.acl = options.acl;
 		this.indexed = options.indexes ? new Indexed() : undefined;
-		this.nodes = new NodeTable((node) => this.release(node));
+		this.nodes = new NodeTable((node) => this.release(node), columns);
 		this.refusals = new Refusals(this.nodes, layers);
 		this.redirects = new Redirects(this.nodes, layers, this, this.refusals, options.redirects);
-		const descriptors = options.largestDescriptors / 2;
+		const largest = options.largestDescriptors / 2;
+		const descriptors = { largest, mostHeld: options.outlives ? 0 : largest / 2 };
 		this.directories = new DirectoryCache(this.nodes, layers, this, this.redirects, descriptors);
 		const ListingsOfKind = options.live ? LiveListings : Listings;
 		this.listings = new ListingsOfKind(this.nodes, layers, this.directories, jobs, options.largestListings);
@@ -359,17 +365,6 @@ export class Overlay implements Places {
 		this.directories.trim();
 		this.listings.trim();
 		this.files.trim();
-	}
-
-	/** Takes back all that can be had again, where nobody asks for it any more. To be called between requests. */
-	rest(): void {
-		this.listings.trim(0);
-		// Where others may change the layers, another object may have the name of what somebody has open.
-		if (!this.options.live) {
-			this.directories.trim(0);
-			this.files.trim(0);
-		}
-		this.nodes.shrink();
 	}
 
 	/** Lets go of the layers and the workdir, which then holds nothing of this mount. */

@@ -5,6 +5,7 @@ import { type TemporaryTree, temporaryTree } from "../harness/layers.ts";
 import { snapshot } from "../harness/snapshot.ts";
 import { lowerLayer } from "./files.ts";
 import { killUnderLoad } from "./kill.ts";
+import { outlive } from "./outlive.ts";
 import { losePower } from "./power-loss.ts";
 import { compileRecorder, type FileSystem, fileSystems, sharing } from "./recording.ts";
 import { readStamps, stampedBlock, stampedFile } from "./stamp.ts";
@@ -29,6 +30,15 @@ test("killed under load, the daemon leaves whole files, all that was synced, and
 	}
 	expect(snapshot(lower)).toEqual(before);
 });
+
+test.each(["kill", "replace"] as const)(
+	"who works in a mount does not notice that its daemon ends: %s",
+	async (end) => {
+		const { kills, wrong } = await outlive(tree, freshSeed, [], end);
+		expect({ freshSeed, wrong }).toEqual({ freshSeed, wrong: [] });
+		expect(kills).toBeGreaterThan(2);
+	},
+);
 
 describe("after a loss of power", () => {
 	test.each(types)("on %s, files in the upper layer are whole and what was synced is there", async (type) => {

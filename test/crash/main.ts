@@ -1,16 +1,19 @@
 /**
- * `bun run crash`: kills and power losses in numbers.
+ * `bun run crash`: kills, power losses, and daemons that others go on for, in numbers.
  *
  * --kills N    how often the daemon is killed under load (default: 500)
  * --images N   on how many images of each file system the power fails (default: 200)
+ * --outlive N  how often daemons are killed, or replaced, whose mount goes on (default: 1000)
  * --seed N     the first seed (default: one from the clock)
  */
 
 import { parseArgs } from "node:util";
 import { temporaryTree } from "../harness/layers.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
+import { killAtEachCall, operations } from "./each-call.ts";
 import { lowerLayer } from "./files.ts";
 import { killUnderLoad } from "./kill.ts";
+import { outlive } from "./outlive.ts";
 import { losePower } from "./power-loss.ts";
 import { compileRecorder, type FileSystem, fileSystems, sharing } from "./recording.ts";
 
@@ -19,6 +22,7 @@ const { values } = parseArgs({
 	options: {
 		kills: { type: "string", default: "500" },
 		images: { type: "string", default: "200" },
+		outlive: { type: "string", default: "1000" },
 		seed: { type: "string", default: String((Date.now() % 1_000_000_000) + 1) },
 	},
 });
@@ -57,6 +61,42 @@ async function cutPower(type: FileSystem, recorder: string, count: number, isSha
 	console.log(`${count} power losses on ${type}${isShared ? ", with copies that share blocks" : ""}`);
 }
 
+const settings = [
+	[],
+	["passthrough=off"],
+	["redirect_dir=on,metacopy=on"],
+	["passthrough=off,writeback=0"],
+	["timeout=0"],
+];
+
+/** At each system call of each operation, then at any moment under load, and with every fourth load by SIGUSR2. */
+async function endDaemons(count: number): Promise<void> {
+	if (count === 0) return;
+	let calls = 0;
+	for (const name of Object.keys(operations)) {
+		try {
+			calls += await killAtEachCall(name, [], 1, Math.max(1, Math.round(1000 / count)));
+		} catch (error) {
+			complain(name, [String(error)]);
+		}
+	}
+	console.log(`${calls} kills, each at another system call`);
+	const ends = { kill: 0, replace: 0 };
+	let longestWait = 0;
+	for (let load = 0; ends.kill + ends.replace < count; load++, seed++) {
+		const end = load % 4 === 3 ? "replace" : "kill";
+		const options = settings[load % settings.length]!;
+		const result = await outlive(tree, seed, options, end);
+		ends[end] += result.kills;
+		longestWait = Math.max(longestWait, result.longestWait);
+		complain(`${end}, ${options}, seed ${seed}`, result.wrong);
+	}
+	console.log(
+		`${ends.kill} kills under load, ${ends.replace} replacements; nobody waited longer than ${Math.round(longestWait)} ms`,
+	);
+}
+
+await endDaemons(Number(values.outlive));
 await kill(Number(values.kills));
 if (Number(values.images) > 0) {
 	const recorder = compileRecorder(tree);

@@ -29,6 +29,8 @@ export interface Variant {
 	readonly metacopies?: boolean;
 	/** Names of a lower file stay one file, which takes the machine's root. */
 	readonly indexes?: boolean;
+	/** The daemon is killed before each step of so many, and another goes on. */
+	readonly killed?: number;
 	/** Marks are those of users, although others could be made. */
 	readonly usersMarks?: boolean;
 }
@@ -132,6 +134,21 @@ const all: readonly Variant[] = [
 		options: ["index=on,passthrough=off"],
 		indexes: true,
 		openFiles: 64,
+		filledUpper: true,
+	},
+	{ title: "killed daemons", options: ["failover=on"], killed: 7 },
+	{
+		title: "killed daemons, no passthrough, an upper layer that holds something",
+		options: ["failover=on,passthrough=off"],
+		killed: 7,
+		filledUpper: true,
+	},
+	{
+		title: "killed daemons, data left below, few open files",
+		...metacopies,
+		options: ["redirect_dir=on,metacopy=on,failover=on"],
+		killed: 11,
+		openFiles: 128,
 		filledUpper: true,
 	},
 	{

@@ -174,6 +174,11 @@ export class World implements AsyncDisposable {
 		});
 	}
 
+	/** Ends our daemon as a crash does. */
+	killDaemon(): void {
+		this.#mount?.killDaemon();
+	}
+
 	/** All paths that the kernel shows. */
 	paths(): string[] {
 		return pathsBelow(this.#kernels.mountpoint, "");

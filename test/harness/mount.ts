@@ -90,6 +90,15 @@ export function daemonsOf(run: string): number[] {
 		.map(Number);
 }
 
+/** What a process calls itself; empty if it is gone. */
+function commandOf(pid: number): string {
+	try {
+		return readFileSync(`/proc/${pid}/comm`, "latin1").trim();
+	} catch {
+		return "";
+	}
+}
+
 /** False only once the process has let go of all it had open. */
 function isRunning(pid: number): boolean {
 	try {
@@ -186,6 +195,16 @@ export class OverlayMount implements AsyncDisposable {
 		return this.#run === "" ? [] : daemonsOf(this.#run);
 	}
 
+	/** Those of them that serve the mount, or are about to: not who waits for their end. */
+	get serving(): number[] {
+		return this.daemons.filter((pid) => commandOf(pid) === "fuse-overlayfs");
+	}
+
+	/** Ends the daemon as a crash does. */
+	killDaemon(): void {
+		for (const pid of this.serving) process.kill(pid, "SIGKILL");
+	}
+
 	/** What the daemon logged up to now. */
 	get log(): string {
 		return existsSync(this.#log) ? readFileSync(this.#log, "latin1") : "";
@@ -247,8 +266,12 @@ export class OverlayMount implements AsyncDisposable {
 	/** Whatever has gone wrong: no mount and no daemon remain. */
 	async #leave(): Promise<void> {
 		detachMountsUnder(this.path);
-		for (const pid of this.daemons) process.kill(pid, "SIGKILL");
-		await until(() => this.daemons.length === 0, "the daemon survives SIGKILL");
+		const endAll = () => {
+			const { daemons } = this;
+			for (const pid of daemons) process.kill(pid, "SIGKILL");
+			return daemons.length === 0;
+		};
+		await until(endAll, "the daemon survives SIGKILL");
 		openMounts.delete(this);
 		watchdog.tell("unmounted", this.path);
 	}

@@ -98,6 +98,16 @@ const refusals = {
 	"lookups side by side": {
 		FUSE_PARALLEL_DIROPS: "the kernel looks up one name of a directory after the other",
 	},
+	"requests sent again": {
+		FUSE_HAS_RESEND: "the kernel sends nothing a second time",
+		FUSE_INIT_EXT: "the kernel sends nothing a second time",
+		...(isBefore(6, 9)
+			? {
+					root: "the kernel sends nothing a second time before Linux 6.9",
+					...inNamespacesAndOutside("the kernel sends nothing a second time before Linux 6.9"),
+				}
+			: {}),
+	},
 	"the write cache": { FUSE_WRITEBACK_CACHE: "the kernel gathers no writes" },
 	"writes without questions": {
 		FUSE_HANDLE_KILLPRIV_V2: "before each write the kernel asks for security.capability",

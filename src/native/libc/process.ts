@@ -26,6 +26,7 @@ import {
 	SYS_setfsgid,
 	SYS_setfsuid,
 	UMOUNT_NOFOLLOW,
+	WNOHANG,
 } from "../layout.ts";
 import {
 	base,
@@ -39,7 +40,7 @@ import {
 	writeString,
 } from "../memory.ts";
 import { check, outcome } from "./errno.ts";
-import { close, duplicate, duplicateTo, type Fd, openAt, read, WORKING_DIRECTORY } from "./file.ts";
+import { close, duplicate, duplicateTo, type Fd, NO_FD, openAt, read, WORKING_DIRECTORY } from "./file.ts";
 
 const libc = dlopen("libc.so.6", {
 	umask: { args: ["u32"], returns: "u32" },
@@ -62,6 +63,8 @@ const libc = dlopen("libc.so.6", {
 	posix_spawnattr_setflags: { args: ["usize", "i16"], returns: "i32" },
 	posix_spawn_file_actions_init: { args: ["usize"], returns: "i32" },
 	posix_spawn_file_actions_adddup2: { args: ["usize", "i32", "i32"], returns: "i32" },
+	posix_spawn_file_actions_destroy: { args: ["usize"], returns: "i32" },
+	posix_spawnattr_destroy: { args: ["usize"], returns: "i32" },
 }).symbols;
 const { syscall: setFileSystemId } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "u32"], returns: FFIType.i64_fast },
@@ -178,7 +181,7 @@ export function descriptorControl(fd: Fd, command: number, argument: number): nu
 	return outcome(libc.fcntl(fd, command, argument));
 }
 
-/** A NULL-terminated array of pointers to strings. Never freed: programs are started once. */
+/** A NULL-terminated array of pointers to strings. Never freed: programs are started rarely. */
 function stringVector(strings: readonly ByteString[]): number {
 	const vector = reserve((strings.length + 1) * 8);
 	strings.forEach((string, index) => {
@@ -205,6 +208,8 @@ export function execute(
 const DEV_NULL = store("/dev/null" as ByteString);
 const ROOT = store("/" as ByteString);
 const OPAQUE_STRUCT_SIZE = 512;
+const ACTIONS = base + reserve(OPAQUE_STRUCT_SIZE);
+const ATTRIBUTES = base + reserve(OPAQUE_STRUCT_SIZE);
 
 /** A descriptor for who must have one and needs none: /dev/null or, where that is missing, a directory, which answers errors. */
 export function openNowhere(): Fd {
@@ -212,45 +217,54 @@ export function openNowhere(): Fd {
 	return fd >= 0 ? fd : check(openAt(WORKING_DIRECTORY, ROOT, O_RDONLY | O_DIRECTORY));
 }
 
+/** A program to start. */
+export interface Start {
+	readonly program: ByteString;
+	readonly args: readonly ByteString[];
+	readonly environment: readonly ByteString[];
+}
+
 /**
- * Starts a program in a session of its own, with stdin and stdout leading nowhere, stderr shared, and `inherited` under
- * its own number. The thread's blocked signals are inherited. Throws what starting may.
+ * Starts a program in a session of its own, with stdin, which leads nowhere unless given, stdout leading nowhere, stderr shared,
+ * and `inherited` under their own numbers. The thread's blocked signals are inherited. Returns its pid; throws what starting may.
  */
-export function spawnDetached(
-	program: ByteString,
-	args: readonly ByteString[],
-	environment: readonly ByteString[],
-	inherited: Fd,
-): void {
-	const actions = base + reserve(OPAQUE_STRUCT_SIZE);
-	const attributes = base + reserve(OPAQUE_STRUCT_SIZE);
+export function spawnDetached(start: Start, inherited: readonly Fd[], stdin: Fd = NO_FD): number {
+	const { program, args, environment } = start;
+	libc.posix_spawn_file_actions_init(ACTIONS);
+	libc.posix_spawnattr_init(ATTRIBUTES);
 	const nowhere = openNowhere();
-	libc.posix_spawn_file_actions_init(actions);
-	libc.posix_spawn_file_actions_adddup2(actions, nowhere, 0);
-	libc.posix_spawn_file_actions_adddup2(actions, nowhere, 1);
-	libc.posix_spawn_file_actions_adddup2(actions, inherited, inherited);
-	libc.posix_spawnattr_init(attributes);
-	libc.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID);
+	libc.posix_spawn_file_actions_adddup2(ACTIONS, stdin === NO_FD ? nowhere : stdin, 0);
+	libc.posix_spawn_file_actions_adddup2(ACTIONS, nowhere, 1);
+	for (const fd of inherited) libc.posix_spawn_file_actions_adddup2(ACTIONS, fd, fd);
+	libc.posix_spawnattr_setflags(ATTRIBUTES, POSIX_SPAWN_SETSID);
 	const path = base + keep(program);
 	const failed = libc.posix_spawn(
 		base + PID,
 		path,
-		actions,
-		attributes,
+		ACTIONS,
+		ATTRIBUTES,
 		stringVector(args),
 		stringVector(environment),
 	);
+	libc.posix_spawn_file_actions_destroy(ACTIONS);
+	libc.posix_spawnattr_destroy(ATTRIBUTES);
 	close(nowhere);
 	check(-failed);
+	return view.getInt32(PID, true);
+}
+
+/** Takes note of a child's end, if it has ended. */
+export function reap(pid: number): void {
+	libc.waitpid(pid, base + STATUS, WNOHANG);
 }
 
 const PID = reserve(8);
 const STATUS = reserve(8);
 
-/** Runs a program, looked for as a shell does, with an empty environment; returns its wait status, or -errno. */
-export function run(program: ByteString, args: readonly ByteString[]): number {
-	const argv = stringVector([program, ...args]);
-	const failed = libc.posix_spawnp(base + PID, base + keep(program), 0, 0, argv, stringVector([]));
+/** Runs a program, looked for as a shell does; returns its wait status, or -errno. */
+export function run({ program, args, environment }: Start): number {
+	const argv = stringVector(args);
+	const failed = libc.posix_spawnp(base + PID, base + keep(program), 0, 0, argv, stringVector(environment));
 	if (failed !== 0) return -failed;
 	for (;;) {
 		const waited = outcome(libc.waitpid(view.getInt32(PID, true), base + STATUS, 0));

@@ -53,16 +53,17 @@ const MEANINGLESS = [
 /**
  * The signals a daemon minds. They must be blocked in every thread of the process. What whoever started it has ignored, as
  * nohup(1) does, stays ignored.
+ * @param isReplaceable it can be told to have another program go on in its place (SIGUSR2)
  */
-export function mindedSignals(): number[] {
+export function mindedSignals(isReplaceable = false): number[] {
 	const [, ignored = "0"] = /^SigIgn:\t([0-9a-f]+)$/m.exec(readText("/proc/self/status")) ?? [];
 	const isIgnored = (signal: number) => ((BigInt(`0x${ignored}`) >> BigInt(signal - 1)) & 1n) === 1n;
-	return [...ENDING, SIGUSR1].filter((signal) => !isIgnored(signal));
+	return [...ENDING, SIGUSR1, ...(isReplaceable ? [SIGUSR2] : [])].filter((signal) => !isIgnored(signal));
 }
 
 /** Has signals ignored that mean nothing to a daemon; programs started from here inherit it. */
-export function ignoreMeaninglessSignals(): void {
-	for (const signal of MEANINGLESS) libc.signal(signal, SIG_IGN);
+export function ignoreMeaninglessSignals(isReplaceable: boolean): void {
+	for (const signal of MEANINGLESS) if (signal !== SIGUSR2 || !isReplaceable) libc.signal(signal, SIG_IGN);
 }
 
 /** What signal(2) takes to have a signal ignored. */
@@ -103,6 +104,11 @@ const RAISE = Number((libc.raise as unknown as { readonly ptr: number }).ptr);
  */
 export function keepSignalsPending(signals: readonly number[]): void {
 	for (const signal of signals) libc.signal(signal, RAISE);
+}
+
+/** Sends a process a signal. */
+export function kill(pid: number, signal: number): void {
+	libc.kill(pid, signal);
 }
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);

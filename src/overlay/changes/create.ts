@@ -35,6 +35,7 @@ import { ownAccess } from "../marks/identity.ts";
 import type { OverrideStat } from "../marks/override-stat.ts";
 import { isWhiteoutName, makeOpaque } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
+import { change, free } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { LINKABLE, NO_NODE, type NodeId, PLAIN, PURE } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -90,11 +91,14 @@ export function create(
 	const directory = overlay.directoryToChange(parent);
 	if (directory.removed) fail(ENOENT);
 	copyUp(overlay, parent);
-	if (directory.isMerged && findLayer(overlay, directory, name, PROBE) !== NOWHERE) fail(EEXIST);
+	const isDone = overlay.journal?.isDone === true;
+	if (!isDone && directory.isMerged && findLayer(overlay, directory, name, PROBE) !== NOWHERE) fail(EEXIST);
 	const maker = makerOf(overlay, caller);
 	const mode = modeOfNew(overlay, caller, maker, asked.mode);
 	const blueprint = mode === asked.mode ? asked : { ...asked, mode };
-	const fd = make({ overlay, work, directory, name, maker, blueprint });
+	const creation = { overlay, work, directory, name, maker, blueprint };
+	overlay.journal?.begin(change.making, free(parent, name));
+	const fd = isDone ? finish(creation) : make(creation);
 	return enter(overlay, directory, name, fd);
 }
 
@@ -127,6 +131,16 @@ function make(creation: Creation): Fd {
 		}
 	}
 	return makeInWorkdir(creation, mustBeOpaque);
+}
+
+/** Goes on where an earlier process has made the object and ended. Returns as {@link make}, without a descriptor. */
+function finish({ overlay, directory, name, maker, blueprint }: Creation): Fd {
+	const upper = directory.fds[0]!;
+	if (!overlay.isOwn(maker.uid, maker.gid) && !isAttributed(overlay))
+		restoreGroupId(upper, name, blueprint.mode);
+	check(stat(upper, name, STAT));
+	directory.clearWhiteoutFile(name);
+	return NO_FD;
 }
 
 /** Takes back what was made in place and cannot be used. */

@@ -9,6 +9,7 @@ import type { Name } from "../../native/memory.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutName } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
+import { change } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { LINKABLE, type NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -33,10 +34,13 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (directory.removed) fail(ENOENT);
 	copyUp(overlay, node);
 	copyUp(overlay, parent);
-	if (directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
+	const isDone = overlay.journal?.isDone === true;
+	if (!isDone && directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
 	keepData(overlay, work, node, directory, false);
 	const upper = directory.fds[0]!;
-	counted(overlay, node, 1, () => makeName(overlay, work, node, directory, name));
+	overlay.journal?.begin(change.making, { node, parent, name });
+	if (isDone) directory.clearWhiteoutFile(name);
+	else counted(overlay, node, 1, () => makeName(overlay, work, node, directory, name));
 	const looked = stat(upper, name, STAT);
 	// It was made all the same.
 	if (looked < 0) overlay.listings.drop(directory);

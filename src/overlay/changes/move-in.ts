@@ -7,10 +7,11 @@ import { DT_DIR, statx } from "../../native/layout.ts";
 import { check } from "../../native/libc/errno.ts";
 import { changeTimesOf, stat, statDescriptor } from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, timesOf } from "../../native/libc/stat.ts";
-import { type Name, reserve } from "../../native/memory.ts";
+import { EMPTY_NAME, type Name, reserve } from "../../native/memory.ts";
 import type { Durability } from "../layers/durability.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import type { Workdir } from "../layers/workdir.ts";
+import { change } from "../nodes/journal.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import type { Original } from "./copy-metadata.ts";
@@ -46,6 +47,8 @@ export function moveToPlace(copy: Copy, original: Original): void {
 		moveIn(copy, original);
 		return;
 	}
+	const { nodes } = overlay;
+	overlay.journal?.begin(change.copying, { node, parent: nodes.parent(node), name: EMPTY_NAME });
 	overlay.parked.moveIn(work, node, temporary);
 	// The former one leads to the original.
 	overlay.nodes.detach(node);
@@ -69,6 +72,9 @@ function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }:
 	// In its place it may be out of reach: where the directory is closed to its owner, whom this process acts for.
 	if (isParted) check(stat(work.fd, temporary, PARTED));
 	check(statDescriptor(fd, PARENT));
+	const [ownLow, ownHigh] = isParted ? [inodeLow(PARTED), inodeHigh(PARTED)] : [0, 0];
+	overlay.journal?.keepTimes(timesOf(PARENT));
+	overlay.journal?.begin(change.copying, { node, parent: parent.node, name }, undefined, ownLow, ownHigh);
 	check(moveAsOwner(work.fd, temporary, fd, name, 0));
 	if (takesOrigin) overlay.originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
 	// Who may write in another's directory may not set its times; the copy is in its place all the same.
@@ -77,10 +83,9 @@ function moveIn({ overlay, work, node, temporary }: Copy, { kind, takesOrigin }:
 		if (listing.layer(slot) !== 0) listing.raise(slot);
 	});
 	if (isParted) {
-		const [low, high] = [inodeLow(PARTED), inodeHigh(PARTED)];
-		inodes.translate(0, low, high);
+		inodes.translate(0, ownLow, ownHigh);
 		nodes.setInode(node, inodes.low, inodes.high);
-		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, low, high));
+		overlay.listings.noteChange(parent, name, (listing, slot) => listing.renumber(slot, ownLow, ownHigh));
 		overlay.onParted(node, parent.node);
 	}
 }

@@ -6,7 +6,8 @@
  * - An object of a lower layer is where it was: the names that led to it do so still, in its layer.
  * - Of anything else a descriptor is held. Where as many are held as should be, a file gets a name in the workdir until
  *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
- * - On NFS a file gets that name in any case: what is open by the name that goes would get another one beside it.
+ * - On NFS a file gets that name in any case: what is open by the name that goes would get another one beside it. So does
+ *   everything where the mount is to outlive this process, whose descriptors end with it; a file is then moved there, if it can be.
  */
 
 import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../../native/layout.ts";
@@ -14,6 +15,8 @@ import { makeDirectory, makeLink } from "../../native/libc/directory.ts";
 import { check, Errno } from "../../native/libc/errno.ts";
 import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { EMPTY_NAME, type Name, reserve, writeString } from "../../native/memory.ts";
+import { moveAsOwner } from "../layers/owner-access.ts";
+import { change } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId } from "../nodes/node.ts";
 import type { OtherName } from "../nodes/upper-links.ts";
@@ -23,30 +26,64 @@ import { copyAppearance } from "./copy-metadata.ts";
 const PROBE = reserve(statx.sizeof);
 const NAME = reserve(NAME_MAX + 1) as Name;
 
+/** How a name is taken away. */
+interface Removal {
+	/** Something of the upper layer has it. */
+	readonly isUpper: boolean;
+	/** Takes it away. */
+	run(): void;
+	/** The directory of the upper layer out of which the object can as well be moved; undefined: it cannot. */
+	readonly from?: Fd | undefined;
+}
+
 /**
- * Takes a name away by `remove`. Where `node` goes by it, that stays reachable. Throws Deferred while a job works on the
- * node, and what `remove` and opening may.
+ * Takes a name away. Where `node` goes by it, that stays reachable. Throws Deferred while a job works on the node, and what
+ * removing and opening may.
  */
 export function withoutName(
 	overlay: Overlay,
 	parent: NodeId,
 	name: Name,
 	node: NodeId,
-	remove: () => void,
+	removal: Removal,
 ): void {
 	const goesByIt = () => node !== NO_NODE && overlay.nodes.find(parent, name, measure(name)) === node;
+	const begin = () =>
+		overlay.journal?.begin(change.removing, { node, parent, name }, undefined, Number(removal.isUpper));
 	if (!goesByIt()) {
-		remove();
+		begin();
+		removal.run();
 		return;
 	}
-	keep(overlay, node);
+	const moves = removal.from !== undefined && isParkedByMoving(overlay, node);
+	if (!moves) keep(overlay, node);
 	try {
-		remove();
+		begin();
+		if (!moves || !parkByMoving(overlay, node, removal.from!, name)) removal.run();
 	} catch (error) {
 		overlay.takeBack(node);
 		throw error;
 	}
 	if (goesByIt()) overlay.loseName(node);
+}
+
+/** Whether a file that loses its last name gets one in the workdir in any case. */
+function isParkedByMoving(overlay: Overlay, node: NodeId): boolean {
+	if (!overlay.options.outlives || overlay.nodes.lookupCount(node) === 0) return false;
+	overlay.settle(node);
+	return !overlay.upperLinks.hasNames(node);
+}
+
+/** Moves a file from its name to one in the workdir; false where it takes more than that. */
+function parkByMoving(overlay: Overlay, node: NodeId, from: Fd, name: Name): boolean {
+	const work = overlay.writable();
+	const moved = moveAsOwner(from, name, work.fd, overlay.parked.name(node), 0);
+	if (moved < 0) {
+		keep(overlay, node);
+		return false;
+	}
+	overlay.parked.add(node);
+	return true;
 }
 
 /** Makes the node reachable without its name, which is about to be removed. */

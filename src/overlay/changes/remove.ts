@@ -36,6 +36,7 @@ const PROBE = reserve(statx.sizeof);
 /** Removes a name of anything but a directory. Throws ENOENT, EISDIR, EROFS and what removing may. */
 export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	const work = overlay.writable();
+	if (overlay.journal?.isDone) return;
 	if (isReserved(name)) fail(ENOENT);
 	const directory = overlay.directoryToChange(parent);
 	let node = overlay.nodes.find(parent, name, measure(name));
@@ -46,12 +47,12 @@ export function unlink(overlay: Overlay, parent: NodeId, name: Name): void {
 	// Under another name it may be in the index.
 	if (node === NO_NODE) node = lookupExisting(overlay, parent, name);
 	// Held until the end: the kernel need not know it.
-	overlay.nodes.reference(node);
+	overlay.nodes.hold(node);
 	try {
 		raiseName(overlay, node, parent, name);
 		removeFile(overlay, work, directory, name, node);
 	} finally {
-		overlay.nodes.forget(node, 1);
+		overlay.nodes.letGo(node);
 	}
 }
 
@@ -64,29 +65,32 @@ function removeFile(overlay: Overlay, work: Workdir, directory: Directory, name:
 	copyUp(overlay, parent);
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
-	const remove = () => {
+	const isUpper = layer === 0;
+	const run = () => {
 		const { length } = measure(name);
-		if (layer !== 0) placeWhiteout(work, upper, name, length);
+		if (!isUpper) placeWhiteout(work, upper, name, length);
 		else if (below) replaceByWhiteout(work, upper, name, length);
 		else check(removeName(upper, name, 0));
-		noteRemoval(work, directory, name, below);
 	};
-	counted(overlay, node, -1, () => withoutName(overlay, parent, name, node, remove));
+	const from = isUpper && !below ? upper : undefined;
+	counted(overlay, node, -1, () => withoutName(overlay, parent, name, node, { isUpper, run, from }));
+	noteRemoval(work, directory, name, below);
 }
 
 /** Removes a directory that is empty to the user. Throws ENOTEMPTY, ENOTDIR, ENOENT, EROFS and what removing may. */
 export function rmdir(overlay: Overlay, parent: NodeId, name: Name): void {
 	const { nodes } = overlay;
 	const work = overlay.writable();
+	if (overlay.journal?.isDone) return;
 	const directory = overlay.directoryToChange(parent);
 	let node = nodes.find(parent, name, measure(name));
 	if (node === NO_NODE) node = lookupExisting(overlay, parent, name);
 	// Held until the end: the kernel need not know it.
-	nodes.reference(node);
+	nodes.hold(node);
 	try {
 		removeDirectory(overlay, work, directory, name, node);
 	} finally {
-		nodes.forget(node, 1);
+		nodes.letGo(node);
 	}
 }
 
@@ -107,8 +111,9 @@ function removeDirectory(
 	copyUp(overlay, directory.node);
 	const below = isBelow(overlay, directory, name);
 	const upper = directory.fds[0]!;
-	withoutName(overlay, directory.node, name, node, () => {
-		if (!overlay.isUpper(node)) {
+	const isUpper = overlay.isUpper(node);
+	const run = () => {
+		if (!isUpper) {
 			placeWhiteout(work, upper, name, measure(name).length);
 		} else if (below) {
 			if (listings.list(child).visible > 0) fail(ENOTEMPTY);
@@ -116,8 +121,9 @@ function removeDirectory(
 		} else {
 			removeUpperDirectory(overlay, work, child, upper, name);
 		}
-		noteRemoval(work, directory, name, below);
-	});
+	};
+	withoutName(overlay, directory.node, name, node, { isUpper, run });
+	noteRemoval(work, directory, name, below);
 }
 
 /** Removes a directory that has nothing below it; whiteouts in it, which users do not see, go with it. */

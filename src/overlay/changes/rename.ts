@@ -31,6 +31,7 @@ import { emptyDirectory } from "../layers/remove-tree.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutName, makeOpaque } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
+import { change } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId, type NodeTable, PLAIN } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -78,6 +79,7 @@ export function rename(
 ): void {
 	const { nodes } = overlay;
 	const work = overlay.writable();
+	if (overlay.journal?.isDone) return;
 	// A user's whiteout would be ours: it would hide what is below from another overlay above, not for it.
 	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) fail(EINVAL);
 	if ((flags & RENAME_EXCHANGE) !== 0 && !work.takes(RENAME_EXCHANGE)) fail(EINVAL);
@@ -87,7 +89,7 @@ export function rename(
 	const exchange = (flags & RENAME_EXCHANGE) !== 0;
 	const from = { parent, name, node: knownOr(overlay, parent, name, lookupExisting) };
 	// Held until the end: the kernel need not know them.
-	nodes.reference(from.node);
+	nodes.hold(from.node);
 	try {
 		const to = { parent: newParent, name: newName, node: knownOr(overlay, newParent, newName, lookup) };
 		if (to.node === NO_NODE) {
@@ -95,15 +97,15 @@ export function rename(
 			renameNodes(overlay, work, from, to, exchange);
 			return;
 		}
-		nodes.reference(to.node);
+		nodes.hold(to.node);
 		try {
 			if ((flags & RENAME_NOREPLACE) !== 0) fail(EEXIST);
 			renameNodes(overlay, work, from, to, exchange);
 		} finally {
-			nodes.forget(to.node, 1);
+			nodes.letGo(to.node);
 		}
 	} finally {
-		nodes.forget(from.node, 1);
+		nodes.letGo(from.node);
 	}
 }
 
@@ -183,7 +185,12 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 			moveOverEmpty(overlay, work, from, to);
 		else moveInUpper(overlay, work, from, to);
 	};
-	counted(overlay, to.node, -1, () => withoutName(overlay, to.directory.node, to.name, to.node, move));
+	counted(overlay, to.node, -1, () =>
+		withoutName(overlay, to.directory.node, to.name, to.node, {
+			isUpper: overlay.isUpper(to.node),
+			run: move,
+		}),
+	);
 	if (ways !== undefined) overlay.redirects.setWays(from.node, ways);
 	to.directory.clearWhiteoutFile(to.name);
 	noteArrival(overlay, work, from, to);
@@ -197,6 +204,17 @@ function goesBy(nodes: NodeTable, { directory, name, node }: End): boolean {
 	return nodes.find(directory.node, name, measure(name)) === node;
 }
 
+/** Whether it is done can be told by where the object is then. */
+function noteMove({ journal }: Overlay, kind: number, from: End, to: End): void {
+	if (journal === undefined) return;
+	check(stat(from.directory.fds[0]!, from.name, PROBE));
+	journal.begin(kind, namesOf(from), namesOf(to), inodeLow(PROBE), inodeHigh(PROBE));
+}
+
+function namesOf({ node, directory, name }: End) {
+	return { node, parent: directory.node, name };
+}
+
 /** The renames on disk: at every moment the upper layer shows either the old tree or the new one. */
 function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void {
 	const fromFd = from.directory.fds[0]!;
@@ -204,6 +222,7 @@ function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void 
 	const isDirectory = overlay.nodes.kind(from.node) === DT_DIR;
 	const isOverWhiteout = isDirectory && to.node === NO_NODE && isWhiteoutName(toFd, to.name);
 	const move = isOverWhiteout ? moveDirectoryOverWhiteout : moveAway;
+	noteMove(overlay, change.moving, from, to);
 	move(work, fromFd, from.name, toFd, to.name, from.below);
 }
 
@@ -260,6 +279,7 @@ function exchangeNames(overlay: Overlay, work: Workdir, from: End, to: End): voi
 		{ node: from.node, ways: prepareContent(overlay, work, from, to) },
 		{ node: to.node, ways: prepareContent(overlay, work, to, from) },
 	];
+	noteMove(overlay, change.exchanging, from, to);
 	check(moveName(from.directory.fds[0]!, from.name, to.directory.fds[0]!, to.name, RENAME_EXCHANGE));
 	for (const { node, ways } of moves) if (ways !== undefined) redirects.setWays(node, ways);
 	noteArrival(overlay, work, from, to);

@@ -1,12 +1,13 @@
 /** Changing extended attributes through the mount; some have another name in the layers, see attribute-name.ts. */
 
-import { EINVAL, S_ISGID, statx, XATTR_SIZE_MAX } from "../../native/layout.ts";
+import { EINVAL, S_ISGID, statx, XATTR_CREATE, XATTR_SIZE_MAX } from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { getAttribute, removeAttribute, setAttribute } from "../../native/libc/xattr.ts";
-import { copy, type Offset, reserve, view } from "../../native/memory.ts";
+import { copy, EMPTY_NAME, type Offset, reserve, view } from "../../native/memory.ts";
 import { isAccessAcl, isAcl, mapAcl, modeOfAcl, orNoAcl, setModeOfAcl } from "../marks/acl.ts";
 import { type IdMap, NO_ID } from "../marks/id-map.ts";
 import { type Identity, ownAccess } from "../marks/identity.ts";
+import { change } from "../nodes/journal.ts";
 import { type NodeId, PLAIN } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { STAT } from "../reading/attributes.ts";
@@ -37,9 +38,10 @@ export function writeAttribute(
 		writeAcl(overlay, overlay.identity, node, attribute, value, size, flags);
 	} else {
 		const stored = storedName(overlay, node, attribute);
+		const isRepeated = (flags & XATTR_CREATE) !== 0 && isDone(overlay, node, stored, false);
 		check(
 			overlay.attemptAt(node, ({ directory, name }) =>
-				setAttribute(directory, name, stored, value, size, flags),
+				setAttribute(directory, name, stored, value, size, isRepeated ? flags & ~XATTR_CREATE : flags),
 			),
 		);
 	}
@@ -99,5 +101,20 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 		copyUp(overlay, node);
 	}
 	const stored = storedName(overlay, node, attribute);
+	if (isDone(overlay, node, stored, true)) return;
 	check(overlay.attemptAt(node, ({ directory, name }) => removeAttribute(directory, name, stored)));
+}
+
+/**
+ * Whether an attribute was set or removed by this very request already, before an earlier process ended; if not, notes that it is
+ * about to be, unless it is as it should not be before.
+ */
+function isDone(overlay: Overlay, node: NodeId, attribute: Offset, wasThere: boolean): boolean {
+	const { journal } = overlay;
+	if (journal === undefined) return false;
+	if (journal.isDone) return true;
+	const { directory, name } = overlay.locate(node);
+	if (getAttribute(directory, name, attribute, VALUE, 0) >= 0 === wasThere)
+		journal.begin(change.settingAttribute, { node, parent: node, name: EMPTY_NAME });
+	return false;
 }

@@ -34,7 +34,7 @@ interface Named {
 	readonly inode: bigint;
 }
 
-interface OpenedLayers {
+export interface OpenedLayers {
 	readonly layers: Layer[];
 	/** Those which are not merged. */
 	readonly dataOnly: Layer[];

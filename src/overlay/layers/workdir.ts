@@ -103,6 +103,12 @@ export class Workdir {
 		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
 	}
 
+	/** Goes on with `WORKDIR/work` as another process has left it, with its lock. */
+	takeOver(work: Fd): void {
+		this.fd = work;
+		this.durability = this.options.syncsAll ? "whole" : neededDurability(work);
+	}
+
 	private mark(): void {
 		try {
 			markVolatile(this.fd);

@@ -29,11 +29,15 @@ const MARKING = store("user.fuseoverlayfs.impure" as ByteString);
 const YES = store("y" as ByteString);
 
 /**
- * Opens the workdir and tries out the file system; `upper` is the root of the upper layer, `isUsed` whether others are known to
- * use the workdir. Throws what that may.
+ * Opens the workdir and tries out the file system, see {@link tryOut}. `isUsed`: others are known to use the workdir.
  */
 export function prepareWorkdir(work: Workdir, upper: Fd, isUsed = false): void {
 	work.open(isUsed);
+	tryOut(work, upper);
+}
+
+/** Tries out the file system of a workdir that is open; `upper` is the root of the upper layer. Throws what that may. */
+export function tryOut(work: Workdir, upper: Fd): void {
 	work.fileWhiteouts ||= !canMakeWhiteoutDevice(work.fd, work.temporaryName());
 	tryAttributes(work, upper);
 	tryRenames(work);

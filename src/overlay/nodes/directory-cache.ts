@@ -26,7 +26,7 @@ import { Directory } from "./directory.ts";
 import { NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
 import { NO_NODE, type NodeId, type NodeTable, PLAIN, PURE, ROOT } from "./node.ts";
-import type { Places } from "./places.ts";
+import type { DescriptorLimits, Places } from "./places.ts";
 import type { Redirects } from "./redirects.ts";
 
 const NAME = reserve(NAME_MAX + 1) as Name;
@@ -44,7 +44,7 @@ export class DirectoryCache {
 	private readonly places: Places;
 	private readonly redirects: Redirects;
 	private readonly known = new Map<NodeId, Directory>();
-	private readonly largestDescriptors: number;
+	private readonly limits: DescriptorLimits;
 	/** Open descriptors, those of directories that are held not counted. */
 	private descriptors = 0;
 	private held = 0;
@@ -53,19 +53,19 @@ export class DirectoryCache {
 	private borrower: Directory | undefined;
 	private borrowedLayer = -1;
 
-	/** @param largestDescriptors descriptors to keep open at most, between requests */
+	/** `descriptors`: of removed directories, those that are held are beside the others. */
 	constructor(
 		nodes: NodeTable,
 		layers: readonly Layer[],
 		places: Places,
 		redirects: Redirects,
-		largestDescriptors: number,
+		descriptors: DescriptorLimits,
 	) {
 		this.nodes = nodes;
 		this.layers = layers;
 		this.places = places;
 		this.redirects = redirects;
-		this.largestDescriptors = largestDescriptors;
+		this.limits = descriptors;
 	}
 
 	/** The root, whose descriptors belong to the layers. */
@@ -100,7 +100,7 @@ export class DirectoryCache {
 		let last: NodeId | undefined;
 		for (let next = above.pop(); next !== undefined; next = above.pop()) {
 			this.openBelowParent(next);
-			if (last !== undefined && this.descriptors > this.largestDescriptors) this.drop(last);
+			if (last !== undefined && this.descriptors > this.limits.largest) this.drop(last);
 			last = next;
 		}
 		return this.openBelowParent(node);
@@ -137,7 +137,7 @@ export class DirectoryCache {
 		const at = directory.layers.indexOf(layer);
 		const open = directory.fds[at]!;
 		if (open !== NO_FD) return open;
-		if (this.descriptors < this.largestDescriptors) return this.openIn(directory, at);
+		if (this.descriptors < this.limits.largest) return this.openIn(directory, at);
 		if (this.borrower === directory && this.borrowedLayer === layer) return this.borrowed;
 		this.giveBack();
 		this.borrowed = check(this.walk(directory.node, this.layers[layer]!, DIRECTORY));
@@ -249,7 +249,7 @@ export class DirectoryCache {
 
 	/** As {@link drop}, where more is open than may be: for going through many directories within one request. */
 	dropBeyondLimit(node: NodeId): void {
-		if (this.descriptors > this.largestDescriptors) this.drop(node);
+		if (this.descriptors > this.limits.largest) this.drop(node);
 	}
 
 	/** Closes what is open of a directory's layers from position `first` on. */
@@ -264,9 +264,9 @@ export class DirectoryCache {
 		}
 	}
 
-	/** Whether one more removed directory may be held: as many as one half of what may be open. */
+	/** Whether one more removed directory may be held. */
 	get mayHold(): boolean {
-		return this.held < this.largestDescriptors / 2;
+		return this.held < this.limits.mostHeld;
 	}
 
 	/** The descriptor in the topmost layer; NO_FD where the directory is not open. */
@@ -297,7 +297,7 @@ export class DirectoryCache {
 	 * Closes the directories not used lately while more are open than may be. Called between requests only: within
 	 * one, what {@link get} returned stays open.
 	 */
-	trim(largest = this.largestDescriptors): void {
+	trim(largest = this.limits.largest): void {
 		this.giveBack();
 		if (this.descriptors <= largest) return;
 		// In order of last use: what was asked for since the last time goes behind the rest.
@@ -378,7 +378,7 @@ export class DirectoryCache {
 		this.descriptors++;
 		const marks = marksOf();
 		stack.marks.push(marks);
-		const isBeyondLimit = this.descriptors > this.largestDescriptors && stack.fds.length > LEAST_OPEN;
+		const isBeyondLimit = this.descriptors > this.limits.largest && stack.fds.length > LEAST_OPEN;
 		if (isBeyondLimit) this.closeFrom(stack, stack.fds.length - 1);
 		return marks;
 	}

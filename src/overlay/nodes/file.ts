@@ -23,7 +23,7 @@ import type { Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
 import type { Metacopies } from "./metacopies.ts";
 import { type NodeId, type NodeTable, PLAIN } from "./node.ts";
-import type { Places } from "./places.ts";
+import type { DescriptorLimits, Places } from "./places.ts";
 
 /** What a descriptor is good for; each includes those before it. */
 const NAMING = 0;
@@ -55,23 +55,21 @@ export class FileCache {
 	private readonly writers = new Set<NodeId>();
 	/** When those were last looked at. */
 	private rested = 0;
-	private readonly largest: number;
-	private readonly mostHeld: number;
+	private readonly limits: DescriptorLimits;
 
-	/** @param largest descriptors to keep open at most, between requests; one half of them may be held */
+	/** `descriptors`: those that are held are among them. */
 	constructor(
 		nodes: NodeTable,
 		layers: readonly Layer[],
 		places: Places,
 		metacopies: Metacopies,
-		largest: number,
+		descriptors: DescriptorLimits,
 	) {
 		this.nodes = nodes;
 		this.layers = layers;
 		this.places = places;
 		this.metacopies = metacopies;
-		this.largest = largest;
-		this.mostHeld = largest / 2;
+		this.limits = descriptors;
 	}
 
 	/** A descriptor to read a regular file's content with. Throws what opening it may. */
@@ -144,7 +142,7 @@ export class FileCache {
 	hold(node: NodeId, must: boolean): boolean {
 		const known = this.files.get(node);
 		if (known?.isHeld) return true;
-		if (!must && this.held >= this.mostHeld) return false;
+		if (!must && this.held >= this.limits.mostHeld) return false;
 		if (known === undefined) {
 			const { directory, name } = this.places.locate(node);
 			const fd = openAt(directory, name, O_PATH | O_NOFOLLOW);
@@ -231,7 +229,7 @@ export class FileCache {
 	}
 
 	/** Closes the descriptors not used lately while there are more than may be. Called between requests only. */
-	trim(most = this.largest): void {
+	trim(most = this.limits.largest): void {
 		const { metacopies } = this;
 		metacopies.trim(most / 4);
 		const largest = most - metacopies.opened;

@@ -1,8 +1,19 @@
 /** What has to be known of a name before anything is looked up by it: its length and its hashes. */
 import { bytes, type Name } from "../../native/memory.ts";
 
-/** Differs from run to run, so that a layer cannot be made of names that collide. */
-const [SEED = 0, SEED_SPREAD = 0] = crypto.getRandomValues(new Uint32Array(2));
+/** Differ from mount to mount, so that a layer cannot be made of names that collide. */
+let [seed = 0, seedOfSpread = 0] = crypto.getRandomValues(new Uint32Array(2));
+
+/** What all hashes, and with them the order of listings, depend on. */
+export function seeds(): [number, number] {
+	return [seed, seedOfSpread];
+}
+
+/** Goes on with those of a predecessor. To be called before anything is measured. */
+export function useSeeds([first, second]: [number, number]): void {
+	seed = first;
+	seedOfSpread = second;
+}
 
 export interface Measure {
 	length: number;
@@ -16,8 +27,8 @@ const measured: Measure = { length: 0, hash: 0, spread: 0 };
 
 /** Measures a NUL-terminated name. Returns the same record every time, overwritten by the next call. */
 export function measure(name: Name): Measure {
-	let hash = SEED ^ 0x811c9dc5;
-	let spread = SEED_SPREAD;
+	let hash = seed ^ 0x811c9dc5;
+	let spread = seedOfSpread;
 	let end: number = name;
 	for (;;) {
 		const byte = bytes[end]!;

@@ -15,9 +15,11 @@
 
 import { ENOMEM } from "../../native/layout.ts";
 import { fail } from "../../native/libc/errno.ts";
-import { allocate, copy, type Name, readBytes, release, sameBytes } from "../../native/memory.ts";
+import { copy, type Name, readBytes, sameBytes } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
-import { type Measure, mix } from "./name.ts";
+import { type Columns, INITIAL_CAPACITY, moved, OwnColumns } from "./columns.ts";
+import { FreeIds } from "./free-ids.ts";
+import { type Measure, measure, mix } from "./name.ts";
 
 export type NodeId = number & { readonly __brand: "NodeId" };
 
@@ -43,56 +45,64 @@ const RETIRED = 64;
 /** Made without a name, and may be given one. */
 export const LINKABLE = 128;
 
-/** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
-const GENERATIONS = 2 ** 20;
-
-const INITIAL_CAPACITY = 1024;
-const LARGEST_CAPACITY = 2 ** 28;
-/** The kind of what is no node. */
-const FREE = 0;
-/** As many ids that are free are looked for at once. */
-const FREE_AT_ONCE = 1024;
-
 export class NodeTable {
 	/** Nodes in use, the root included. */
 	count = 0;
-	private capacity = INITIAL_CAPACITY;
-	private buckets = new Uint32Array(INITIAL_CAPACITY);
-	private parents = new Uint32Array(INITIAL_CAPACITY);
-	private names = new Uint32Array(INITIAL_CAPACITY);
-	private lengths = new Uint8Array(INITIAL_CAPACITY);
-	private hashes = new Uint32Array(INITIAL_CAPACITY);
+	private columns: Columns;
+	private parents!: Uint32Array;
+	private names!: Uint32Array;
+	private lengths!: Uint8Array;
+	private lookups!: Float64Array;
+	private layers!: Uint16Array;
+	private kinds!: Uint8Array;
+	private flags!: Uint8Array;
+	private inodesLow!: Uint32Array;
+	private inodesHigh!: Uint32Array;
+	private generations!: Uint32Array;
+	/** What follows from these. */
+	private children!: Uint32Array;
+	private hashes!: Uint32Array;
 	/** The next node of the same bucket, or of the free list. */
-	private nexts = new Uint32Array(INITIAL_CAPACITY);
-	private lookups = new Float64Array(INITIAL_CAPACITY);
-	private children = new Uint32Array(INITIAL_CAPACITY);
-	private layers = new Uint16Array(INITIAL_CAPACITY);
-	private kinds = new Uint8Array(INITIAL_CAPACITY);
-	private flags = new Uint8Array(INITIAL_CAPACITY);
-	private inodesLow = new Uint32Array(INITIAL_CAPACITY);
-	private inodesHigh = new Uint32Array(INITIAL_CAPACITY);
-	private generations = new Uint32Array(INITIAL_CAPACITY);
-	private firstFree = 0;
-	private nextUnused = ROOT + 1;
-	/** From the first of these to before the second one those that are free are in no list. */
-	private unlisted = 0;
-	private unlistedEnd = 0;
-	/** The generation of ids that were never given out, as far as is known. */
-	private firstGeneration = 0;
+	private nexts!: Uint32Array;
+	private buckets!: Uint32Array;
+	readonly ids: FreeIds;
 	private readonly onFree: (node: NodeId) => void;
 
 	/** `onFree` is told of every node freed, before its id can be given to another. */
-	constructor(onFree: (node: NodeId) => void) {
+	constructor(onFree: (node: NodeId) => void, columns: Columns = new OwnColumns()) {
 		this.onFree = onFree;
+		this.columns = columns;
+		const { capacity } = columns;
+		this.children = new Uint32Array(capacity);
+		this.hashes = new Uint32Array(capacity);
+		this.nexts = new Uint32Array(capacity);
+		this.ids = new FreeIds(columns, this.nexts, ROOT + 1);
+		this.use(columns);
 		this.lookups[ROOT] = 1;
 		this.count = 1;
+	}
+
+	private use(columns: Columns): void {
+		this.columns = columns;
+		this.parents = columns.parents;
+		this.names = columns.names;
+		this.lengths = columns.lengths;
+		this.lookups = columns.lookups;
+		this.layers = columns.layers;
+		this.kinds = columns.kinds;
+		this.flags = columns.flags;
+		this.inodesLow = columns.inodesLow;
+		this.inodesHigh = columns.inodesHigh;
+		this.generations = columns.generations;
+		this.buckets = new Uint32Array(columns.capacity);
+		this.ids.use(columns, this.nexts);
 	}
 
 	/** Whether the kernel may hold `node`; false for ids never given out or freed. */
 	has(node: number): boolean {
 		return (
 			node > 0 &&
-			node < this.nextUnused &&
+			node < this.ids.end &&
 			(node === ROOT || this.lookups[node]! > 0 || this.children[node]! > 0)
 		);
 	}
@@ -171,7 +181,7 @@ export class NodeTable {
 
 	/** Gives the node another identity: to the kernel it is another inode from now on. */
 	renew(node: NodeId): void {
-		this.generations[node] = (this.generations[node]! + 1) % GENERATIONS;
+		this.ids.renew(node);
 	}
 
 	/** The node of a name, or NO_NODE. */
@@ -194,14 +204,11 @@ export class NodeTable {
 
 	/** A new node without name and without lookups: give it one or the other before the request ends. */
 	add(kind: number, layer: number): NodeId {
-		if (this.firstFree === 0 && this.unlisted < this.unlistedEnd) this.listFree();
-		let node = this.firstFree;
-		if (node !== 0) {
-			this.firstFree = this.nexts[node]!;
-		} else {
-			if (this.nextUnused === this.capacity) this.grow();
-			node = this.nextUnused++;
-			this.generations[node] = this.firstGeneration;
+		let node = this.ids.take();
+		if (node === 0) {
+			if (this.ids.end === this.columns.capacity) this.grow();
+			node = this.ids.takeNew();
+			this.columns.highest = node;
 		}
 		this.parents[node] = 0;
 		this.names[node] = 0;
@@ -218,16 +225,15 @@ export class NodeTable {
 	/** Gives a nameless node its name; no other node may have it. */
 	attach(node: NodeId, parent: NodeId, name: Name, measure: Measure): void {
 		const { hash, length } = measure;
-		const own = allocate(length + 1);
+		const own = this.columns.allocate(length + 1);
 		copy(own, name, length + 1);
-		this.names[node] = own;
 		this.lengths[node] = length;
 		this.hashes[node] = hash;
 		this.parents[node] = parent;
+		// Last: to whoever goes on with the columns it says that the others hold.
+		this.names[node] = own;
 		this.children[parent]!++;
-		const bucket = this.bucket(parent, hash);
-		this.nexts[node] = this.buckets[bucket]!;
-		this.buckets[bucket] = node;
+		this.enterIndex(node);
 	}
 
 	/** Takes a node's name away; its former parent may be freed by that. */
@@ -236,7 +242,7 @@ export class NodeTable {
 		const parent = this.parents[node] as NodeId;
 		if (this.flag(node, RETIRED)) this.setFlag(node, RETIRED, false);
 		else this.removeFromIndex(node);
-		release(this.names[node]!, this.lengths[node]! + 1);
+		this.columns.release(this.names[node]!, this.lengths[node]! + 1);
 		this.names[node] = 0;
 		this.parents[node] = 0;
 		this.children[parent]!--;
@@ -274,6 +280,16 @@ export class NodeTable {
 		this.freeIfUnused(node);
 	}
 
+	/** Keeps the node until it is let go of, within one request: as if it had one child more. */
+	hold(node: NodeId): void {
+		this.children[node]!++;
+	}
+
+	letGo(node: NodeId): void {
+		this.children[node]!--;
+		this.freeIfUnused(node);
+	}
+
 	lookupCount(node: NodeId): number {
 		return this.lookups[node]!;
 	}
@@ -287,14 +303,11 @@ export class NodeTable {
 			this.onFree(current);
 			if (this.names[current] !== 0) {
 				// The parent is looked at by the next turn of this loop, not by recursion.
-				this.lookups[parent]!++;
+				this.children[parent]!++;
 				this.detach(current);
-				this.lookups[parent]!--;
+				this.children[parent]!--;
 			}
-			this.kinds[current] = FREE;
-			this.nexts[current] = this.firstFree;
-			this.firstFree = current;
-			this.renew(current as NodeId);
+			this.ids.giveBack(current);
 			this.count--;
 			if (parent === 0) return;
 			current = parent;
@@ -306,14 +319,12 @@ export class NodeTable {
 	}
 
 	private grow(): void {
-		const capacity = this.capacity * 2;
-		if (capacity > LARGEST_CAPACITY) fail(ENOMEM);
-		this.move(capacity);
-	}
-
-	/** The ids that may be in use are below this one. */
-	get end(): number {
-		return this.nextUnused;
+		const columns = this.columns.enlarge() ?? fail(ENOMEM);
+		this.children = moved(this.children, new Uint32Array(columns.capacity));
+		this.hashes = moved(this.hashes, new Uint32Array(columns.capacity));
+		this.nexts = moved(this.nexts, new Uint32Array(columns.capacity));
+		this.use(columns);
+		this.index();
 	}
 
 	/**
@@ -321,71 +332,68 @@ export class NodeTable {
 	 * between requests only.
 	 */
 	shrink(): void {
-		if (this.nextUnused <= INITIAL_CAPACITY || this.count > this.nextUnused / 4) return;
-		const used: number[] = [];
-		let generation = 0;
-		for (let node: number = ROOT; node < this.nextUnused; node++) {
-			if (node === ROOT || this.kinds[node] !== FREE) used.push(node);
-			else generation = Math.max(generation, this.generations[node]!);
-		}
-		this.firstGeneration = Math.max(this.firstGeneration, (generation + 1) % GENERATIONS);
-		this.nextUnused = used.at(-1)! + 1;
-		this.firstFree = 0;
-		this.unlisted = ROOT + 1;
-		this.unlistedEnd = this.nextUnused;
-		let capacity = INITIAL_CAPACITY;
-		while (capacity < this.nextUnused) capacity *= 2;
-		this.move(capacity, used);
+		const { ids } = this;
+		if (ids.end <= INITIAL_CAPACITY || this.count > ids.end / 4) return;
+		const used = [ROOT, ...ids.used(ROOT + 1)];
+		const columns = this.columns.shrink(used);
+		if (columns === undefined) return;
+		ids.restart(ROOT + 1, columns.highest + 1);
+		this.children = moved(this.children, new Uint32Array(columns.capacity), used);
+		this.hashes = moved(this.hashes, new Uint32Array(columns.capacity), used);
+		this.nexts = new Uint32Array(columns.capacity);
+		this.use(columns);
+		this.index();
 	}
 
-	/** Lists the next free ids that {@link shrink} has left between those in use, the lowest first. */
-	private listFree(): void {
-		let last = 0;
-		for (let listed = 0; listed < FREE_AT_ONCE && this.unlisted < this.unlistedEnd; ) {
-			const node = this.unlisted++;
-			if (this.kinds[node] !== FREE) continue;
-			this.generations[node] = this.firstGeneration;
-			if (last === 0) this.firstFree = node;
-			else this.nexts[last] = node;
-			this.nexts[node] = 0;
-			last = node;
-			listed++;
-		}
-	}
-
-	/** @param used the ids to keep; undefined: all */
-	private move(capacity: number, used?: readonly number[]): void {
-		this.parents = moved(this.parents, new Uint32Array(capacity), used);
-		this.names = moved(this.names, new Uint32Array(capacity), used);
-		this.lengths = moved(this.lengths, new Uint8Array(capacity), used);
-		this.hashes = moved(this.hashes, new Uint32Array(capacity), used);
-		this.nexts = moved(this.nexts, new Uint32Array(capacity), used);
-		this.lookups = moved(this.lookups, new Float64Array(capacity), used);
-		this.children = moved(this.children, new Uint32Array(capacity), used);
-		this.layers = moved(this.layers, new Uint16Array(capacity), used);
-		this.kinds = moved(this.kinds, new Uint8Array(capacity), used);
-		this.flags = moved(this.flags, new Uint8Array(capacity), used);
-		this.inodesLow = moved(this.inodesLow, new Uint32Array(capacity), used);
-		this.inodesHigh = moved(this.inodesHigh, new Uint32Array(capacity), used);
-		this.generations = moved(this.generations, new Uint32Array(capacity), used);
-		this.capacity = capacity;
-		this.buckets = new Uint32Array(capacity);
-		for (let node = ROOT + 1; node < this.nextUnused; node++) {
+	private index(): void {
+		for (let node = ROOT + 1; node < this.ids.end; node++) {
 			if (this.names[node] === 0 || (this.flags[node]! & RETIRED) !== 0) continue;
-			const bucket = this.bucket(this.parents[node]!, this.hashes[node]!);
-			this.nexts[node] = this.buckets[bucket]!;
-			this.buckets[bucket] = node;
+			this.enterIndex(node);
 		}
 	}
-}
 
-/** `to`, with what `from` has, or, where `used` says so, some of that. */
-function moved<Column extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(
-	from: Column,
-	to: Column,
-	used: readonly number[] | undefined,
-): Column {
-	if (used === undefined) to.set(from);
-	else for (const index of used) to[index] = from[index]!;
-	return to;
+	private enterIndex(node: number): void {
+		const bucket = this.bucket(this.parents[node]!, this.hashes[node]!);
+		this.nexts[node] = this.buckets[bucket]!;
+		this.buckets[bucket] = node;
+	}
+
+	/**
+	 * Goes on with columns that another process has filled and left at any moment: what the kernel holds, and what leads there,
+	 * is kept; all else is free.
+	 */
+	restore(): void {
+		const { highest } = this.columns;
+		this.ids.end = Math.max(highest, ROOT) + 1;
+		const isKept = new Uint8Array(this.ids.end);
+		isKept[ROOT] = 1;
+		for (let held = ROOT + 1; held <= highest; held++) {
+			if (this.lookups[held] === 0) continue;
+			for (let node = held; isKept[node] === 0; node = this.parents[node]!) {
+				isKept[node] = 1;
+				this.count++;
+				this.flags[node]! &= ~BUSY;
+				if (this.names[node] === 0) break;
+				this.children[this.parents[node]!]!++;
+			}
+		}
+		for (let node = highest; node > ROOT; node--) {
+			if (isKept[node] === 0) this.clear(node);
+			else if (this.names[node] !== 0) {
+				this.hashes[node] = measure(this.name(node as NodeId)).hash;
+				if ((this.flags[node]! & RETIRED) === 0) this.enterIndex(node);
+			}
+		}
+	}
+
+	private clear(node: number): void {
+		this.names[node] = 0;
+		this.lookups[node] = 0;
+		this.ids.giveBack(node);
+	}
+
+	/** What the kernel can name, the root left out. */
+	*held(): Generator<NodeId> {
+		for (let node = ROOT + 1; node < this.ids.end; node++) if (this.has(node)) yield node as NodeId;
+	}
 }

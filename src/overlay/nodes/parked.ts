@@ -8,7 +8,7 @@ import { check } from "../../native/libc/errno.ts";
 import { type Name, reserve, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Workdir } from "../layers/workdir.ts";
-import type { NodeId } from "./node.ts";
+import { NO_NODE, type NodeId } from "./node.ts";
 
 const NAME = reserve(40) as Name;
 
@@ -26,6 +26,12 @@ export class Parked {
 		const owner = this.work?.isShared ? `${process.pid.toString(16)}-` : "";
 		writeString(NAME, `#${owner}n${node.toString(16)}` as ByteString);
 		return NAME;
+	}
+
+	/** The node whose name in the workdir this is, if that is one; else NO_NODE. */
+	nodeOf(name: ByteString): NodeId {
+		const [, node] = /^#n([0-9a-f]+)$/.exec(name) ?? [];
+		return node === undefined ? NO_NODE : (Number.parseInt(node, 16) as NodeId);
 	}
 
 	has(node: NodeId): boolean {

@@ -4,6 +4,14 @@ import type { Fd } from "../../native/libc/file.ts";
 import type { Place } from "../layers/layer.ts";
 import type { NodeId } from "./node.ts";
 
+/** How many descriptors a cache keeps open. */
+export interface DescriptorLimits {
+	/** At most so many between requests. */
+	readonly largest: number;
+	/** So many may be held of what has no name, until it is forgotten. */
+	readonly mostHeld: number;
+}
+
 export interface Places {
 	/** The node's place on disk, in a record that the next call overwrites. */
 	locate(node: NodeId): Place;

@@ -57,6 +57,10 @@ export class UpperLinks {
 		names.push(met);
 	}
 
+	hasNames(node: NodeId): boolean {
+		return (this.files.get(node)?.names.length ?? 0) > 0;
+	}
+
 	/** Takes the latest of the other names, which may lead elsewhere by now; undefined: none is known. */
 	takeName(node: NodeId): OtherName | undefined {
 		return this.files.get(node)?.names.pop();

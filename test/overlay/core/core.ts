@@ -97,6 +97,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		fsync: false,
 		staticLinkCount: false,
 		fastInode: false,
+		outlives: false,
 		inode32: false,
 		xattrs: true,
 		acl: true,

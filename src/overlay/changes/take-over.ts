@@ -1,0 +1,147 @@
+/**
+ * Going on with an overlay that another process has left, at any moment: the node table is what it was, and is brought in step
+ * with the layers where a change was being made (nodes/journal.ts); all that is derived from the two begins anew.
+ */
+
+import { DT_DIR, statx } from "../../native/layout.ts";
+import { Errno, succeeds } from "../../native/libc/errno.ts";
+import { changeTimesOf, stat, statFlagged } from "../../native/libc/metadata.ts";
+import { inodeHigh, inodeLow } from "../../native/libc/stat.ts";
+import { lengthOf, release, reserve, store } from "../../native/memory.ts";
+import { namesIn } from "../layers/remove-tree.ts";
+import { INCOMPAT_NAME } from "../layers/volatile.ts";
+import { hasWhiteoutFile, isWhiteoutDevice } from "../marks/whiteout.ts";
+import { change, type Journal, type Names } from "../nodes/journal.ts";
+import { measure } from "../nodes/name.ts";
+import { LINKED, NO_NODE, type NodeId, PLAIN, PURE } from "../nodes/node.ts";
+import type { Overlay } from "../overlay.ts";
+
+const STAT = reserve(statx.sizeof);
+
+/**
+ * Goes on with what the columns of the overlay's nodes hold; the workdir is open. `warn` is told of what could not be looked at.
+ */
+export function takeOver(overlay: Overlay, journal: Journal, warn: (message: string) => void): void {
+	try {
+		if (reconcile(overlay, journal)) journal.noteDone();
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		warn(`cannot tell whether the last change was made: ${error.message}`);
+	}
+	journal.end();
+	takeOverWorkdir(overlay);
+	for (const node of overlay.nodes.held()) {
+		try {
+			takeOverFile(overlay, node);
+		} catch (error) {
+			if (!(error instanceof Errno)) throw error;
+			// What cannot be looked at now is not where its name says, and will be an error for who asks.
+		}
+	}
+}
+
+/** What several names lead to, and whose number is that of another, is known again. */
+function takeOverFile(overlay: Overlay, node: NodeId): void {
+	const { nodes, originNumbers } = overlay;
+	if (!overlay.isUpper(node) || nodes.kind(node) === DT_DIR) return;
+	if (!nodes.flag(node, PLAIN)) originNumbers.claim(node, nodes.inodeLow(node), nodes.inodeHigh(node));
+	if (!nodes.flag(node, LINKED)) return;
+	nodes.setFlag(node, LINKED, false);
+	const { directory, name, flags } = overlay.locate(node);
+	if (succeeds(statFlagged(directory, name, flags, STAT))) overlay.linkUpper(node, STAT);
+}
+
+/** Names of what has none in the mount stay; all else was scratch. */
+function takeOverWorkdir({ work, nodes, parked }: Overlay): void {
+	if (work === undefined) return;
+	for (const name of namesIn(work.fd)) {
+		if (name === INCOMPAT_NAME) continue;
+		const node = parked.nodeOf(name);
+		const isNeeded = node !== NO_NODE && nodes.has(node) && !nodes.isNamed(node);
+		if (isNeeded) {
+			parked.add(node);
+			continue;
+		}
+		const scratch = store(name);
+		work.discard(scratch);
+		release(scratch, name.length + 1);
+	}
+}
+
+/** Has the node table follow the change in hand, if that was made; returns whether it was. */
+function reconcile(overlay: Overlay, journal: Journal): boolean {
+	const { kind, from, to } = journal;
+	switch (kind) {
+		case change.copying:
+			if (overlay.nodes.has(from.node) && !overlay.isUpper(from.node)) followCopy(overlay, journal, from);
+			return false;
+		case change.making:
+			return look(overlay, from) === "there";
+		case change.removing:
+			return followRemoval(overlay, journal, from);
+		case change.moving:
+		case change.exchanging:
+			return followMove(overlay, journal, from, to);
+		case change.settingAttribute:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/** What the upper layer has under a name, with its attributes in STAT if it is "there". */
+function look(overlay: Overlay, { parent, name }: Names): "there" | "whiteout" | "absent" {
+	const upper = overlay.directories.get(parent).fds[0]!;
+	if (!overlay.isUpper(parent)) return "absent";
+	if (succeeds(stat(upper, name, STAT))) return isWhiteoutDevice(STAT) ? "whiteout" : "there";
+	return hasWhiteoutFile(upper, name, lengthOf(name)) ? "whiteout" : "absent";
+}
+
+/** A lower object had nothing in the upper layer: what is there now is its copy. */
+function followCopy(overlay: Overlay, journal: Journal, from: Names): void {
+	const { nodes, parked, work, inodes } = overlay;
+	const { node } = from;
+	if (!nodes.isNamed(node)) {
+		if (work === undefined || !succeeds(stat(work.fd, parked.name(node), STAT))) return;
+		nodes.detach(node);
+	} else if (look(overlay, from) !== "there") {
+		return;
+	} else {
+		// Nothing in it has changed.
+		changeTimesOf(overlay.directories.get(from.parent).fds[0]!, journal.times);
+	}
+	nodes.setLayer(node, 0);
+	if (nodes.kind(node) === DT_DIR) nodes.setFlag(node, PURE, false);
+	const [low, high] = journal.inode;
+	if (low === 0 && high === 0) return;
+	inodes.translate(0, low, high);
+	nodes.setInode(node, inodes.low, inodes.high);
+}
+
+function followRemoval(overlay: Overlay, journal: Journal, from: Names): boolean {
+	const [wasUpper] = journal.inode;
+	const found = look(overlay, from);
+	if (found === "there" || (found === "absent" && wasUpper === 0)) return false;
+	if (goesBy(overlay, from)) overlay.loseName(from.node);
+	return true;
+}
+
+function followMove(overlay: Overlay, journal: Journal, from: Names, to: Names): boolean {
+	const [low, high] = journal.inode;
+	const isMoved = look(overlay, to) === "there" && inodeLow(STAT) === low && inodeHigh(STAT) === high;
+	if (!isMoved) return false;
+	const { nodes } = overlay;
+	const isExchange = journal.kind === change.exchanging;
+	const [movesFrom, movesTo] = [goesBy(overlay, from), goesBy(overlay, to)];
+	if (movesFrom) nodes.detach(from.node);
+	if (movesTo && isExchange) nodes.detach(to.node);
+	else if (movesTo) overlay.loseName(to.node);
+	if (movesFrom) nodes.attach(from.node, to.parent, to.name, measure(to.name));
+	if (movesTo && isExchange) nodes.attach(to.node, from.parent, from.name, measure(from.name));
+	return true;
+}
+
+/** Whether a node is what the table has under the name. */
+function goesBy({ nodes }: Overlay, { node, parent, name }: Names): boolean {
+	return node !== NO_NODE && nodes.has(node) && nodes.find(parent, name, measure(name)) === node;
+}

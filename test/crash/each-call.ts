@@ -1,0 +1,289 @@
+/**
+ * The daemon is killed at each of the system calls that it makes for an operation, one after the other: who has asked for the
+ * operation hears nothing of it, and finds it done once.
+ */
+
+import { expect } from "bun:test";
+import {
+	appendFileSync,
+	chmodSync,
+	closeSync,
+	existsSync,
+	fstatSync,
+	linkSync,
+	mkdirSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	readSync,
+	renameSync,
+	rmdirSync,
+	statSync,
+	symlinkSync,
+	truncateSync,
+	unlinkSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
+import { type Description, file } from "../harness/layers.ts";
+import { until } from "../harness/mount.ts";
+import { getxattr, removexattr, renameat2, setxattr } from "../harness/native.ts";
+import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { differences, snapshot } from "../harness/snapshot.ts";
+
+/** An operation on the things of a number. What it returns must be the same whenever the daemon was killed. */
+interface Operation {
+	/** Made by users before, in the mount. */
+	readonly before?: (at: (name: string) => string) => void;
+	readonly run: (at: (name: string) => string) => unknown;
+}
+
+const RENAME_EXCHANGE = 2;
+const XATTR_CREATE = 1;
+
+const mode = (path: string) => statSync(path).mode & 0o7777;
+
+/** `lower`, `lower directory` with `inside`, and `other` are in the lower layer. */
+export const operations: Readonly<Record<string, Operation>> = {
+	"creates a file": {
+		run: (at) => {
+			writeFileSync(at("new"), "content", { flag: "wx", mode: 0o2640 });
+			return [readFileSync(at("new"), "utf8"), mode(at("new"))];
+		},
+	},
+	"creates a file in a lower directory": {
+		run: (at) => {
+			writeFileSync(at("directory/new"), "content", { flag: "wx" });
+			return readdirSync(at("directory")).sort();
+		},
+	},
+	"creates a file where a lower one was removed": {
+		before: (at) => unlinkSync(at("lower")),
+		run: (at) => {
+			writeFileSync(at("lower"), "content", { flag: "wx" });
+			return readFileSync(at("lower"), "utf8");
+		},
+	},
+	"makes a directory": {
+		run: (at) => {
+			mkdirSync(at("new"));
+			return readdirSync(at("new"));
+		},
+	},
+	"makes a directory where a lower one was removed": {
+		before: (at) => {
+			unlinkSync(at("directory/inside"));
+			rmdirSync(at("directory"));
+		},
+		run: (at) => {
+			mkdirSync(at("directory"));
+			return readdirSync(at("directory"));
+		},
+	},
+	"makes a symlink": { run: (at) => symlinkSync("target", at("new")) },
+	"links a file": {
+		before: (at) => writeFileSync(at("upper"), "content"),
+		run: (at) => {
+			linkSync(at("upper"), at("new"));
+			return [statSync(at("new")).nlink, statSync(at("new")).ino === statSync(at("upper")).ino];
+		},
+	},
+	"links a lower file": {
+		run: (at) => {
+			linkSync(at("lower"), at("new"));
+			return readFileSync(at("new"), "utf8");
+		},
+	},
+	"removes a file": {
+		before: (at) => writeFileSync(at("upper"), "content"),
+		run: (at) => {
+			unlinkSync(at("upper"));
+			return existsSync(at("upper"));
+		},
+	},
+	"removes a file that is open": {
+		before: (at) => writeFileSync(at("upper"), "content"),
+		run: (at) => {
+			const fd = openSync(at("upper"), "r");
+			unlinkSync(at("upper"));
+			const bytes = Buffer.alloc(10);
+			const length = readSync(fd, bytes, 0, 10, 0);
+			const { nlink } = fstatSync(fd);
+			closeSync(fd);
+			return [length, bytes.toString("latin1"), nlink];
+		},
+	},
+	"removes a lower file": {
+		run: (at) => {
+			unlinkSync(at("lower"));
+			return existsSync(at("lower"));
+		},
+	},
+	"removes a copied-up file": {
+		before: (at) => chmodSync(at("lower"), 0o600),
+		run: (at) => {
+			unlinkSync(at("lower"));
+			return existsSync(at("lower"));
+		},
+	},
+	"removes a directory": {
+		before: (at) => mkdirSync(at("upper")),
+		run: (at) => {
+			rmdirSync(at("upper"));
+			return existsSync(at("upper"));
+		},
+	},
+	"removes a directory with whiteouts": {
+		before: (at) => unlinkSync(at("directory/inside")),
+		run: (at) => {
+			rmdirSync(at("directory"));
+			return existsSync(at("directory"));
+		},
+	},
+	"renames a file": {
+		before: (at) => writeFileSync(at("upper"), "content"),
+		run: (at) => {
+			renameSync(at("upper"), at("new"));
+			return [existsSync(at("upper")), readFileSync(at("new"), "utf8")];
+		},
+	},
+	"renames a lower file over another": {
+		run: (at) => {
+			renameSync(at("lower"), at("other"));
+			return [existsSync(at("lower")), readFileSync(at("other"), "utf8")];
+		},
+	},
+	"renames a directory over an empty one": {
+		before: (at) => {
+			mkdirSync(at("upper"));
+			writeFileSync(at("upper/x"), "x");
+			unlinkSync(at("directory/inside"));
+		},
+		run: (at) => {
+			renameSync(at("upper"), at("directory"));
+			return [existsSync(at("upper")), readdirSync(at("directory"))];
+		},
+	},
+	"exchanges two files": {
+		before: (at) => writeFileSync(at("upper"), "content"),
+		run: (at) => {
+			renameat2(at("upper"), at("lower"), RENAME_EXCHANGE);
+			return [readFileSync(at("upper"), "utf8"), readFileSync(at("lower"), "utf8")];
+		},
+	},
+	"sets a new attribute": {
+		run: (at) => {
+			setxattr(at("lower"), "user.note", "value", XATTR_CREATE);
+			return getxattr(at("lower"), "user.note").toString("latin1");
+		},
+	},
+	"removes an attribute": {
+		before: (at) => setxattr(at("lower"), "user.note", "value"),
+		run: (at) => removexattr(at("lower"), "user.note"),
+	},
+	"changes a mode": {
+		run: (at) => {
+			chmodSync(at("lower"), 0o4711);
+			return mode(at("lower"));
+		},
+	},
+	"changes times of a directory": {
+		run: (at) => {
+			utimesSync(at("directory"), 1000, 2000);
+			return statSync(at("directory")).mtimeMs;
+		},
+	},
+	"cuts a file": {
+		run: (at) => {
+			truncateSync(at("lower"), 2);
+			return readFileSync(at("lower"), "utf8");
+		},
+	},
+	"appends to a file": {
+		run: (at) => {
+			appendFileSync(at("lower"), " and more");
+			return readFileSync(at("lower"), "utf8");
+		},
+	},
+	"writes a file anew": {
+		run: (at) => {
+			writeFileSync(at("lower"), "anew");
+			return readFileSync(at("lower"), "utf8");
+		},
+	},
+	"lists a directory": {
+		run: (at) =>
+			readdirSync(at("directory"), { withFileTypes: true }).map(({ name }) => [
+				name,
+				statSync(at(`directory/${name}`)).size,
+			]),
+	},
+};
+
+/** Kills the daemon when its main thread makes its call of that number from now on. */
+async function killAtCall({ mount }: Overlay, call: number) {
+	const [pid = 0] = mount.serving;
+	const inject = `inject=all:signal=SIGKILL:when=${call}`;
+	const strace = Bun.spawn(
+		["strace", "-qq", "-e", "trace=all", "-e", inject, "-o", "/dev/null", "-p", `${pid}`],
+		{
+			stdio: ["ignore", "ignore", "inherit"],
+		},
+	);
+	const isTraced = () => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+	await until(() => strace.exitCode !== null || isTraced(), "strace is not there");
+	return {
+		/** Whether it was killed. */
+		async end(): Promise<boolean> {
+			const isKilled = !mount.serving.includes(pid);
+			strace.kill("SIGINT");
+			await strace.exited;
+			return isKilled;
+		},
+	};
+}
+
+function lowerFor(count: number): Description {
+	const things = { lower: "lower content", other: "other", "directory/inside": "inside" };
+	const numbered = (index: number) =>
+		Object.entries(things).map(([name, content]) => [`${index}/${name}`, file(content)]);
+	return Object.fromEntries(Array.from({ length: count + 1 }, (_, index) => numbered(index)).flat());
+}
+
+/** The most calls that an operation makes, the calls between included. */
+const mostCalls = 120;
+
+/**
+ * Does the operation once without a kill, then with one at each `stride`th call from `first` on, until it makes no more. Throws
+ * where a result differs. Returns how often the daemon was killed.
+ */
+export async function killAtEachCall(
+	name: string,
+	options: readonly string[],
+	first: number,
+	stride: number,
+): Promise<number> {
+	const operation = operations[name]!;
+	await using overlay = await mountLayers([lowerFor(mostCalls)], { options: ["failover=on", ...options] });
+	const within = (index: number) => (path: string) => overlay.at(String(index), path);
+	operation.before?.(within(0));
+	const expected = operation.run(within(0));
+	let kills = 0;
+	let call = first;
+	for (; call < mostCalls; call += stride) {
+		operation.before?.(within(call));
+		readdirSync(overlay.at(String(call)));
+		const killer = await killAtCall(overlay, call);
+		const result = operation.run(within(call));
+		const isKilled = await killer.end();
+		expect({ name, call, result }).toEqual({ name, call, result: expected });
+		const look = (index: number) => snapshot(overlay.at(String(index)), { ignoreTimes: true });
+		const wrong = differences(look(call), look(0));
+		expect({ name, call, wrong }).toEqual({ name, call, wrong: [] });
+		if (!isKilled) break;
+		kills++;
+		await until(() => overlay.mount.serving.length === 1, "no other daemon goes on");
+	}
+	await overlay.expectLasting({ debian: false });
+	return kills;
+}

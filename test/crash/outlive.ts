@@ -1,0 +1,118 @@
+/** A mount that outlives its daemon: who works in it notices nothing of kills. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { file, fillLayer, type TemporaryTree } from "../harness/layers.ts";
+import { mountOverlay, type OverlayMount, until } from "../harness/mount.ts";
+import { differences, snapshot } from "../harness/snapshot.ts";
+import { randomNumbers } from "../overlay/random.ts";
+
+const survivor = join(import.meta.dir, "survivor.ts");
+/** What is done at the same time, and how often: as long as each other, about. */
+export const tasks: Readonly<Record<string, number>> = {
+	git: 40,
+	build: 12,
+	sqlite: 200,
+	blocks: 20000,
+	names: 400,
+	appends: 2000,
+	mapping: 3000,
+	nameless: 500,
+	locks: 3000,
+};
+
+export interface OutliveResult {
+	readonly kills: number;
+	/** The longest that looking at a name took, in milliseconds. */
+	readonly longestWait: number;
+	readonly wrong: readonly string[];
+}
+
+export type End = "kill" | "replace";
+
+/** How a daemon ends: killed, or told to have its program go on anew. */
+const signals = { kill: "SIGKILL", replace: "SIGUSR2" } as const;
+
+/**
+ * All tasks at once in one mount, whose daemon ends again and again at moments that the seed chooses, until they are done.
+ * @param seldom milliseconds between two ends, on average
+ */
+export async function outlive(
+	tree: TemporaryTree,
+	seed: number,
+	options: readonly string[],
+	end: End = "kill",
+	seldom = 600,
+): Promise<OutliveResult> {
+	const random = randomNumbers(seed);
+	const at = (name: string) => tree.layer(`${seed}/${name}`);
+	const lower = at("lower");
+	fillLayer(
+		lower,
+		Object.fromEntries(Object.keys(tasks).map((task) => [`${task}/lower`, file("the lower one\n")])),
+	);
+	const before = snapshot(lower);
+	const request = { lower: [lower], upper: at("upper"), work: at("work"), mountpoint: at("merged") };
+	await using mount = await mountOverlay({ ...request, options: ["failover=on", ...options] });
+	const working = Object.entries(tasks).map(([task, rounds]) => ({
+		task,
+		process: Bun.spawn([process.execPath, survivor, task, mount.at(task), String(seed), String(rounds)], {
+			cwd: "/",
+			stdio: ["ignore", "inherit", "pipe"],
+		}),
+	}));
+	let kills = 0;
+	let longestWait = 0;
+	const isWorking = () => working.some(({ process }) => process.exitCode === null);
+	while (isWorking()) {
+		await Bun.sleep(random(seldom * 2));
+		if (!isWorking()) break;
+		const [pid] = mount.serving;
+		if (pid === undefined) continue;
+		process.kill(pid, signals[end]);
+		kills++;
+		const start = Bun.nanoseconds();
+		await Bun.spawn(["stat", mount.at(`${kills}`)], { stdio: ["ignore", "ignore", "ignore"] }).exited;
+		longestWait = Math.max(longestWait, (Bun.nanoseconds() - start) / 1e6);
+	}
+	const wrong: string[] = [];
+	for (const { task, process } of working) {
+		if (process.exitCode !== 0) wrong.push(`${task}: ${await new Response(process.stderr).text()}`);
+	}
+	wrong.push(...(await leftovers(mount, request.work)));
+	const seen = snapshot(mount.path, { ignoreTimes: true });
+	await mount.remount();
+	wrong.push(
+		...differences(snapshot(mount.path, { ignoreTimes: true }), seen).map(
+			(line) => `after remounting: ${line}`,
+		),
+	);
+	wrong.push(...differences(snapshot(lower), before).map((line) => `in the lower layer: ${line}`));
+	return { kills, longestWait, wrong };
+}
+
+/** What stays behind once the kernel has forgotten all: nodes, names in the workdir, keepers. */
+async function leftovers(mount: OverlayMount, work: string): Promise<string[]> {
+	await until(() => mount.serving.length === 1, "no daemon goes on");
+	const nodes = () => {
+		for (const pid of mount.serving) process.kill(pid, "SIGUSR1");
+		return [...mount.log.matchAll(/# NODES: (\d+)/g)].at(-1)?.[1];
+	};
+	const forgets = Date.now() + 10_000;
+	await Bun.write("/proc/sys/vm/drop_caches", "2");
+	while (nodes() !== "1" && Date.now() < forgets) {
+		await Bun.write("/proc/sys/vm/drop_caches", "2");
+		await Bun.sleep(100);
+	}
+	const wrong: string[] = [];
+	if (nodes() !== "1") wrong.push(`${nodes()} nodes are left`);
+	const parked = readdirSync(join(work, "work")).filter((name) => name.startsWith("#n"));
+	if (parked.length > 0) wrong.push(`left in the workdir: ${parked.join(" ")}`);
+	const others = mount.daemons.filter((pid) => !mount.serving.includes(pid)).map(commandLine);
+	if (others.length !== 1) wrong.push(`${others.length} keepers: ${others.join("; ")}`);
+	return wrong;
+}
+
+function commandLine(pid: number): string {
+	return readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ").slice(0, 100);
+}

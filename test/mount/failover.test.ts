@@ -1,0 +1,266 @@
+/** A mount that outlives its daemon: `failover=on`. What holds under load, and for long: `bun run crash --outlive N`. */
+
+import { describe, expect, test } from "bun:test";
+import {
+	appendFileSync,
+	copyFileSync,
+	fstatSync,
+	opendirSync,
+	readdirSync,
+	readFileSync,
+	rmdirSync,
+	statSync,
+	symlinkSync,
+	unlinkSync,
+	writeFileSync,
+} from "node:fs";
+import { killAtEachCall, operations } from "../crash/each-call.ts";
+import { open } from "../harness/descriptor.ts";
+import { file } from "../harness/layers.ts";
+import { type OverlayMount, until } from "../harness/mount.ts";
+import { codeOf, flock, LOCK_EX, LOCK_NB, MNT_DETACH, mapMemory, umount } from "../harness/native.ts";
+import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { isCompiled, program } from "../harness/program.ts";
+import { lacks } from "../harness/setting.ts";
+
+const survives = { options: ["failover=on"] };
+const goesOn = "the daemon has ended: another goes on with the mount";
+
+function mountSome(): Promise<Overlay> {
+	return mountLayers([{ lower: "lower", "directory/inside": "inside" }], {
+		...survives,
+		upper: { upper: "upper" },
+	});
+}
+
+/** The process that waits for the daemon's end. */
+function keeperOf(mount: OverlayMount): number {
+	const [keeper, ...others] = mount.daemons.filter((pid) => !mount.serving.includes(pid));
+	expect(others).toEqual([]);
+	return keeper ?? 0;
+}
+
+async function settled(mount: OverlayMount): Promise<number> {
+	await until(
+		() => mount.serving.length === 1 && keeperOfAny(mount) !== 0,
+		"no daemon, or nobody who waits for its end",
+	);
+	return mount.serving[0]!;
+}
+
+function keeperOfAny(mount: OverlayMount): number {
+	return mount.daemons.find((pid) => !mount.serving.includes(pid)) ?? 0;
+}
+
+describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () => {
+	test("another goes on: nothing that was open, locked, mapped or being listed is lost", async () => {
+		await using overlay = await mountLayers(
+			[Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`names/n${index}`, file("x")]))],
+			{ ...survives, upper: { upper: "upper content" } },
+		);
+		await settled(overlay.mount);
+		using held = open(overlay.at("upper"), "r+");
+		using locked = open(overlay.at("upper"), "r");
+		flock(locked.fd, LOCK_EX);
+		using mapped = mapMemory(4096, held.fd);
+		mapped.bytes.write("UPPER");
+		writeFileSync(overlay.at("gone"), "without a name");
+		using gone = open(overlay.at("gone"), "r+");
+		unlinkSync(overlay.at("gone"));
+		const { ino } = statSync(overlay.at("names/n7"));
+		const listing = opendirSync(overlay.at("names"), { bufferSize: 1 });
+		const names = [listing.readSync()!.name, listing.readSync()!.name];
+
+		overlay.mount.killDaemon();
+
+		expect(readFileSync(overlay.at("upper"), "latin1")).toBe("UPPER content");
+		expect(gone.text()).toBe("without a name");
+		expect(fstatSync(gone.fd).nlink).toBe(0);
+		using other = open(overlay.at("upper"), "r");
+		expect(codeOf(() => flock(other.fd, LOCK_EX | LOCK_NB))).toBe("EAGAIN");
+		for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) names.push(entry.name);
+		listing.closeSync();
+		expect(names.sort()).toEqual(Array.from({ length: 500 }, (_, index) => `n${index}`).sort());
+		expect(statSync(overlay.at("names/n7")).ino).toBe(ino);
+		expect(overlay.mount.log).toContain(goesOn);
+	});
+
+	const each = Object.keys(operations).map((name, index): [string, number] => [name, 2 + (index % 13)]);
+	// A few of the calls here; `bun run crash --outlive` takes all of them.
+	test.each(each)("while it %s, that is done once", async (name, first) => {
+		await killAtEachCall(name, [], first, 13);
+	});
+
+	test("what is open without a name, and a directory, are forgotten when they are closed", async () => {
+		await using overlay = await mountSome();
+		await settled(overlay.mount);
+		const gone = open(overlay.at("upper"), "r");
+		unlinkSync(overlay.at("upper"));
+		const directory = open(overlay.at("directory"), "r");
+		unlinkSync(overlay.at("directory/inside"));
+		rmdirSync(overlay.at("directory"));
+		overlay.mount.killDaemon();
+		expect(gone.text()).toBe("upper");
+		expect(fstatSync(directory.fd).isDirectory()).toBeTrue();
+		gone.close();
+		directory.close();
+		const parked = () => readdirSync(`${overlay.layers.work}/work`).filter((name) => name.startsWith("#n"));
+		await until(
+			() => parked().length === 0,
+			() => `left in the workdir: ${parked()}`,
+		);
+	});
+
+	test("who waits for its end may end, too: then there is another", async () => {
+		await using overlay = await mountSome();
+		const daemon = await settled(overlay.mount);
+		const keeper = keeperOf(overlay.mount);
+		process.kill(keeper, "SIGKILL");
+		await until(
+			() => ![0, keeper].includes(keeperOfAny(overlay.mount)),
+			"nobody waits for the end of the daemon",
+		);
+		process.kill(daemon, "SIGKILL");
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
+		expect(overlay.mount.log).toContain(goesOn);
+	});
+
+	test("with who waits for its end, the mount ends, and nobody hangs", async () => {
+		await using overlay = await mountSome();
+		const daemon = await settled(overlay.mount);
+		process.kill(daemon, "SIGSTOP");
+		process.kill(keeperOf(overlay.mount), "SIGKILL");
+		process.kill(daemon, "SIGKILL");
+		await until(() => overlay.mount.daemons.length === 0, "a process is left");
+		expect(codeOf(() => readFileSync(overlay.at("lower")))).toBe("ENOTCONN");
+		await overlay.mount.forget();
+	});
+
+	test.skipIf(lacks("mounting"))("and unmounted before another goes on, nothing is left", async () => {
+		await using overlay = await mountSome();
+		const daemon = await settled(overlay.mount);
+		const keeper = keeperOf(overlay.mount);
+		process.kill(keeper, "SIGSTOP");
+		process.kill(daemon, "SIGKILL");
+		await until(() => !overlay.mount.daemons.includes(daemon), "the daemon survives SIGKILL");
+		umount(overlay.path, MNT_DETACH);
+		process.kill(keeper, "SIGCONT");
+		await until(() => overlay.mount.daemons.length === 0, "a process is left");
+		await overlay.mount.forget();
+	});
+
+	test("by a signal to end, the mount and all processes end", async () => {
+		await using overlay = await mountSome();
+		process.kill(await settled(overlay.mount), "SIGTERM");
+		await until(() => overlay.mount.daemons.length === 0, "a process is left");
+		await overlay.mount.forget();
+	});
+
+	test("the same request that ends two of them is answered with EIO, and the mount goes on", async () => {
+		await using overlay = await mountSome();
+		const daemon = await settled(overlay.mount);
+		await using killer = await killAt("symlinkat", [daemon, keeperOf(overlay.mount)]);
+		expect(codeOf(() => symlinkSync("target", overlay.at("new")))).toBe("EIO");
+		expect(overlay.mount.log).toContain("has ended 2 daemons: it is answered with EIO");
+		await killer.end();
+		symlinkSync("target", overlay.at("new"));
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
+	});
+
+	test("and so are all that are to go on, the mount is given up, and nobody hangs", async () => {
+		await using overlay = await mountSome();
+		const daemon = await settled(overlay.mount);
+		await using killer = await killAt("renameat2", [daemon, keeperOf(overlay.mount)]);
+		process.kill(daemon, "SIGKILL");
+		expect(codeOf(() => readFileSync(overlay.at("lower")))).toMatch(/^(ENOTCONN|ECONNABORTED)$/);
+		await killer.end();
+		await until(() => overlay.mount.daemons.length === 0, "a process is left");
+		await overlay.mount.forget();
+	});
+});
+
+/** Kills these processes, and all that they start, at each call of that name. */
+async function killAt(call: string, pids: readonly number[]) {
+	const attached = pids.flatMap((pid) => ["-p", String(pid)]);
+	const options = ["-f", "-qq", "-e", `trace=${call}`, "-e", `inject=${call}:signal=SIGKILL`];
+	const strace = Bun.spawn(["strace", ...options, "-o", "/dev/null", ...attached], {
+		stdio: ["ignore", "ignore", "inherit"],
+	});
+	const isTraced = (pid: number) => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+	await until(() => strace.exitCode !== null || pids.every(isTraced), "strace is not there");
+	const end = async () => {
+		strace.kill("SIGINT");
+		await strace.exited;
+	};
+	return { end, [Symbol.asyncDispose]: end };
+}
+
+describe("SIGUSR2", () => {
+	test("has the program go on anew in the daemon's place, and nobody notices", async () => {
+		await using overlay = await mountSome();
+		const daemon = overlay.mount.serving[0]!;
+		using held = open(overlay.at("upper"), "r+");
+		unlinkSync(overlay.at("upper"));
+		appendFileSync(overlay.at("lower"), " and more");
+		process.kill(daemon, "SIGUSR2");
+		await until(
+			() => overlay.mount.log.includes("another program goes on with the mount"),
+			"nothing has happened",
+		);
+		expect(held.text()).toBe("upper");
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower and more");
+		await until(() => overlay.mount.serving.length === 1, "another daemon");
+		expect(overlay.mount.serving).toEqual([daemon]);
+		held.close();
+		await overlay.remount();
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower and more");
+	});
+
+	test("again and again", async () => {
+		await using overlay = await mountSome();
+		const [daemon] = overlay.mount.serving;
+		for (let time = 1; time <= 5; time++) {
+			process.kill(daemon!, "SIGUSR2");
+			const times = () => overlay.mount.log.split("another program goes on").length - 1;
+			await until(() => times() === time, "nothing has happened");
+			writeFileSync(overlay.at(`new${time}`), `${time}`);
+		}
+		expect(readdirSync(overlay.path).sort()).toEqual(
+			["directory", "lower", "upper", ...[1, 2, 3, 4, 5].map((time) => `new${time}`)].sort(),
+		);
+	});
+
+	test.skipIf(!isCompiled)("with a program that cannot go on has the old one stay", async () => {
+		await using overlay = await mountLayers([{ lower: "lower" }]);
+		const own = overlay.tree.join("program");
+		copyFileSync(program, own);
+		await overlay.remount({ ...survives, program: own });
+		unlinkSync(own);
+		writeFileSync(own, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+		const [daemon] = overlay.mount.serving;
+		process.kill(daemon!, "SIGUSR2");
+		await until(() => overlay.mount.log.includes("cannot go on with this mount"), "nothing is said");
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
+		expect(overlay.mount.serving).toEqual([daemon!]);
+	});
+});
+
+describe("where there is no failover", () => {
+	test("a killed daemon is the end of the mount, and SIGUSR2 has no effect", async () => {
+		await using overlay = await mountLayers([{ lower: "lower" }]);
+		const [daemon] = overlay.mount.serving;
+		expect(overlay.mount.daemons).toEqual([daemon!]);
+		process.kill(daemon!, "SIGUSR2");
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
+		process.kill(daemon!, "SIGKILL");
+		await until(() => overlay.mount.daemons.length === 0, "a process is left");
+		expect(codeOf(() => readFileSync(overlay.at("lower")))).toBe("ENOTCONN");
+		await overlay.mount.forget();
+	});
+
+	test.skipIf(lacks("the machine's root"))("with index=on, that is said", async () => {
+		await using overlay = await mountLayers([{ lower: "lower" }], { options: ["failover=on", "index=on"] });
+		expect(overlay.mount.log).toContain("failover=on is without effect");
+		expect(overlay.mount.daemons.length).toBe(1);
+	});
+});
