@@ -3,7 +3,7 @@
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
 import type { Log } from "./log.ts";
-import type { Mounted, Restart } from "./mount.ts";
+import type { Mounted, Restart, Running } from "./mount.ts";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -197,17 +197,15 @@ export async function serve(options: MountOptions): Promise<number> {
 	]);
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
-	const { [DECLINE]: decline, [IDLE_AFTER]: idle } = process.env;
-	const idleAfter = idle === undefined ? undefined : Number(idle);
 	if (stage?.startsWith(LAYOUT_IS)) return stage === `${LAYOUT_IS}${layout}` ? 0 : 1;
 	const restart = options.failover === "on" ? restartFor(options, layout) : undefined;
 	if (stage?.startsWith(RESUME) && restart !== undefined) {
-		const memory = Number(stage.slice(RESUME.length)) as Fd;
-		goOn(options, createLog, (log) => resume(options, log, memory, restart, idleAfter));
+		goOn(options, createLog, resume, restart, Number(stage.slice(RESUME.length)) as Fd);
 		return 0;
 	}
 	const log = createLog(options.logFile, options.debug);
-	const mounted = mount(options, log, decline, restart, idleAfter);
+	const { [DECLINE]: decline } = process.env;
+	const mounted = mount(options, log, { decline, restart, idleAfter: idleAfter() });
 	if (stage === FOREGROUND || sayReady(Number(stage) as Fd)) mounted.serve();
 	else mounted.end();
 	return 0;
@@ -227,7 +225,9 @@ function startOver(descriptors: string): never {
 function goOn(
 	options: MountOptions,
 	createLog: (file: ByteString | undefined, debug: boolean) => Log,
-	resume: (log: Log) => Mounted,
+	resume: (options: MountOptions, log: Log, memory: Fd, running: Running) => Mounted,
+	restart: Restart,
+	memory: Fd,
 ): void {
 	let log = createLog(undefined, options.debug);
 	try {
@@ -236,7 +236,7 @@ function goOn(
 		log.error(String(error));
 	}
 	try {
-		resume(log).serve();
+		resume(options, log, memory, { restart, idleAfter: idleAfter() }).serve();
 	} catch (error) {
 		log.error(`cannot go on with the mount: ${error instanceof Error ? error.message : String(error)}`);
 		if (error instanceof Error && error.name === "StateUnusable") return;
@@ -244,11 +244,21 @@ function goOn(
 	}
 }
 
+/** For tests, see CONTRIBUTING.md. */
+function idleAfter(): number | undefined {
+	const given = process.env[IDLE_AFTER];
+	return given === undefined ? undefined : Number(given);
+}
+
+function absolute(path: string): string {
+	return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+}
+
 /** How this program is started to go on with the mount, wherever the working directory is by then. */
 function restartFor(options: MountOptions, layout: number): Restart {
 	const log = "FUSE_OVERLAYFS_DEBUG_LOG";
 	if (options.logFile !== undefined && process.env[log] !== undefined)
-		process.env[log] = process.getBuiltinModule("node:path").resolve(process.env[log]);
+		process.env[log] = absolute(process.env[log]);
 	return {
 		keep: (kept) => stageOf(`${RESTART}${kept.join(",")}`),
 		replace: (memory) => stageOf(`${RESUME}${memory}`),

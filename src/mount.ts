@@ -42,7 +42,9 @@ import { LayerUnusable, type OpenedLayers } from "./overlay/layers/open-layers.t
 import { prepareWorkdir, tryOut } from "./overlay/marks/abilities.ts";
 import { openIndex } from "./overlay/marks/index-directory.ts";
 import { useSeeds } from "./overlay/nodes/name.ts";
-import { field, LAYOUT, State, StateUnusable } from "./overlay/nodes/state.ts";
+import { StateUnusable } from "./overlay/nodes/shared-columns.ts";
+import { State } from "./overlay/nodes/state.ts";
+import { field, LAYOUT } from "./overlay/nodes/state-layout.ts";
 import type { Overlay } from "./overlay/overlay.ts";
 import {
 	beginSuccession,
@@ -74,6 +76,16 @@ export interface Mounted {
 	serve(): void;
 	/** Unmounts at once what is not wanted any more. */
 	end(): void;
+}
+
+/** How a mount is run. */
+export interface Running {
+	/** For tests: what of the kernel's to do without. */
+	readonly decline?: string | undefined;
+	/** After how many milliseconds without a request it is idle. */
+	readonly idleAfter?: number | undefined;
+	/** How it outlives this process; undefined: it does not. */
+	readonly restart?: Restart | undefined;
 }
 
 /** What a mount consists of, whoever has made it. */
@@ -132,17 +144,10 @@ function assemble(
 
 /**
  * Mounts an overlay. Blocks the thread's signals by which programs are ended, and SIGUSR1, which {@link Mounted.serve}
- * minds; they must be blocked in all other threads too. `restart`: how the mount outlives this process, if `failover` asks for
- * that. For tests: `decline`, what of the kernel's to do without, and `idleAfter`, in milliseconds.
- * Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
+ * minds; they must be blocked in all other threads too. Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
  */
-export function mount(
-	options: MountOptions,
-	log: Log,
-	decline = "",
-	restart?: Restart,
-	idleAfter = IDLE_AFTER,
-): Mounted {
+export function mount(options: MountOptions, log: Log, running: Running = {}): Mounted {
+	const { decline = "", idleAfter = IDLE_AFTER, restart } = running;
 	const mountpoint = new Mountpoint(options.mountpoint);
 	const survival = restart === undefined ? undefined : prepareSurvival(options, log);
 	const { libfuse, overlay, dispatcher, jobs, mayGather, redirect } = assemble(options, log, survival);
@@ -221,15 +226,11 @@ function mounted(session: Session, succeed: () => void): Mounted {
 }
 
 /** Goes on with the mount of a daemon that has ended, by the state it has left in `memory`. Throws StateUnusable and what that may. */
-export function resume(
-	options: MountOptions,
-	log: Log,
-	memory: Fd,
-	restart: Restart,
-	idleAfter = IDLE_AFTER,
-): Mounted {
+export function resume(options: MountOptions, log: Log, memory: Fd, running: Running): Mounted {
+	const { idleAfter = IDLE_AFTER, restart } = running;
 	if (!claimState(memory)) throw new StateUnusable("another daemon has it");
 	const state = State.takeOver(memory, REQUEST);
+	state.redo();
 	const facts = state.facts as Facts;
 	const survival = new Survival(state);
 	const isReplacement = state.get(field.isReplaced) === 1;
@@ -240,8 +241,8 @@ export function resume(
 	useSeeds(facts.seeds);
 	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
 	const { libfuse, overlay, dispatcher, jobs } = parts;
+	state.columns.keepHeld();
 	overlay.nodes.restore();
-	state.columns.collect();
 	const { work } = overlay;
 	if (work !== undefined && facts.work !== undefined) {
 		work.takeOver(facts.work.fd);
@@ -269,7 +270,7 @@ export function resume(
 			? "another program goes on with the mount"
 			: "the daemon has ended: another goes on with the mount",
 	);
-	return mounted(session, () => beginSuccession(session, survival, facts, restart, log));
+	return mounted(session, () => restart && beginSuccession(session, survival, facts, restart, log));
 }
 
 /** With the SELinux context where the kernel takes one, else without. */
@@ -335,8 +336,8 @@ function passesThrough(options: MountOptions, overlay: Overlay): boolean {
 	const layers = [...overlay.layers, ...overlay.dataOnly];
 	if (!layers.every((layer) => layer.isolated) || !isPrivileged()) return false;
 	if (options.passthrough === "on") return true;
-	// On NFS what the kernel has open keeps a name when it is removed.
-	if (overlay.work !== undefined && overlay.layers[0]!.namesRemoved) return false;
+	// What the kernel has open keeps a name there when it is removed, or is lost.
+	if (overlay.work !== undefined && overlay.layers[0]!.losesRemoved) return false;
 	return !layers.some((layer) => layer.isStacked);
 }
 

@@ -12,9 +12,11 @@ import { type Fd, lock, NO_FD, reopen } from "./native/libc/file.ts";
 import { descriptorControl, execute, type Start } from "./native/libc/process.ts";
 import type { ByteString, MountOptions } from "./options.ts";
 import { Layer } from "./overlay/layers/layer.ts";
-import type { OpenedLayers } from "./overlay/layers/open-layers.ts";
+import { devicesOf9p, type OpenedLayers } from "./overlay/layers/open-layers.ts";
 import { seeds } from "./overlay/nodes/name.ts";
-import { field, State, StateUnusable } from "./overlay/nodes/state.ts";
+import { StateUnusable } from "./overlay/nodes/shared-columns.ts";
+import { State } from "./overlay/nodes/state.ts";
+import { field } from "./overlay/nodes/state-layout.ts";
 import type { Overlay } from "./overlay/overlay.ts";
 
 /** How another daemon is started that goes on with the mount. */
@@ -92,8 +94,9 @@ export function inheritedLayers(options: MountOptions, facts: Facts): OpenedLaye
 	const paths = [...merged, ...dataDirectories];
 	if (facts.layers.length !== merged.length || facts.dataOnly.length !== dataDirectories.length)
 		throw new StateUnusable("it is of a mount with other layers");
+	const on9p = devicesOf9p();
 	const all = [...facts.layers, ...facts.dataOnly].map(
-		({ fd, isolated }, index) => new Layer(index, paths[index]!, fd, isolated),
+		({ fd, isolated }, index) => new Layer(index, paths[index]!, fd, isolated, on9p),
 	);
 	const { work } = facts;
 	return {

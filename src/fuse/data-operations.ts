@@ -39,6 +39,7 @@ import {
 	timespec,
 	UTIME_OMIT,
 } from "../native/layout.ts";
+import { isInitialUserNamespace } from "../native/libc/capabilities.ts";
 import { isDistant } from "../native/libc/distant.ts";
 import { check, fail } from "../native/libc/errno.ts";
 import {
@@ -59,6 +60,7 @@ import {
 	bytes,
 	copy,
 	copy64,
+	getNumber,
 	type Int64,
 	type Offset,
 	reserve,
@@ -89,6 +91,8 @@ import {
 
 /** A long copy keeps others waiting: the caller asks again for the rest. */
 const LARGEST_COPY = 16 << 20;
+/** Milliseconds. */
+const MOMENT = 1000;
 
 interface InodeControl {
 	/** Bytes of the argument, by the kernel under us; the callers' may be shorter. */
@@ -119,6 +123,7 @@ export function dataOperations({
 }: Context) {
 	const directories = new DirectoryReply(overlay, replies);
 	const readAround = new ReadAround(overlay, notifications);
+	const tellsTimes = isInitialUserNamespace();
 
 	const sendData = (data: Offset, length: number) => replies.bytes(data, check(length));
 
@@ -153,7 +158,7 @@ export function dataOperations({
 			}
 			if (times !== undefined) asFarAsOwned(changeTimesOfOpen(fd, times));
 			// What was written to a mapping moves the times without the kernel's knowing.
-			else if (isLate) notifications.invalidateAttributes(requestId());
+			else if (isLate && !agreed.writeback) notifications.invalidateAttributes(requestId());
 			replies.written(written);
 		},
 
@@ -269,9 +274,15 @@ export function dataOperations({
 		},
 	};
 
-	/** With its write cache the kernel sets the modification time when the caller writes, and tells it by SETATTR. */
+	/**
+	 * With its write cache the kernel sets the modification time when the caller writes, and tells it by SETATTR. What it
+	 * writes by itself it tells in the name of the machine's root, and loses where that is nobody (Linux fs/fuse/dev.c,
+	 * fuse_get_req): there a time from before is not kept, but that which the caller's rename has just told is.
+	 */
 	function timeToKeep(fd: Fd): Offset | undefined {
-		return agreed.writeback ? modificationTime(fd) : undefined;
+		if (!agreed.writeback) return undefined;
+		const times = modificationTime(fd);
+		return tellsTimes || isOfNow(times + timespec.sizeof) ? times : undefined;
 	}
 
 	/** These requests do not say whether the caller may leave set-id bits; root may, as far as can be told. */
@@ -329,6 +340,12 @@ function modificationTime(fd: Fd): Offset {
 	copy64(TIMES + timespec.sizeof, STAT + statx.stxMtime);
 	setNumber(TIMES + timespec.sizeof + timespec.tvNsec, view.getUint32(STAT + statx.stxMtime + 8, true));
 	return TIMES;
+}
+
+/** Whether a `struct timespec` is of this moment, give or take what a busy machine takes for a few requests. */
+function isOfNow(time: Offset): boolean {
+	const milliseconds = getNumber(time + timespec.tvSec) * 1e3 + getNumber(time + timespec.tvNsec) / 1e6;
+	return Math.abs(Date.now() - milliseconds) < MOMENT;
 }
 
 /** Does something with a descriptor of a regular file or a directory. Throws ENOTTY for anything else. */

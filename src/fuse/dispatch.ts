@@ -20,7 +20,7 @@ import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
 import { Deferred } from "../overlay/nodes/deferred.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
-import { field } from "../overlay/nodes/state.ts";
+import { field } from "../overlay/nodes/state-layout.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context, DispatchOptions } from "./context.ts";
 import { dataOperations } from "./data-operations.ts";
@@ -264,26 +264,47 @@ export class Dispatcher {
 	}
 
 	private forget(): void {
-		const { overlay, replies } = this.context;
+		const { replies } = this.context;
 		// First: a failure is nobody's answer either.
 		replies.none();
 		const count = Number(argument64(fuseForgetIn.nlookup));
-		endForget();
-		overlay.nodes.forget(nodeOfId(REQUEST + fuseInHeader.nodeid), count);
+		if (!this.isForgotten(0)) this.forgetNode(nodeOfId(REQUEST + fuseInHeader.nodeid), count, 0);
+		this.endForget();
 	}
 
 	private forgetMany(): void {
-		const { overlay, replies } = this.context;
+		const { replies } = this.context;
 		replies.none();
 		const count = argument32(fuseBatchForgetIn.count);
 		const first = argumentAt(fuseBatchForgetIn.sizeof, count * fuseForgetOne.sizeof);
-		const state = this.survival?.state;
-		for (let index = state?.get(field.forgotten) ?? 0; index < count; index++) {
+		for (let index = 0; index < count; index++) {
 			const at = first + index * fuseForgetOne.sizeof;
-			state?.set(field.forgotten, index + 1);
-			overlay.nodes.forget(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup));
+			if (this.isForgotten(index)) continue;
+			this.forgetNode(nodeOfId(at + fuseForgetOne.nodeid), getNumber(at + fuseForgetOne.nlookup), index);
 		}
+		this.endForget();
+	}
+
+	/** Whether a predecessor has done this part of the message. */
+	private isForgotten(index: number): boolean {
+		return this.survival !== undefined && index < this.survival.state.get(field.forgotten);
+	}
+
+	private forgetNode(node: NodeId, count: number, index: number): void {
+		const { nodes } = this.context.overlay;
+		const state = this.survival?.state;
+		if (state === undefined || !nodes.has(node)) {
+			nodes.forget(node, count);
+			return;
+		}
+		state.beginForgetting(node, Math.max(0, nodes.lookupCount(node) - count), index);
+		nodes.forget(node, count);
+		state.endRedo();
+	}
+
+	private endForget(): void {
+		if (this.survival === undefined) return;
 		endForget();
-		state?.set(field.forgotten, 0);
+		this.survival.state.set(field.forgotten, 0);
 	}
 }

@@ -38,8 +38,7 @@ export class Idleness {
 	private isDone = false;
 	/** Nodes from this one on the kernel was told of, or need not be. */
 	private told = 0;
-	/** The kernel is told of nodes, and may need answers meanwhile. */
-	isTelling = false;
+	private isTelling = false;
 	private onTold: (() => void) | undefined;
 
 	/** @param after see {@link IDLE_AFTER} */
@@ -69,9 +68,10 @@ export class Idleness {
 		if (this.isDone) return -1;
 		const left = this.since + this.after - now;
 		if (left > 0) return Math.ceil(left / 1e6);
-		if (this.told === 0) this.told = this.canTell ? this.overlay.nodes.ids.end : ROOT;
+		if (this.told === 0) this.told = this.canTell ? this.overlay.nodes.end : ROOT;
 		if (this.told > ROOT + 1 && this.tell()) return -1;
-		this.pack();
+		this.overlay.rest();
+		returnPages();
 		if (this.requests - this.collected > WORTH_COLLECTING) {
 			Bun.gc(true);
 			this.collected = this.requests;
@@ -81,20 +81,7 @@ export class Idleness {
 		return -1;
 	}
 
-	/** Takes back all that can be had again. */
-	private pack(): void {
-		const { listings, directories, files, nodes, options } = this.overlay;
-		listings.trim(0);
-		// Where others may change the layers, another object may have the name of what somebody has open.
-		if (!options.live) {
-			directories.trim(0);
-			files.trim(0);
-		}
-		nodes.shrink();
-		returnPages();
-	}
-
-	/** Calls `action` as soon as the kernel is not being told: now, or later. */
+	/** Calls `action` as soon as the kernel does not look at nodes any more, which may need answers: now, or later. */
 	end(action: () => void): void {
 		if (this.isTelling) this.onTold = action;
 		else action();

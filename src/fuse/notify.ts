@@ -101,6 +101,14 @@ export class Notifications {
 		return true;
 	}
 
+	/** Has the kernel send once more what a predecessor has read and not answered. Returns 0 or -errno. */
+	resend(): number {
+		bytes.fill(0, ATTRIBUTES, ATTRIBUTES + fuseOutHeader.sizeof);
+		words[(ATTRIBUTES + fuseOutHeader.len) >>> 2] = fuseOutHeader.sizeof;
+		words[(ATTRIBUTES + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_RESEND;
+		return write(this.fd, ATTRIBUTES, fuseOutHeader.sizeof);
+	}
+
 	/**
 	 * Has the kernel look at up to {@link LARGEST_PRUNE} nodes, and forget those that nobody uses, then calls `done` with
 	 * -errno or more. One at a time. By another thread: to drop what it has read ahead of a file, the kernel waits for our
@@ -114,14 +122,6 @@ export class Notifications {
 		words[(PRUNED + fuseOutHeader.sizeof + fuseNotifyPruneOut.count) >>> 2] = ids.length;
 		ids.forEach((id, index) => void setNumber(PRUNED + PRUNE_HEADER + index * ID_SIZE, id));
 		this.jobs.run({ kind: "send", fd: this.fd, address: base + PRUNED, length, isIdle: true }, done);
-	}
-
-	/** Has the kernel send once more what a predecessor has read and not answered. Returns 0 or -errno. */
-	resend(): number {
-		bytes.fill(0, ATTRIBUTES, ATTRIBUTES + fuseOutHeader.sizeof);
-		words[(ATTRIBUTES + fuseOutHeader.len) >>> 2] = fuseOutHeader.sizeof;
-		words[(ATTRIBUTES + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_RESEND;
-		return write(this.fd, ATTRIBUTES, fuseOutHeader.sizeof);
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */

@@ -6,7 +6,8 @@
 import { ENFILE, fuseInHeader } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
 import { getNumber, type Offset, setNumber, words } from "../native/memory.ts";
-import { field, IS_AGAIN, OPENINGS, opening, type State } from "../overlay/nodes/state.ts";
+import type { State } from "../overlay/nodes/state.ts";
+import { field, IS_AGAIN, OPENINGS, opening } from "../overlay/nodes/state-layout.ts";
 import { REQUEST } from "./request.ts";
 
 /** A file that somebody has open, by the id the kernel knows it under. */

@@ -6,7 +6,8 @@
  */
 
 import type { Int64 } from "../native/memory.ts";
-import { BUSY, type NodeId } from "../overlay/nodes/node.ts";
+import { BUSY } from "../overlay/nodes/flags.ts";
+import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { LARGEST_STRETCH, type Notifications } from "./notify.ts";
 import { kernelId } from "./request.ts";

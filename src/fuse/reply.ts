@@ -5,7 +5,8 @@
 import { fuseAttr, fuseAttrOut, fuseEntryOut, fuseOpenOut, fuseWriteOut, statx } from "../native/layout.ts";
 import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import { bytes, copy64, type Offset, reserveScratch, setNumber, shorts, words } from "../native/memory.ts";
-import { NO_NODE, type NodeId, WRITTEN } from "../overlay/nodes/node.ts";
+import { WRITTEN } from "../overlay/nodes/flags.ts";
+import { NO_NODE, type NodeId } from "../overlay/nodes/node.ts";
 import type { State } from "../overlay/nodes/state.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { STAT } from "../overlay/reading/attributes.ts";
@@ -104,8 +105,10 @@ export class Replies {
 
 	/** Counts a reference that the kernel gets by the answer. */
 	refer(node: NodeId): void {
-		this.overlay.nodes.reference(node);
-		this.state?.refer(node);
+		const { nodes } = this.overlay;
+		this.state?.beginReferring(node, nodes.lookupCount(node) + 1);
+		nodes.reference(node);
+		this.state?.endRedo();
 	}
 
 	/** No such name, which the kernel may keep in mind as long as other answers. */

@@ -55,7 +55,7 @@ export function copyMessage(): Uint8Array {
 	return bytes.slice(REQUEST, end);
 }
 
-/** The message was a FORGET that is done, or as good as done: nobody is to do it once more. */
+/** The message was a FORGET that is done: nobody is to do it once more. */
 export function endForget(): void {
 	words[(REQUEST + fuseInHeader.opcode) >>> 2] = 0;
 }

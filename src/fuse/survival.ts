@@ -14,7 +14,8 @@ import {
 import { type Fd, NO_FD, write } from "../native/libc/file.ts";
 import { copy64, reserve, view, words } from "../native/memory.ts";
 import { Journal } from "../overlay/nodes/journal.ts";
-import { field, IS_AGAIN, type State } from "../overlay/nodes/state.ts";
+import type { State } from "../overlay/nodes/state.ts";
+import { field, IS_AGAIN } from "../overlay/nodes/state-layout.ts";
 import { Openings } from "./openings.ts";
 import { opcode, REQUEST } from "./request.ts";
 
@@ -28,24 +29,14 @@ const ANSWER = reserve(fuseOutHeader.sizeof);
 /** The number of a request, without the bit that says that it is sent again. */
 type Unique = readonly [low: number, high: number];
 
-/** What the last daemon had in hand when it ended. */
-interface Unanswered {
-	readonly request: Unique;
-	/** How many daemons one after the other have ended with it in hand. */
-	readonly deaths: number;
-	/** The request whose answer was to refer to nodes, or to tell of an opening: see `field.opened`. */
-	readonly told: Unique;
-	readonly referred: readonly number[];
-	readonly opened: number;
-}
-
 export class Survival {
 	readonly state: State;
 	readonly journal: Journal;
 	readonly openings: Openings;
 	/** The connection to the kernel. */
 	fd: Fd = NO_FD;
-	private unanswered: Unanswered | undefined;
+	/** What a predecessor has not answered may still come. */
+	private isCatchingUp = false;
 
 	constructor(state: State) {
 		this.state = state;
@@ -62,14 +53,9 @@ export class Survival {
 		state.set(field.handledAtDeath, handled);
 		if (fruitless >= MOST_FRUITLESS) return false;
 		this.suspect();
-		// What was told stays noted until a request is read: the next daemon may end before.
-		this.unanswered = {
-			request: [state.get(field.suspectLow), state.get(field.suspectHigh)],
-			deaths: state.get(field.suspectDeaths),
-			told: [state.get(field.toldLow), state.get(field.toldHigh)],
-			referred: state.referred(),
-			opened: state.get(field.opened),
-		};
+		if (opcode() !== FUSE_BATCH_FORGET && opcode() !== FUSE_FORGET) state.set(field.forgotten, 0);
+		state.keepLost();
+		this.isCatchingUp = true;
 		return true;
 	}
 
@@ -101,22 +87,22 @@ export class Survival {
 		undo: (referred: readonly number[], opened: number) => void,
 		log: (message: string) => void,
 	): boolean {
-		const { unanswered } = this;
-		if (unanswered === undefined) return true;
-		const unique = inHand();
-		this.state.forgetTold();
+		if (!this.isCatchingUp) return true;
+		const { state } = this;
+		const [low, high] = inHand();
 		if ((words[(UNIQUE + 4) >>> 2]! & IS_AGAIN) === 0) {
+			if (isUnanswerable()) return true;
 			// Those that are sent again come before all others that are answered.
-			if (!isUnanswerable()) this.unanswered = undefined;
+			this.isCatchingUp = false;
+			state.forgetLost();
 			return true;
 		}
-		if (isThe(unique, unanswered.told)) {
-			undo(unanswered.referred, unanswered.opened);
-			// It may be run several times.
-			this.unanswered = { ...unanswered, referred: [], opened: 0 };
-		}
-		if (!isThe(unique, unanswered.request) || unanswered.deaths < MOST_DEATHS) return true;
-		log(`a request (operation ${opcode()}) has ended ${unanswered.deaths} daemons: it is answered with EIO`);
+		const lost = state.takeLost(low, high);
+		if (lost !== undefined) undo(lost.referred, lost.opened);
+		const deaths = state.get(field.suspectDeaths);
+		const isSuspect = isThe([low, high], [state.get(field.suspectLow), state.get(field.suspectHigh)]);
+		if (!isSuspect || deaths < MOST_DEATHS) return true;
+		log(`a request (operation ${opcode()}) has ended ${deaths} daemons: it is answered with EIO`);
 		this.refuse();
 		return false;
 	}

@@ -61,8 +61,8 @@ function reserveRegion(): { address: number; buffer: ArrayBuffer } {
 	throw new Error("cannot reserve memory: raise the address space limit (ulimit -v)");
 }
 
+/** What blocks of one size are cut from. No page is larger. */
 const CHUNK_SHIFT = 16;
-/** What blocks of one size are cut from. No processor has larger pages. */
 export const CHUNK = 1 << CHUNK_SHIFT;
 
 /** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
@@ -82,23 +82,22 @@ function reserveAligned(size: number, alignment: number): Offset {
 	return start;
 }
 
-/** As {@link reserve}, at the end of the region, for what can be made {@link share}d; undefined where there is not as much. */
+/** What of such memory need not keep its content from one request to the next. */
+const scratch: { readonly at: Offset; readonly size: number }[] = [];
+
+/** As {@link reserve}, on pages of its own; between requests the content may become zeros. For places of 64 KiB and more. */
+export function reserveScratch(size: number): Offset {
+	const at = reserve(Math.ceil(size / CHUNK) * CHUNK);
+	scratch.push({ at, size });
+	return at;
+}
+
+/** As {@link reserve}, at the end of the region; undefined where there is not as much. */
 export function reserveEnd(size: number): Offset | undefined {
 	const start = Math.floor((end - size) / CHUNK) * CHUNK;
 	if (start < top) return undefined;
 	end = start;
 	return start;
-}
-
-/** What of such memory need not keep its content from one request to the next. */
-const scratch: { readonly at: Offset; readonly size: number }[] = [];
-
-/** Chunks of their own, which can be made {@link share}d; else, between requests, the content may become zeros. */
-export function reserveScratch(size: number): Offset {
-	const whole = Math.ceil(size / CHUNK) * CHUNK;
-	const at = reserve(whole);
-	scratch.push({ at, size: whole });
-	return at;
 }
 
 /**
@@ -201,7 +200,7 @@ export function release(block: Offset, size: number): void {
 
 /** Gives the system the pages of which nothing is in use. To be called between requests. */
 export function returnPages(): void {
-	for (const { at, size } of scratch) madvise(base + at, size, MADV_DONTNEED);
+	for (const { at, size } of scratch) madvise(base + at, size & -CHUNK, MADV_DONTNEED);
 	for (const chunks of roomy) {
 		for (const chunk of chunks.splice(0)) {
 			if (used[chunk] !== 0) {

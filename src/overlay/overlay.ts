@@ -20,9 +20,9 @@ import {
 	ESTALE,
 	statx,
 } from "../native/layout.ts";
-import { check, fail, succeeds } from "../native/libc/errno.ts";
+import { check, fail } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD } from "../native/libc/file.ts";
-import { statDescriptor } from "../native/libc/metadata.ts";
+import { isOpenOn, statDescriptor } from "../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, kindOf } from "../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, readString, reserve } from "../native/memory.ts";
 import type { Jobs, Task } from "./jobs/job.ts";
@@ -38,6 +38,7 @@ import { Deferred } from "./nodes/deferred.ts";
 import type { Directory } from "./nodes/directory.ts";
 import { DirectoryCache } from "./nodes/directory-cache.ts";
 import { FileCache } from "./nodes/file.ts";
+import { BUSY, LINKED } from "./nodes/flags.ts";
 import { Indexed } from "./nodes/indexed.ts";
 import { InodeNumbers } from "./nodes/inode-number.ts";
 import type { Journal } from "./nodes/journal.ts";
@@ -45,7 +46,7 @@ import { Listings } from "./nodes/listings.ts";
 import { LiveListings } from "./nodes/live-listings.ts";
 import { Metacopies } from "./nodes/metacopies.ts";
 import { measure } from "./nodes/name.ts";
-import { BUSY, LINKED, type NodeId, NodeTable, ROOT } from "./nodes/node.ts";
+import { type NodeId, NodeTable, ROOT } from "./nodes/node.ts";
 import { OriginNumbers } from "./nodes/origin-numbers.ts";
 import { Parked } from "./nodes/parked.ts";
 import type { Places } from "./nodes/places.ts";
@@ -55,7 +56,6 @@ import { UpperLinks } from "./nodes/upper-links.ts";
 import type { OverlayOptions } from "./overlay-options.ts";
 
 const STAT = reserve(statx.sizeof);
-const PROBE = reserve(statx.sizeof);
 
 export class Overlay implements Places {
 	readonly layers: readonly Layer[];
@@ -367,6 +367,17 @@ export class Overlay implements Places {
 		this.files.trim();
 	}
 
+	/** Takes back all that can be had again, where nobody asks for it any more. To be called between requests. */
+	rest(): void {
+		this.listings.trim(0);
+		// Where others may change the layers, another object may have the name of what somebody has open.
+		if (!this.options.live) {
+			this.directories.trim(0);
+			this.files.trim(0);
+		}
+		this.nodes.shrink();
+	}
+
 	/** Lets go of the layers and the workdir, which then holds nothing of this mount. */
 	close(): void {
 		for (const layer of [...this.layers, ...this.dataOnly]) layer.close();
@@ -386,9 +397,4 @@ export class Overlay implements Places {
 		this.indexed?.forget(node);
 		if (this.nodes.flag(node, LINKED)) this.upperLinks.remove(node);
 	}
-}
-
-function isOpenOn(fd: Fd, stat: Offset): boolean {
-	if (!succeeds(statDescriptor(fd, PROBE))) return false;
-	return inodeLow(PROBE) === inodeLow(stat) && inodeHigh(PROBE) === inodeHigh(stat);
 }

@@ -74,7 +74,18 @@ export const ownDefects: Readonly<Record<string, Held>> = {
 				"mount/sshfs.test.ts": [
 					"a file removed while it is open is read on; nothing of its name shows, and its directory goes",
 				],
-				"machines/trials/nfs.trial.ts": ["%s: nothing of NFS's name for it shows, and its directory goes"],
+				"machines/trials/removed-and-locked.ts": ["%s: nothing of it shows, and its directory goes"],
+			},
+		},
+	"on 9p, files that are removed while open cannot be truncated, looked at or given other modes": {
+		tests: {
+			"machines/trials/removed-and-locked.ts": ["%s: nothing of it shows, and its directory goes"],
+		},
+	},
+	"in a user namespace a changed file keeps its old modification time, where the kernel writes it by itself":
+		{
+			tests: {
+				"mount/late-times.test.ts": ["of a file of the %s layer: not those from before the change"],
 			},
 		},
 	"a lower file in another's directory of the upper layer, where all may write, cannot be changed": {

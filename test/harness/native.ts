@@ -306,6 +306,7 @@ export function mount(source: string, target: string, type: string, flags: numbe
 	checked("mount", libc.mount(cString(source), cString(target), cString(type), flags, cString(data)));
 }
 
+export const MS_REMOUNT = 32;
 export const MNT_DETACH = 2;
 
 export function umount(target: string, flags = 0): void {

@@ -14,14 +14,15 @@ export type Setting =
 	/** An ordinary user in no namespace of their own, for whom fusermount3 mounts. */
 	| "fusermount";
 
-/** What all layers of the tests may lie on, told by test/machines. */
-export type OnNfs = "NFS 4.2" | "NFS 3";
+type OnNfs = "NFS 4.2" | "NFS 3";
+/** What all layers of the tests may lie on, told by test/machines: a server, or a directory of the machine's host. */
+export type LayersOn = OnNfs | "9p" | "virtiofs";
 
 /** Told by test/rootless/run.ts; without it the tests are root's. */
 export const setting = (process.env.FUSE_OVERLAYFS_TEST_SETTING ?? "root") as Setting;
 
 /** undefined: they lie on a disk of the machine. */
-export const layersOn = process.env.FUSE_OVERLAYFS_TEST_LAYERS_ON as OnNfs | undefined;
+export const layersOn = process.env.FUSE_OVERLAYFS_TEST_LAYERS_ON as LayersOn | undefined;
 
 /** What of the kernel's the program does without, by test/init/run.ts: flags of INIT, and `minor=N`. */
 export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").filter((word) => word !== "");
@@ -30,11 +31,15 @@ export const declined = (process.env._FUSE_OVERLAYFS_DECLINE ?? "").split(",").f
 export const isInShort = process.env.FUSE_OVERLAYFS_TEST_SHORT === "1";
 
 export type Flag = `FUSE_${string}`;
-type Refusing = Setting | OnNfs | Flag;
+type Refusing = Setting | LayersOn | Flag;
 type Refusals = Readonly<Partial<Record<Refusing, string>>>;
 
+function inNamespaces(reason: string): Partial<Record<Setting, string>> {
+	return { "one id": reason, "id ranges": reason };
+}
+
 function inNamespacesAndOutside(reason: string): Partial<Record<Setting, string>> {
-	return { "one id": reason, "id ranges": reason, fusermount: reason };
+	return { ...inNamespaces(reason), fusermount: reason };
 }
 
 function inAnySetting(reason: string): Partial<Record<Setting, string>> {
@@ -58,6 +63,9 @@ const refusals = {
 			"no user but the caller exists there: files cannot be given away, nobody else can be impersonated",
 		fusermount: "an ordinary user can neither give files away nor impersonate others",
 	},
+	"exact times": inNamespaces(
+		"the kernel cannot tell there when what it writes by itself was changed, as the user it tells by does not exist",
+	),
 	"ids in ACLs": { "one id": "an ACL can name only ids that exist there" },
 	"all ids": {
 		"one id": "only one id exists there",
@@ -68,6 +76,8 @@ const refusals = {
 	"trusted attributes": {
 		...inNamespacesAndOutside("attributes trusted.* and security.* need CAP_SYS_ADMIN on the machine"),
 		...onNfs("NFS keeps no attributes trusted.* and security.*"),
+		"9p": "QEMU's server keeps no attributes trusted.*",
+		virtiofs: "its server may set no attributes trusted.* without being given CAP_SYS_ADMIN",
 	},
 	"user attributes": { "NFS 3": "NFS 3 keeps no attributes user.*" },
 	"the machine's root": inNamespacesAndOutside(
@@ -76,6 +86,8 @@ const refusals = {
 	mounting: { fusermount: "mount(2), and so kernel overlayfs and tmpfs, is refused to an ordinary user" },
 	"kernel overlayfs": {
 		...onNfs("kernel overlayfs takes no upper layer on NFS"),
+		"9p": "kernel overlayfs takes no upper layer on 9p",
+		virtiofs: "kernel overlayfs takes an upper layer on virtiofs only with attributes trusted.*",
 		...(isBefore(5, 11) ? inNamespacesAndOutside("user namespaces have no overlayfs before Linux 5.11") : {}),
 		fusermount: "mount(2) is refused to an ordinary user",
 	},
@@ -87,6 +99,8 @@ const refusals = {
 	"ACLs in the kernel": {
 		FUSE_POSIX_ACL: "without FUSE_POSIX_ACL the kernel heeds no ACL, and the mount has none",
 		"NFS 4.2": "NFS 4.2 has no POSIX ACLs",
+		"9p": "9p has no POSIX ACLs unless it is mounted with posixacl",
+		virtiofs: "its server has no POSIX ACLs unless it is told to",
 	},
 	passthrough: {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",

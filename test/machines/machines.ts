@@ -22,6 +22,8 @@ export interface Machine {
 	readonly packages?: readonly string[];
 	/** For the kernel. */
 	readonly parameters?: string;
+	/** The host shares a directory with it, by 9p and by virtiofs. */
+	readonly sharesDirectory?: true;
 	/** It tries what a release has for its processor, and stays off without one. */
 	readonly needsRelease?: true;
 }
@@ -67,6 +69,17 @@ export const machines: readonly Machine[] = [
 		libfuse: "libfuse3-4",
 		modes: ["NFS 4.2", "NFS 3"],
 		files: [...trials("nfs"), ...planned],
+	},
+	{
+		...x64,
+		name: "shared",
+		suite: "trixie",
+		// That for clouds has no 9p.
+		kernel: "linux-image-amd64",
+		libfuse: "libfuse3-4",
+		modes: ["9p", "virtiofs"],
+		files: [...trials("shared"), ...planned],
+		sharesDirectory: true,
 	},
 	{
 		...confined,

@@ -1,6 +1,6 @@
 /** One machine, emulated in software, from its start to its end. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { Processor } from "../../packaging/executable.ts";
 import type { Machine } from "./machines.ts";
 import type { System } from "./system.ts";
@@ -29,6 +29,8 @@ export interface Boot {
 	readonly machine: Machine;
 	readonly system: System;
 	readonly disks: Disks;
+	/** A directory of the host that the machine is given, and writes to. */
+	readonly shared: string | undefined;
 	/** The file in which what the machine reports is gathered. */
 	readonly report: string;
 	/** After so many minutes of the host's processor it is ended. */
@@ -43,6 +45,40 @@ export interface Boot {
  */
 const clock = "shift=1,sleep=on";
 
+const memory = "3072";
+
+/** The server of virtiofs: that of qemu 7, or the one that has a package of its own since. */
+export const virtiofsd = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"].find(existsSync);
+
+interface Sharing extends Disposable {
+	/** For qemu. */
+	readonly options: readonly string[];
+}
+
+/** Gives a directory to the machine by two devices, for 9p and for virtiofs, which needs a server. */
+async function share(directory: string): Promise<Sharing> {
+	if (virtiofsd === undefined) throw new Error("there is no virtiofsd");
+	const socket = `${directory}.socket`;
+	const endWithUs = ["setpriv", "--pdeathsig", "KILL"];
+	const source = ["-o", `source=${directory},xattr,log_level=err`];
+	const server = Bun.spawn([...endWithUs, virtiofsd, `--socket-path=${socket}`, ...source], {
+		stdio: ["ignore", "ignore", "inherit"],
+	});
+	for (let turn = 0; !existsSync(socket); turn++) {
+		if (turn > 500 || server.exitCode !== null) throw new Error("virtiofsd does not listen");
+		await Bun.sleep(20);
+	}
+	const options = [
+		...["-fsdev", `local,id=shared,path=${directory},security_model=passthrough`],
+		...["-device", "virtio-9p-pci,fsdev=shared,mount_tag=shared-9p"],
+		// The server reads and writes the machine's memory.
+		...["-object", `memory-backend-memfd,id=memory,size=${memory}M,share=on`, "-numa", "node,memdev=memory"],
+		...["-chardev", `socket,id=virtiofs,path=${socket}`],
+		...["-device", "vhost-user-fs-pci,chardev=virtiofs,tag=shared-virtiofs"],
+	];
+	return { options, [Symbol.dispose]: () => server.kill("SIGKILL") };
+}
+
 /** Minutes of processor time that a process has used. */
 function minutesUsed(pid: number): number {
 	const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]!.split(" ");
@@ -55,6 +91,7 @@ export async function boot({
 	machine,
 	system,
 	disks,
+	shared,
 	report,
 	minutes,
 	heard,
@@ -64,11 +101,12 @@ export async function boot({
 		"-drive",
 		`file=${file},format=raw,if=virtio,snapshot=${isForgotten ? "on" : "off"}`,
 	];
+	using sharing = shared === undefined ? undefined : await share(shared);
 	const child = Bun.spawn(
 		[
 			// Whatever ends this process ends the machine.
 			...["setpriv", "--pdeathsig", "KILL", emulator.program, "-accel", "tcg", "-icount", clock],
-			...["-machine", emulator.machine, "-cpu", machine.cpu, "-smp", "1", "-m", "3072"],
+			...["-machine", emulator.machine, "-cpu", machine.cpu, "-smp", "1", "-m", memory],
 			...["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-serial", "stdio"],
 			...["-kernel", system.kernel, "-initrd", system.initramfs],
 			...[
@@ -78,6 +116,7 @@ export async function boot({
 			...disk(system.disk, true),
 			...disk(disks.payload, true),
 			...disk(disks.scratch, false),
+			...(sharing?.options ?? []),
 			...["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"],
 			...["-chardev", `file,id=report,path=${report}`, "-device", "virtserialport,chardev=report"],
 		],

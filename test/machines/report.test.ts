@@ -30,6 +30,19 @@ describe("what a machine reports", () => {
 		]);
 	});
 
+	test("is not missed where a file is not meant for a mode", () => {
+		const file = "test/conformance/conformance.test.ts";
+		const report = readReport(
+			machine,
+			told({ traits }, { result: { ...result, file } }, { end: true }),
+			"ended",
+		);
+		const both = { files: [file], modes: ["root", "fusermount"] } as const;
+		const shown = show(report, both);
+		expect(shown).toContain(`${file}  2 passed, 0 failed, 1 skipped  -\n`);
+		expect(shown).not.toContain("not reached");
+	});
+
 	test("is good as far as it got when its time was up, and what was cut off is left out", () => {
 		const report = readReport(machine, `${told({ traits }, { result })}{"resu`, "time is up");
 		expect([report.isGood, report.results.length]).toEqual([true, 1]);

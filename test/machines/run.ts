@@ -12,7 +12,7 @@ import type { Processor } from "../../packaging/executable.ts";
 import { watchdog } from "../harness/watchdog-client.ts";
 import { type Machine, machines } from "./machines.ts";
 import { makePayload } from "./payload.ts";
-import { boot, emulators } from "./qemu.ts";
+import { boot, emulators, virtiofsd } from "./qemu.ts";
 import { type Ending, type MachineReport, type Mode, modes, type Plan, readReport, show } from "./report.ts";
 import { cacheFolder, makeImage, systemOf } from "./system.ts";
 
@@ -85,6 +85,8 @@ function requireAll(chosen: readonly Machine[]): void {
 	const packages = Object.entries(needs).map(([program, name]) => ({ program, name }));
 	for (const processor of new Set(chosen.map((machine) => machine.processor)))
 		packages.push({ program: emulators[processor].program, name: emulatorPackages[processor] });
+	if (chosen.some(({ sharesDirectory }) => sharesDirectory) && virtiofsd === undefined)
+		packages.push({ program: "virtiofsd", name: "virtiofsd" });
 	const lacking = packages.filter(({ program }) => Bun.which(program) === null);
 	if (lacking.length === 0) return;
 	const names = [...new Set(lacking.map(({ name }) => name))].join(" ");
@@ -106,6 +108,8 @@ async function runMachine(
 	mkdirSync(join(place, "content"), { recursive: true });
 	writeFileSync(join(place, "content/plan.json"), JSON.stringify(plan));
 	const disk = join(place, "scratch");
+	const shared = machine.sharesDirectory && join(place, "shared");
+	if (shared !== undefined) mkdirSync(shared);
 	makeImage(disk, join(place, "content"), "24G");
 	// Of this run alone: the same machine may run a second time beside it.
 	const report = join(place, "report");
@@ -118,7 +122,8 @@ async function runMachine(
 			said += text;
 			process.stdout.write(text);
 		};
-		ending = await boot({ machine, system, disks: { payload, scratch: disk }, report, minutes, heard });
+		const disks = { payload, scratch: disk };
+		ending = await boot({ machine, system, disks, shared, report, minutes, heard });
 	} catch (error) {
 		ending = { complaint: error instanceof Error ? error.message : String(error) };
 	}

@@ -1,7 +1,8 @@
 /** The node table gives the memory of nodes that are gone back, and nothing else. */
 import { describe, expect, test } from "bun:test";
 import { DT_DIR } from "../../src/native/layout.ts";
-import { BUSY, NO_NODE, ROOT } from "../../src/overlay/nodes/node.ts";
+import { BUSY } from "../../src/overlay/nodes/flags.ts";
+import { NO_NODE, ROOT } from "../../src/overlay/nodes/node.ts";
 import { Table } from "./node-table.ts";
 
 describe("shrinking", () => {

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { DT_DIR, DT_REG } from "../../src/native/layout.ts";
 import { readString } from "../../src/native/memory.ts";
 import type { ByteString } from "../../src/options.ts";
-import { BUSY, LINKED, NO_NODE, type NodeId, PURE, ROOT } from "../../src/overlay/nodes/node.ts";
+import { BUSY, LINKED, PURE } from "../../src/overlay/nodes/flags.ts";
+import { NO_NODE, type NodeId, ROOT } from "../../src/overlay/nodes/node.ts";
 import { named, Table } from "./node-table.ts";
 import { oneOf, randomNumbers } from "./random.ts";
 

@@ -70,7 +70,8 @@ export function isPrivileged(): boolean {
 	return hasCapability(CAP_SYS_ADMIN) && isInitialUserNamespace();
 }
 
-function isInitialUserNamespace(): boolean {
+/** Whether all users of the machine exist for this process; false where /proc does not tell. */
+export function isInitialUserNamespace(): boolean {
 	try {
 		return /^\s*0\s+0\s+4294967295\s*$/.test(readText("/proc/self/uid_map"));
 	} catch {

@@ -29,6 +29,7 @@ import { isDistant } from "./distant.ts";
 import { outcome } from "./errno.ts";
 import { close, descriptorPath, type Fd, openAt, throughProc, WORKING_DIRECTORY } from "./file.ts";
 import { ask, noteChange } from "./replay.ts";
+import { inodeHigh, inodeLow } from "./stat.ts";
 
 const libc = dlopen("libc.so.6", {
 	statx: { args: ["i32", "usize", "i32", "u32", "usize"], returns: "i32" },
@@ -183,4 +184,12 @@ export function fileSystemType(path: string): number {
 	const result = statFileSystem(fd, FILE_SYSTEM);
 	close(fd);
 	return result < 0 ? result : getNumber(FILE_SYSTEM + statfs.fType);
+}
+
+const PROBE = reserve(statx.sizeof);
+
+/** Whether a descriptor is open on the file that a `struct statx` describes, in the same file system. */
+export function isOpenOn(fd: Fd, stat: Offset): boolean {
+	if (statDescriptor(fd, PROBE) < 0) return false;
+	return inodeLow(PROBE) === inodeLow(stat) && inodeHigh(PROBE) === inodeHigh(stat);
 }

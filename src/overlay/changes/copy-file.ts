@@ -206,6 +206,7 @@ function nameFile(copy: FileCopy, original: Original): void {
 	}
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
-	if (!nodes.isNamed(node) && files.hold(node, false)) overlay.parked.remove(node);
+	const isKept = !nodes.isNamed(node) && !overlay.layers[0]!.losesRemoved && files.hold(node, false);
+	if (isKept) overlay.parked.remove(node);
 	linkOwnName(overlay, node);
 }

@@ -29,7 +29,8 @@ import { bytes, type Int64, lengthOf, readString, release, reserve, store } from
 import type { Task } from "../jobs/job.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
-import { type NodeId, PURE, ROOT } from "../nodes/node.ts";
+import { PURE } from "../nodes/flags.ts";
+import { type NodeId, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "../reading/live.ts";
 import { ALL, complete, hasDataBelow } from "./complete.ts";

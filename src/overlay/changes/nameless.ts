@@ -6,8 +6,10 @@
  * - An object of a lower layer is where it was: the names that led to it do so still, in its layer.
  * - Of anything else a descriptor is held. Where as many are held as should be, a file gets a name in the workdir until
  *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
- * - On NFS a file gets that name in any case: what is open by the name that goes would get another one beside it. So does
- *   everything where the mount is to outlive this process, whose descriptors end with it; a file is then moved there, if it can be.
+ * - On NFS and 9p a file gets that name in any case: what is open by the name that goes would get another one beside it, or
+ *   could be read at most (QEMU's server looks attributes up by the name).
+ * - So does everything where the mount is to outlive this process, whose descriptors end with it; a file is then moved there,
+ *   if it can be.
  */
 
 import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../../native/layout.ts";
@@ -93,7 +95,7 @@ function keep(overlay: Overlay, node: NodeId): void {
 	if (overlay.indexed?.isCopied(node)) return;
 	if (overlay.nodes.kind(node) === DT_DIR) {
 		if (overlay.directories.mayHold || !parkCopy(overlay, node)) overlay.directories.get(node);
-	} else if (!overlay.layers[0]!.namesRemoved) {
+	} else if (!overlay.layers[0]!.losesRemoved) {
 		if (!goByAnother(overlay, node)) holdOrPark(overlay, node);
 	} else if (goByAnother(overlay, node) || overlay.parked.has(node) || park(overlay, node)) {
 		overlay.files.drop(node);

@@ -11,9 +11,10 @@ import { lengthOf, release, reserve, store } from "../../native/memory.ts";
 import { namesIn } from "../layers/remove-tree.ts";
 import { INCOMPAT_NAME } from "../layers/volatile.ts";
 import { hasWhiteoutFile, isWhiteoutDevice } from "../marks/whiteout.ts";
+import { LINKED, PLAIN, PURE } from "../nodes/flags.ts";
 import { change, type Journal, type Names } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
-import { LINKED, NO_NODE, type NodeId, PLAIN, PURE } from "../nodes/node.ts";
+import { NO_NODE, type NodeId, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 
 const STAT = reserve(statx.sizeof);
@@ -30,7 +31,8 @@ export function takeOver(overlay: Overlay, journal: Journal, warn: (message: str
 	}
 	journal.end();
 	takeOverWorkdir(overlay);
-	for (const node of overlay.nodes.held()) {
+	for (let node = (ROOT + 1) as NodeId; node < overlay.nodes.end; node++) {
+		if (!overlay.nodes.has(node)) continue;
 		try {
 			takeOverFile(overlay, node);
 		} catch (error) {

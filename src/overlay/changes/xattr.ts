@@ -7,8 +7,9 @@ import { copy, EMPTY_NAME, type Offset, reserve, view } from "../../native/memor
 import { isAccessAcl, isAcl, mapAcl, modeOfAcl, orNoAcl, setModeOfAcl } from "../marks/acl.ts";
 import { type IdMap, NO_ID } from "../marks/id-map.ts";
 import { type Identity, ownAccess } from "../marks/identity.ts";
+import { PLAIN } from "../nodes/flags.ts";
 import { change } from "../nodes/journal.ts";
-import { type NodeId, PLAIN } from "../nodes/node.ts";
+import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { STAT } from "../reading/attributes.ts";
 import { requireSupport, shownMode, storedName } from "../reading/xattr.ts";

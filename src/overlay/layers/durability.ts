@@ -24,16 +24,17 @@ const FILE_SYSTEM = reserve(statfs.sizeof);
 
 /** What is needed on the file system of `directory`. Where that cannot be told: "synced". */
 export function neededDurability(directory: Fd): Durability {
-	if (statFileSystem(directory, FILE_SYSTEM) < 0) return "synced";
+	if (statFileSystem(directory, FILE_SYSTEM) < 0 || statDescriptor(directory, STAT) < 0) return "synced";
+	const device = fileSystemOf(STAT);
+	// On no disk of this machine: 9p tells the type that its server's file system has.
+	if (device.startsWith("0:")) return "synced";
 	const type = getNumber(FILE_SYSTEM + statfs.fType);
 	if (type === XFS_SUPER_MAGIC) return "written";
-	return type === EXT4_SUPER_MAGIC && hasJournal(directory) ? "written" : "synced";
+	return type === EXT4_SUPER_MAGIC && hasJournal(device) ? "written" : "synced";
 }
 
 /** Whether an ext4 (ext2, ext3) file system has a journal on its own device, whose cache a commit flushes. */
-function hasJournal(directory: Fd): boolean {
-	if (statDescriptor(directory, STAT) < 0) return false;
-	const device = fileSystemOf(STAT);
+function hasJournal(device: string): boolean {
 	try {
 		const name = readLink(`/sys/dev/block/${device}`).split("/").at(-1);
 		return exists(`/proc/fs/jbd2/${name}-${JOURNAL_INODE}`);

@@ -99,28 +99,32 @@ export class Layer {
 	readonly isDistant: boolean;
 	/** What its file system calls files that are removed while they are open; undefined: such have no name. */
 	readonly removedName: RemovedName | undefined;
-	/** It gives them that name for whoever has them open by the one that is removed. */
-	readonly namesRemoved: boolean;
+	/** Who has a file open by a name that is removed has it there by another one (NFS), or not for long (9p). */
+	readonly losesRemoved: boolean;
 	/** Copies in the upper layer may share this layer's blocks, as far as is known. */
 	mayShareBlocks = true;
 	/** O_NOATIME, until the first refusal: only an owner or a privileged process may use it. */
 	private noAccessTime = O_NOATIME;
 
-	/** Takes over `root`, a descriptor that can be read. */
-	constructor(index: number, path: ByteString, root: Fd, isolated: boolean) {
+	/**
+	 * Takes over `root`, a descriptor that can be read.
+	 * @param on9p the devices of file systems of 9p: what statfs(2) tells of one is what its server says of its own
+	 */
+	constructor(index: number, path: ByteString, root: Fd, isolated: boolean, on9p: ReadonlySet<string>) {
 		this.index = index;
 		this.path = path;
 		this.root = root;
 		this.isolated = isolated;
 		check(statDescriptor(root, STAT));
 		check(statFileSystem(root, FILE_SYSTEM));
-		const type = getNumber(FILE_SYSTEM + statfs.fType);
+		this.device = fileSystemOf(STAT);
+		const type = on9p.has(this.device) ? V9FS_MAGIC : getNumber(FILE_SYSTEM + statfs.fType);
 		this.keepsHandles = type !== FUSE_SUPER_MAGIC;
 		this.isStacked = STACKED.includes(type);
 		this.isDistant = DISTANT.includes(type);
-		this.namesRemoved = type === NFS_SUPER_MAGIC;
-		this.removedName = this.namesRemoved ? removedOnNfs : this.keepsHandles ? undefined : removedOnFuse;
-		this.device = fileSystemOf(STAT);
+		const isNfs = type === NFS_SUPER_MAGIC;
+		this.losesRemoved = isNfs || type === V9FS_MAGIC;
+		this.removedName = isNfs ? removedOnNfs : this.keepsHandles ? undefined : removedOnFuse;
 	}
 
 	/**

@@ -9,6 +9,7 @@ import { realPath } from "../../native/libc/by-path.ts";
 import { check, describeErrno, errnoName } from "../../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { mountId, statDescriptor } from "../../native/libc/metadata.ts";
+import { readMountTable } from "../../native/libc/mount-table.ts";
 import { cloneMount } from "../../native/libc/process.ts";
 import { fileSystemOf, linkCount } from "../../native/libc/stat.ts";
 import { reserve, store, view } from "../../native/memory.ts";
@@ -51,8 +52,9 @@ export function openLayers(
 	writable: { readonly upper: ByteString; readonly work: ByteString } | undefined,
 	dataPaths: readonly ByteString[] = [],
 ): OpenedLayers {
+	const on9p = devicesOf9p();
 	const isolate = (all: readonly Named[], first: number) =>
-		all.map((lower, index) => isolateLower(first + index, lower));
+		all.map((lower, index) => isolateLower(first + index, lower, on9p));
 	if (writable === undefined) {
 		const lowers = lowerPaths.map((path) => openNamed("lowerdir", path));
 		const stores = dataPaths.map((path) => openNamed("data-only lowerdir", path));
@@ -66,29 +68,38 @@ export function openLayers(
 	for (const lower of [...lowers, ...stores]) checkLower(lower, upper, work);
 	// Of a clone no path can be had.
 	const path = realPath(work.fd);
-	const pair = isolatePair(upper, work);
+	const pair = isolatePair(upper, work, on9p);
 	const layers = [pair.layer, ...isolate(lowers, 1)];
 	return { layers, dataOnly: isolate(stores, layers.length), work: { fd: pair.work, path } };
 }
 
+/** The devices of file systems of 9p; none where /proc does not tell. */
+export function devicesOf9p(): Set<string> {
+	try {
+		return new Set(readMountTable("9p").map(({ device }) => device));
+	} catch {
+		return new Set();
+	}
+}
+
 /** A layer that is reached through a private clone of its mount, read-only, or in place where that is not permitted. */
-function isolateLower(index: number, { path, fd }: Named): Layer {
+function isolateLower(index: number, { path, fd }: Named, on9p: ReadonlySet<string>): Layer {
 	const tree = cloneMount(fd, true);
-	if (tree < 0) return new Layer(index, path, fd, false);
+	if (tree < 0) return new Layer(index, path, fd, false, on9p);
 	const root = openAt(tree, SELF, O_RDONLY | O_DIRECTORY);
 	close(tree);
-	if (root < 0) return new Layer(index, path, fd, false);
+	if (root < 0) return new Layer(index, path, fd, false, on9p);
 	close(fd);
-	return new Layer(index, path, root, true);
+	return new Layer(index, path, root, true, on9p);
 }
 
 /** The upper layer and the work directory, so that names can be moved from one to the other. */
-function isolatePair(upper: Named, work: Named): { layer: Layer; work: Fd } {
+function isolatePair(upper: Named, work: Named, on9p: ReadonlySet<string>): { layer: Layer; work: Fd } {
 	const clones = clonePair(upper, work);
-	if (clones === undefined) return { layer: new Layer(0, upper.path, upper.fd, false), work: work.fd };
+	if (clones === undefined) return { layer: new Layer(0, upper.path, upper.fd, false, on9p), work: work.fd };
 	close(upper.fd);
 	close(work.fd);
-	return { layer: new Layer(0, upper.path, clones.upper, true), work: clones.work };
+	return { layer: new Layer(0, upper.path, clones.upper, true, on9p), work: clones.work };
 }
 
 /**

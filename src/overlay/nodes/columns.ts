@@ -2,6 +2,11 @@
 
 import { allocate, type Offset, release } from "../../native/memory.ts";
 
+/** The kind of what is no node. */
+export const FREE = 0;
+/** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
+export const GENERATIONS = 2 ** 20;
+
 export interface Columns {
 	/** Nodes there is room for. */
 	readonly capacity: number;
@@ -17,16 +22,16 @@ export interface Columns {
 	readonly inodesLow: Uint32Array;
 	readonly inodesHigh: Uint32Array;
 	readonly generations: Uint32Array;
-	/** The same with room for twice as many; undefined: there cannot be more. */
-	enlarge(): Columns | undefined;
-	/** The same with room for no more than is needed for those in use, in order; undefined: it cannot be had with less. */
-	shrink(used: readonly number[]): Columns | undefined;
+	/** Whether they can be made smaller. */
+	readonly shrinks: boolean;
+	/** The same with room for as many and more; undefined: there cannot be as many. `used`: the entries to keep; all, if undefined. */
+	resized(capacity: number, used?: readonly number[]): Columns | undefined;
 	/** A block for a name of so many bytes, its NUL counted. Throws ENOMEM. */
 	allocate(size: number): Offset;
 	release(block: Offset, size: number): void;
 }
 
-export const INITIAL_CAPACITY = 1024;
+const INITIAL_CAPACITY = 1024;
 const LARGEST_CAPACITY = 2 ** 28;
 
 /** Of this process alone. */
@@ -58,20 +63,16 @@ export class OwnColumns implements Columns {
 		this.generations = new Uint32Array(capacity);
 	}
 
-	enlarge(): Columns | undefined {
-		if (this.capacity === LARGEST_CAPACITY) return undefined;
-		return this.moveTo(new OwnColumns(this.capacity * 2), this.highest);
+	get shrinks(): boolean {
+		return this.capacity > INITIAL_CAPACITY;
 	}
 
-	shrink(used: readonly number[]): Columns {
-		const highest = used.at(-1)!;
+	resized(least: number, used?: readonly number[]): Columns | undefined {
 		let capacity = INITIAL_CAPACITY;
-		while (capacity <= highest) capacity *= 2;
-		return this.moveTo(new OwnColumns(capacity), highest, used);
-	}
-
-	private moveTo(other: OwnColumns, highest: number, used?: readonly number[]): OwnColumns {
-		other.highest = highest;
+		while (capacity < least) capacity *= 2;
+		if (capacity > LARGEST_CAPACITY) return undefined;
+		const other = new OwnColumns(capacity);
+		other.highest = this.highest;
 		moved(this.parents, other.parents, used);
 		moved(this.names, other.names, used);
 		moved(this.lengths, other.lengths, used);
@@ -98,7 +99,7 @@ export class OwnColumns implements Columns {
 export function moved<Column extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(
 	from: Column,
 	to: Column,
-	used?: readonly number[],
+	used: readonly number[] | undefined,
 ): Column {
 	if (used === undefined) to.set(from);
 	else for (const index of used) to[index] = from[index]!;

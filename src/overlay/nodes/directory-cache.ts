@@ -23,9 +23,10 @@ import { asOwner } from "../layers/owner-access.ts";
 import type { Workdir } from "../layers/workdir.ts";
 import { hasWhiteoutFile, IMPURE, markImpure, OPAQUE, REDIRECTED, readMarks } from "../marks/whiteout.ts";
 import { Directory } from "./directory.ts";
+import { PLAIN, PURE } from "./flags.ts";
 import { NO_SLOT } from "./listing.ts";
 import { measure } from "./name.ts";
-import { NO_NODE, type NodeId, type NodeTable, PLAIN, PURE, ROOT } from "./node.ts";
+import { NO_NODE, type NodeId, type NodeTable, ROOT } from "./node.ts";
 import type { DescriptorLimits, Places } from "./places.ts";
 import type { Redirects } from "./redirects.ts";
 
@@ -293,10 +294,7 @@ export class DirectoryCache {
 		this.held++;
 	}
 
-	/**
-	 * Closes the directories not used lately while more are open than may be. Called between requests only: within
-	 * one, what {@link get} returned stays open.
-	 */
+	/** Closes directories not used lately while more are open than may be. Between requests only: within one they stay open. */
 	trim(largest = this.limits.largest): void {
 		this.giveBack();
 		if (this.descriptors <= largest) return;

@@ -21,8 +21,9 @@ import { close, type Fd, NO_FD, openAt, reopen } from "../../native/libc/file.ts
 import { EMPTY_NAME, type Name } from "../../native/memory.ts";
 import type { Layer } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
+import { PLAIN } from "./flags.ts";
 import type { Metacopies } from "./metacopies.ts";
-import { type NodeId, type NodeTable, PLAIN } from "./node.ts";
+import type { NodeId, NodeTable } from "./node.ts";
 import type { DescriptorLimits, Places } from "./places.ts";
 
 /** What a descriptor is good for; each includes those before it. */

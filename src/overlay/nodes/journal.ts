@@ -7,7 +7,8 @@
 import { fuseInHeader, timespec } from "../../native/layout.ts";
 import { copy, lengthOf, type Name, type Offset, words } from "../../native/memory.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
-import { IS_AGAIN, type State } from "./state.ts";
+import type { State } from "./state.ts";
+import { IS_AGAIN } from "./state-layout.ts";
 
 export const change = {
 	none: 0,

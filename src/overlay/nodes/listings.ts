@@ -13,9 +13,10 @@ import { Deferred } from "./deferred.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryCache } from "./directory-cache.ts";
 import { Reading } from "./fill-listing.ts";
+import { BUSY } from "./flags.ts";
 import { Listing, NO_SLOT, type Slot } from "./listing.ts";
 import { measure } from "./name.ts";
-import { BUSY, type NodeId, type NodeTable } from "./node.ts";
+import type { NodeId, NodeTable } from "./node.ts";
 
 /** Lookups by asking each layer before the whole directory is read, so that absence needs no system call. */
 const PATIENCE = 3;

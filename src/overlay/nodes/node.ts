@@ -17,8 +17,8 @@ import { ENOMEM } from "../../native/layout.ts";
 import { fail } from "../../native/libc/errno.ts";
 import { copy, type Name, readBytes, sameBytes } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
-import { type Columns, INITIAL_CAPACITY, moved, OwnColumns } from "./columns.ts";
-import { FreeIds } from "./free-ids.ts";
+import { type Columns, FREE, GENERATIONS, moved, OwnColumns } from "./columns.ts";
+import { BUSY, RETIRED } from "./flags.ts";
 import { type Measure, measure, mix } from "./name.ts";
 
 export type NodeId = number & { readonly __brand: "NodeId" };
@@ -28,22 +28,8 @@ export const ROOT = 1 as NodeId;
 /** No node: a name that does not exist. */
 export const NO_NODE = 0 as NodeId;
 
-/** The file is in `UpperLinks`: other names may lead to it. */
-export const LINKED = 1;
-/** A directory of which no layer but its topmost has content, now and for as long as it has its name. */
-export const PURE = 2;
-/** A job works on it: requests that need it wait. */
-export const BUSY = 4;
-/** Somebody may be writing to the real file without being heard of: its attributes must not be cached. */
-export const WRITTEN = 8;
-/** The kernel was given the file's content once. */
-export const GIVEN = 16;
-/** Made by this mount, and since then without capabilities, origin and, if a directory, marks. */
-export const PLAIN = 32;
-/** The name is the former one, and not in the index. */
-const RETIRED = 64;
-/** Made without a name, and may be given one. */
-export const LINKABLE = 128;
+/** As many ids that are free are looked for at once. */
+const FREE_AT_ONCE = 1024;
 
 export class NodeTable {
 	/** Nodes in use, the root included. */
@@ -65,7 +51,13 @@ export class NodeTable {
 	/** The next node of the same bucket, or of the free list. */
 	private nexts!: Uint32Array;
 	private buckets!: Uint32Array;
-	readonly ids: FreeIds;
+	private firstFree = 0;
+	private nextUnused = ROOT + 1;
+	/** From the first of these to before the second one those that are free are in no list. */
+	private unlisted = 0;
+	private unlistedEnd = 0;
+	/** The generation of ids that were never given out, as far as is known. */
+	private firstGeneration = 0;
 	private readonly onFree: (node: NodeId) => void;
 
 	/** `onFree` is told of every node freed, before its id can be given to another. */
@@ -76,7 +68,6 @@ export class NodeTable {
 		this.children = new Uint32Array(capacity);
 		this.hashes = new Uint32Array(capacity);
 		this.nexts = new Uint32Array(capacity);
-		this.ids = new FreeIds(columns, this.nexts, ROOT + 1);
 		this.use(columns);
 		this.lookups[ROOT] = 1;
 		this.count = 1;
@@ -95,14 +86,13 @@ export class NodeTable {
 		this.inodesHigh = columns.inodesHigh;
 		this.generations = columns.generations;
 		this.buckets = new Uint32Array(columns.capacity);
-		this.ids.use(columns, this.nexts);
 	}
 
 	/** Whether the kernel may hold `node`; false for ids never given out or freed. */
 	has(node: number): boolean {
 		return (
 			node > 0 &&
-			node < this.ids.end &&
+			node < this.nextUnused &&
 			(node === ROOT || this.lookups[node]! > 0 || this.children[node]! > 0)
 		);
 	}
@@ -181,7 +171,7 @@ export class NodeTable {
 
 	/** Gives the node another identity: to the kernel it is another inode from now on. */
 	renew(node: NodeId): void {
-		this.ids.renew(node);
+		this.generations[node] = (this.generations[node]! + 1) % GENERATIONS;
 	}
 
 	/** The node of a name, or NO_NODE. */
@@ -204,11 +194,15 @@ export class NodeTable {
 
 	/** A new node without name and without lookups: give it one or the other before the request ends. */
 	add(kind: number, layer: number): NodeId {
-		let node = this.ids.take();
-		if (node === 0) {
-			if (this.ids.end === this.columns.capacity) this.grow();
-			node = this.ids.takeNew();
+		if (this.firstFree === 0 && this.unlisted < this.unlistedEnd) this.listFree();
+		let node = this.firstFree;
+		if (node !== 0) {
+			this.firstFree = this.nexts[node]!;
+		} else {
+			if (this.nextUnused === this.columns.capacity) this.grow();
+			node = this.nextUnused++;
 			this.columns.highest = node;
+			this.generations[node] = this.firstGeneration;
 		}
 		this.parents[node] = 0;
 		this.names[node] = 0;
@@ -307,7 +301,10 @@ export class NodeTable {
 				this.detach(current);
 				this.children[parent]!--;
 			}
-			this.ids.giveBack(current);
+			this.kinds[current] = FREE;
+			this.nexts[current] = this.firstFree;
+			this.firstFree = current;
+			this.renew(current as NodeId);
 			this.count--;
 			if (parent === 0) return;
 			current = parent;
@@ -319,12 +316,12 @@ export class NodeTable {
 	}
 
 	private grow(): void {
-		const columns = this.columns.enlarge() ?? fail(ENOMEM);
-		this.children = moved(this.children, new Uint32Array(columns.capacity));
-		this.hashes = moved(this.hashes, new Uint32Array(columns.capacity));
-		this.nexts = moved(this.nexts, new Uint32Array(columns.capacity));
-		this.use(columns);
-		this.index();
+		this.move(this.columns.resized(this.columns.capacity + 1) ?? fail(ENOMEM));
+	}
+
+	/** The ids that may be in use are below this one. */
+	get end(): number {
+		return this.nextUnused;
 	}
 
 	/**
@@ -332,21 +329,44 @@ export class NodeTable {
 	 * between requests only.
 	 */
 	shrink(): void {
-		const { ids } = this;
-		if (ids.end <= INITIAL_CAPACITY || this.count > ids.end / 4) return;
-		const used = [ROOT, ...ids.used(ROOT + 1)];
-		const columns = this.columns.shrink(used);
-		if (columns === undefined) return;
-		ids.restart(ROOT + 1, columns.highest + 1);
-		this.children = moved(this.children, new Uint32Array(columns.capacity), used);
-		this.hashes = moved(this.hashes, new Uint32Array(columns.capacity), used);
-		this.nexts = new Uint32Array(columns.capacity);
-		this.use(columns);
-		this.index();
+		if (!this.columns.shrinks || this.count > this.nextUnused / 4) return;
+		const used: number[] = [];
+		let generation = 0;
+		for (let node: number = ROOT; node < this.nextUnused; node++) {
+			if (node === ROOT || this.kinds[node] !== FREE) used.push(node);
+			else generation = Math.max(generation, this.generations[node]!);
+		}
+		this.firstGeneration = Math.max(this.firstGeneration, (generation + 1) % GENERATIONS);
+		this.nextUnused = used.at(-1)! + 1;
+		this.firstFree = 0;
+		this.unlisted = ROOT + 1;
+		this.unlistedEnd = this.nextUnused;
+		this.move(this.columns.resized(this.nextUnused, used)!, used);
 	}
 
-	private index(): void {
-		for (let node = ROOT + 1; node < this.ids.end; node++) {
+	/** Lists the next free ids that {@link shrink} has left between those in use, the lowest first. */
+	private listFree(): void {
+		let last = 0;
+		for (let listed = 0; listed < FREE_AT_ONCE && this.unlisted < this.unlistedEnd; ) {
+			const node = this.unlisted++;
+			if (this.kinds[node] !== FREE) continue;
+			this.generations[node] = this.firstGeneration;
+			if (last === 0) this.firstFree = node;
+			else this.nexts[last] = node;
+			this.nexts[node] = 0;
+			last = node;
+			listed++;
+		}
+	}
+
+	/** @param used the ids to keep; undefined: all */
+	private move(columns: Columns, used?: readonly number[]): void {
+		const { capacity } = columns;
+		this.children = moved(this.children, new Uint32Array(capacity), used);
+		this.hashes = moved(this.hashes, new Uint32Array(capacity), used);
+		this.nexts = moved(this.nexts, new Uint32Array(capacity), used);
+		this.use(columns);
+		for (let node = ROOT + 1; node < this.nextUnused; node++) {
 			if (this.names[node] === 0 || (this.flags[node]! & RETIRED) !== 0) continue;
 			this.enterIndex(node);
 		}
@@ -358,42 +378,21 @@ export class NodeTable {
 		this.buckets[bucket] = node;
 	}
 
-	/**
-	 * Goes on with columns that another process has filled and left at any moment: what the kernel holds, and what leads there,
-	 * is kept; all else is free.
-	 */
+	/** Goes on with columns in which there are nodes already. */
 	restore(): void {
-		const { highest } = this.columns;
-		this.ids.end = Math.max(highest, ROOT) + 1;
-		const isKept = new Uint8Array(this.ids.end);
-		isKept[ROOT] = 1;
-		for (let held = ROOT + 1; held <= highest; held++) {
-			if (this.lookups[held] === 0) continue;
-			for (let node = held; isKept[node] === 0; node = this.parents[node]!) {
-				isKept[node] = 1;
-				this.count++;
-				this.flags[node]! &= ~BUSY;
-				if (this.names[node] === 0) break;
-				this.children[this.parents[node]!]!++;
+		this.nextUnused = Math.max(this.columns.highest, ROOT) + 1;
+		for (let node = this.nextUnused - 1; node > ROOT; node--) {
+			if (this.kinds[node] === FREE) {
+				this.nexts[node] = this.firstFree;
+				this.firstFree = node;
+				continue;
 			}
+			this.count++;
+			this.flags[node]! &= ~BUSY;
+			if (this.names[node] === 0) continue;
+			this.children[this.parents[node]!]!++;
+			this.hashes[node] = measure(this.name(node as NodeId)).hash;
+			if ((this.flags[node]! & RETIRED) === 0) this.enterIndex(node);
 		}
-		for (let node = highest; node > ROOT; node--) {
-			if (isKept[node] === 0) this.clear(node);
-			else if (this.names[node] !== 0) {
-				this.hashes[node] = measure(this.name(node as NodeId)).hash;
-				if ((this.flags[node]! & RETIRED) === 0) this.enterIndex(node);
-			}
-		}
-	}
-
-	private clear(node: number): void {
-		this.names[node] = 0;
-		this.lookups[node] = 0;
-		this.ids.giveBack(node);
-	}
-
-	/** What the kernel can name, the root left out. */
-	*held(): Generator<NodeId> {
-		for (let node = ROOT + 1; node < this.ids.end; node++) if (this.has(node)) yield node as NodeId;
 	}
 }

@@ -8,7 +8,8 @@ import { kindOf, linkCount } from "../../native/libc/stat.ts";
 import { EMPTY_NAME, type Name, type Offset, reserve, words } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
 import { asOwner } from "../layers/owner-access.ts";
-import { type NodeId, PURE } from "../nodes/node.ts";
+import { PURE } from "../nodes/flags.ts";
+import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { confirmName } from "./live.ts";
 

@@ -26,10 +26,11 @@ import {
 	isWhiteoutDevice,
 } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
+import { PLAIN, PURE } from "../nodes/flags.ts";
 import type { Indexed } from "../nodes/indexed.ts";
 import { NO_SLOT } from "../nodes/listing.ts";
 import { measure } from "../nodes/name.ts";
-import { NO_NODE, type NodeId, PLAIN, PURE } from "../nodes/node.ts";
+import { NO_NODE, type NodeId } from "../nodes/node.ts";
 import { surplus } from "../nodes/user-name.ts";
 import type { Overlay } from "../overlay.ts";
 import { finishAttributes, readAttributes, STAT } from "./attributes.ts";

@@ -9,7 +9,8 @@ import type { ByteString } from "../../options.ts";
 import { ACL_PREFIX, isAccessAcl, isAcl, mapAcl, orNoAcl, setModeOfAcl } from "../marks/acl.ts";
 import { attributeOnDisk, attributeShown } from "../marks/attribute-name.ts";
 import type { Identity } from "../marks/identity.ts";
-import { type NodeId, PLAIN } from "../nodes/node.ts";
+import { PLAIN } from "../nodes/flags.ts";
+import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { readAttributes, STAT } from "./attributes.ts";
 

@@ -7,8 +7,9 @@ import { type Outcome, type Run, runFile } from "../../harness/lanes.ts";
 import { projectDirectory } from "../../harness/program.ts";
 import { rootRun } from "../../harness/root-run.ts";
 import { rootlessRuns } from "../../rootless/run.ts";
-import type { FileResult, Mode, Plan, Report, Traits } from "../report.ts";
-import { nfsRun, startNfsServer } from "./nfs.ts";
+import { type FileResult, isMeantFor, type Mode, type Plan, type Report, type Traits } from "../report.ts";
+import { isOnNfs, nfsRun, startNfsServer } from "./nfs.ts";
+import { isShared, sharedRun } from "./shared.ts";
 
 const binary = join(projectDirectory, "dist/fuse-overlayfs");
 /** Of the machine's own time, which stands while it is not emulated. */
@@ -39,7 +40,8 @@ function traits(): Traits {
 
 function runIn(mode: Mode, file: string): Run {
 	if (mode === "root") return rootRun(mode, [file], binary);
-	if (mode === "NFS 4.2" || mode === "NFS 3") return nfsRun(mode, file, binary);
+	if (isOnNfs(mode)) return nfsRun(mode, file, binary);
+	if (isShared(mode)) return sharedRun(mode, file, binary);
 	return rootlessRuns(projectDirectory, { [mode]: binary }, [file])[0]!;
 }
 
@@ -78,10 +80,10 @@ async function tryFile(file: string, mode: Mode): Promise<FileResult> {
 
 const plan = JSON.parse(readFileSync("/tmp/plan.json", "utf8")) as Plan;
 tell({ traits: traits() });
-if (plan.modes.some((mode) => mode.startsWith("NFS"))) startNfsServer();
+if (plan.modes.some(isOnNfs)) startNfsServer();
 console.log(JSON.stringify(traits()));
 for (const file of plan.files) {
-	for (const mode of plan.modes) {
+	for (const mode of plan.modes.filter((each) => isMeantFor(each, file))) {
 		const result = await tryFile(file, mode);
 		tell({ result });
 		console.log(

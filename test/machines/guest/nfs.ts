@@ -1,14 +1,11 @@
 /** Layers on NFS: the machine is its own server, by the kernel's nfsd over the loopback device. */
 
 import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Run } from "../../harness/lanes.ts";
-import { projectDirectory } from "../../harness/program.ts";
-import type { OnNfs } from "../../harness/setting.ts";
+import { runOn } from "./mounted.ts";
 
 /** What the server gives to all that the tests run in. */
 export const exported = "/tmp/exported";
-const mountedOn = "/mnt";
 
 /** Short leases and grace, as nothing has to be reclaimed. */
 const start = `set -e
@@ -27,7 +24,12 @@ until rpc.nfsd -G 10 -L 10 2; do
 done
 rpc.mountd`;
 
-const versions: Readonly<Record<OnNfs, string>> = { "NFS 4.2": "vers=4.2", "NFS 3": "vers=3,nolock" };
+const versions = { "NFS 4.2": "vers=4.2", "NFS 3": "vers=3,nolock" } as const;
+export type OnNfs = keyof typeof versions;
+
+export function isOnNfs(mode: string): mode is OnNfs {
+	return Object.hasOwn(versions, mode);
+}
 
 /** For mount(8), of a version. */
 export function mountOptions(version: OnNfs): string {
@@ -55,25 +57,8 @@ export function restartNfsServer(): void {
 	run("rpc.nfsd 0 && rpc.nfsd -G 10 -L 10 2");
 }
 
-/** A test file by root, with temporary files, and so all layers, on NFS of a version. */
+/** A test file by root, with all layers on NFS of a version. */
 export function nfsRun(version: OnNfs, file: string, program: string): Run {
-	return {
-		title: version,
-		paths: [file],
-		enter(scratch) {
-			const report = join(scratch, "report.xml");
-			mkdirSync(exported, { recursive: true });
-			const mount = `mount -t nfs -o ${versions[version]} 127.0.0.1:${exported} ${mountedOn} && exec "$@"`;
-			return {
-				project: projectDirectory,
-				starter: ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", mount, "sh"],
-				environment: {
-					FUSE_OVERLAYFS_PROGRAM: program,
-					FUSE_OVERLAYFS_TEST_LAYERS_ON: version,
-					TMPDIR: mountedOn,
-				},
-				report: [report, report],
-			};
-		},
-	};
+	mkdirSync(exported, { recursive: true });
+	return runOn(version, `mount -t nfs -o ${versions[version]} 127.0.0.1:${exported}`, file, program);
 }

@@ -5,12 +5,10 @@ import {
 	appendFileSync,
 	chmodSync,
 	chownSync,
-	fstatSync,
 	lstatSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
-	rmdirSync,
 	rmSync,
 	unlinkSync,
 	writeFileSync,
@@ -24,7 +22,8 @@ import { codeOf } from "../../harness/native.ts";
 import { mountLayers } from "../../harness/overlay.ts";
 import { program } from "../../harness/program.ts";
 import { lacks, layersOn } from "../../harness/setting.ts";
-import { exportDirectory, exported, mountOptions, restartNfsServer } from "../guest/nfs.ts";
+import { exportDirectory, exported, mountOptions, type OnNfs, restartNfsServer } from "../guest/nfs.ts";
+import { testRemovedAndLocked } from "./removed-and-locked.ts";
 import { writeSynced } from "./synced.ts";
 
 const id = 1000;
@@ -42,7 +41,7 @@ describe("a server that squashes root", () => {
 		mkdirSync(squashed, { recursive: true });
 		chmodSync(squashed, 0o777);
 		exportDirectory(squashed, "root_squash");
-		must("mount", "-t", "nfs", "-o", mountOptions(layersOn!), `127.0.0.1:${squashed}`, client);
+		must("mount", "-t", "nfs", "-o", mountOptions(layersOn as OnNfs), `127.0.0.1:${squashed}`, client);
 		appendFileSync("/etc/passwd", `user:x:${id}:${id}::/:/bin/sh\n`);
 	});
 
@@ -130,50 +129,7 @@ describe("a server that squashes root", () => {
 	}
 });
 
-describe("locks", () => {
-	test.each([
-		["flock(2)", "exec 3<>$0 && flock --nonblock 3"],
-		["flock(2), shared", "exec 3<>$0 && flock --nonblock --shared 3"],
-	])("%s of one process keep another out", async (_, script) => {
-		await using overlay = await mountLayers([{ file: "content" }]);
-		const holder = Bun.spawn(["flock", overlay.at("file"), "sh", "-c", "echo held; read line"], {
-			stdin: "pipe",
-			stdout: "pipe",
-		});
-		await holder.stdout.getReader().read();
-		expect(Bun.spawnSync(["sh", "-c", script, overlay.at("file")]).exitCode).toBe(1);
-		holder.stdin.end();
-		await holder.exited;
-		expect(Bun.spawnSync(["sh", "-c", script, overlay.at("file")]).exitCode).toBe(0);
-		await overlay.unmount();
-	});
-});
-
-describe("a file removed while it is open", () => {
-	const states = [
-		["of the upper layer", { "d/file": "content" }, {}],
-		["of the lower layer", {}, { "d/file": "content" }],
-	] as const;
-
-	test.each(states)(
-		"%s: nothing of NFS's name for it shows, and its directory goes",
-		async (_, upper, lower) => {
-			await using overlay = await mountLayers([lower], { upper });
-			using opened = open(overlay.at("d/file"), "r+");
-			expect(opened.text()).toBe("content");
-			unlinkSync(overlay.at("d/file"));
-			expect(readdirSync(overlay.at("d"))).toEqual([]);
-			expect(fstatSync(opened.fd).nlink).toBe(0);
-			expect(opened.text()).toBe("content");
-			rmdirSync(overlay.at("d"));
-			expect(opened.text()).toBe("content");
-			opened.close();
-			await overlay.unmount();
-			const left = must("find", overlay.layers.upper, "-name", ".nfs*");
-			expect(left).toBe("");
-		},
-	);
-});
+testRemovedAndLocked();
 
 describe("the server", () => {
 	test("restarts: what was open and what is new is answered", async () => {
