@@ -175,6 +175,10 @@ function environmentFor(stage: string): ByteString[] {
 		BUN_JSC_minEdenToOldGenerationRatio: OLD_GARBAGE_RATIO,
 		// The heap is small, as what grows lies outside of it: more threads only cost their start.
 		BUN_JSC_numberOfGCMarkers: "1",
+		// Others compile no sooner what the thread that serves is to run next, and each has memory of its own.
+		BUN_JSC_maxNumberOfWorklistThreads: "1",
+		BUN_JSC_minNumberOfWorklistThreads: "1",
+		BUN_JSC_numberOfBaselineCompilerThreads: "1",
 		BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: RUNS_BEFORE_LAST_STAGE,
 		BUN_JSC_thresholdForFTLOptimizeSoon: RUNS_BEFORE_LAST_STAGE,
 		// A start is over before blocks that a thread has made ready for it would be of use.

@@ -1,5 +1,5 @@
 /** Messages to people: one line each, on stderr or in the log file, after the program's name. */
-import { createConsola, LogLevels } from "consola/core";
+import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 import { display } from "./display.ts";
 import type { ByteString } from "./options.ts";
 
@@ -17,16 +17,20 @@ const STDERR = 2;
 export function createLog(file: ByteString | undefined, debug: boolean): Log {
 	// Open from the start: a process with too many open files must be able to say so.
 	const target = openTarget(file);
-	const consola = createConsola({
-		level: debug ? LogLevels.debug : LogLevels.info,
-		// Each message counts: none is held back because it repeats another.
-		throttle: 0,
-		reporters: [{ log: ({ args }) => write(target, `fuse-overlayfs: ${args.join(" ")}\n`) }],
-	});
+	let made: ConsolaInstance | undefined;
+	const consola = () => {
+		made ??= createConsola({
+			level: debug ? LogLevels.debug : LogLevels.info,
+			// Each message counts: none is held back because it repeats another.
+			throttle: 0,
+			reporters: [{ log: ({ args }) => write(target, `fuse-overlayfs: ${args.join(" ")}\n`) }],
+		});
+		return made;
+	};
 	return {
-		error: (message) => consola.error(message),
-		warn: (message) => consola.warn(message),
-		debug: debug ? (message) => consola.debug(message) : undefined,
+		error: (message) => consola().error(message),
+		warn: (message) => consola().warn(message),
+		debug: debug ? (message) => consola().debug(message) : undefined,
 	};
 }
 

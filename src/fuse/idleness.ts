@@ -38,7 +38,8 @@ export class Idleness {
 	private isDone = false;
 	/** Nodes from this one on the kernel was told of, or need not be. */
 	private told = 0;
-	private isTelling = false;
+	/** The kernel is told of nodes, and may need answers meanwhile. */
+	isTelling = false;
 	private onTold: (() => void) | undefined;
 
 	/** @param after see {@link IDLE_AFTER} */

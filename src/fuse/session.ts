@@ -194,7 +194,7 @@ export class Session {
 	serve(): void {
 		const { survival } = this;
 		while (!this.ended) {
-			if (this.isToBeReplaced) this.replace();
+			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			// However many requests there are, those that wait for a job must not wait for their end.
 			if ((++this.turns & LONGEST_TURN) === 0) {
 				this.jobs.advance();
@@ -296,7 +296,7 @@ export class Session {
 			}
 			this.wait(false, advanced ? 0 : this.longestRest(now));
 			idleSince = 0;
-			if (this.isToBeReplaced) this.replace();
+			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			const ready = this.dispatcher.takeReady();
 			if (ready !== 0) return ready;
 		}

@@ -67,12 +67,24 @@ export const CHUNK = 1 << CHUNK_SHIFT;
 
 /** Offset 0 stays unused, so that 0 can stand for "no name" and reads as an empty string. */
 let top = PAGE;
+/** Where the next place of less than a page is. */
+let smallNext = 0;
+let smallEnd = 0;
+const SMALL_PLACES = 4 * PAGE;
 /** Where what can be reserved ends. */
 let end = bytes.length;
 
 /** Memory for the life of the process, zeroed, aligned to 16 bytes (from 4 and 64 KiB on to as much). */
 export function reserve(size: number): Offset {
-	return reserveAligned(size, size >= CHUNK ? CHUNK : size >= PAGE ? PAGE : ALIGNMENT);
+	if (size >= PAGE) return reserveAligned(size, size >= CHUNK ? CHUNK : PAGE);
+	// Many small places share pages, whatever is reserved between them.
+	if (smallNext + size > smallEnd) {
+		smallNext = reserveAligned(SMALL_PLACES, PAGE);
+		smallEnd = smallNext + SMALL_PLACES;
+	}
+	const start = smallNext;
+	smallNext += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+	return start;
 }
 
 function reserveAligned(size: number, alignment: number): Offset {

@@ -372,9 +372,7 @@ const SYS_setgroups = process.arch === "arm64" ? 159 : 116;
 
 function setGroups(groups: readonly number[]): void {
 	const list = stableBuffer(groups.length * 4 + 4);
-	groups.forEach((group, index) => {
-		list.writeUInt32LE(group, index * 4);
-	});
+	for (const [index, group] of groups.entries()) list.writeUInt32LE(group, index * 4);
 	checked("setgroups", libc.syscall(SYS_setgroups, groups.length, list, 0, 0));
 }
 

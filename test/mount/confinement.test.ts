@@ -154,7 +154,10 @@ describe("of the caller's surroundings", () => {
 		expect(names.filter((name) => /^(BUN|NODE|JSC|LD)_/.test(name)).sort()).toEqual([
 			"BUN_JSC_forceRAMSize",
 			"BUN_JSC_gcMaxHeapSize",
+			"BUN_JSC_maxNumberOfWorklistThreads",
 			"BUN_JSC_minEdenToOldGenerationRatio",
+			"BUN_JSC_minNumberOfWorklistThreads",
+			"BUN_JSC_numberOfBaselineCompilerThreads",
 			"BUN_JSC_numberOfGCMarkers",
 			"BUN_JSC_thresholdForFTLOptimizeAfterWarmUp",
 			"BUN_JSC_thresholdForFTLOptimizeSoon",

@@ -31,7 +31,7 @@ export interface Columns {
 	release(block: Offset, size: number): void;
 }
 
-const INITIAL_CAPACITY = 1024;
+const INITIAL_CAPACITY = 256;
 const LARGEST_CAPACITY = 2 ** 28;
 
 /** Of this process alone. */
