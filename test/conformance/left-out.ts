@@ -17,7 +17,7 @@ const noTmpfile = "libfuse passes O_TMPFILE on since 3.17; before, it is refused
 const tmpfileLacking: Reasons = {
 	"libfuse before 3.17": noTmpfile,
 	"FUSE before Linux 6.1": "FUSE has no O_TMPFILE there",
-	"overlayfs before Linux 6.1": "kernel overlayfs has no O_TMPFILE there",
+	"overlayfs before Linux 6.3": "kernel overlayfs has no O_TMPFILE there",
 };
 const nothingToRemove =
 	"as in kernel overlayfs the removal of what a lower object does not have is ENODATA: it is not copied up for that";

@@ -29,7 +29,7 @@ export type Trait =
 	| "on btrfs"
 	| "libfuse before 3.17"
 	| `FUSE before Linux ${string}`
-	| "overlayfs before Linux 6.1"
+	| "overlayfs before Linux 6.3"
 	| VariantName;
 
 interface Variant {
@@ -236,7 +236,7 @@ const kernelOverlayfs: Target = {
 		"kernel",
 		onDisk(),
 		...(setting === "root" ? [] : (["kernel in a user namespace"] as const)),
-		...(isBefore(6, 1) ? (["overlayfs before Linux 6.1"] as const) : []),
+		...(isBefore(6, 3) ? (["overlayfs before Linux 6.3"] as const) : []),
 	],
 	isReadOnly: false,
 	isForeignToKernel: false,
