@@ -40,6 +40,7 @@ const testPackages = [
 	{ names: ["btrfs-progs"], proof: "mkfs.btrfs" },
 	{ names: ["erofs-utils"], proof: "mkfs.erofs" },
 	{ names: ["git"], proof: "git" },
+	{ names: ["sqlite3"], proof: "sqlite3" },
 	{ names: ["busybox-static"], proof: "busybox" },
 	{ names: ["uidmap"], proof: "newuidmap" },
 	{ names: ["podman"], proof: "podman" },
