@@ -98,6 +98,8 @@ const subjectsOfFlags: Readonly<Record<string, readonly string[]>> = {
 	FUSE_ATOMIC_O_TRUNC: ["data", "set-id"],
 	FUSE_WRITEBACK_CACHE: ["data", "times", "set-id"],
 	FUSE_POSIX_ACL: ["xattrs", "set-id"],
+	// Asked for with failover=on alone.
+	FUSE_HAS_RESEND: ["identity"],
 	"minor=31": ["xattrs", "acl", "set-id", "listing", "data"],
 };
 /** These matter where the program moves the bytes. */
