@@ -3,7 +3,7 @@
  * with the signals a daemon minds blocked in all threads, a clean environment, and no privilege it does not need.
  */
 import type { Log } from "./log.ts";
-import type { Mounted, Restart, Running } from "./mount.ts";
+import type { Mounted } from "./mount.ts";
 import {
 	CAP_CHOWN,
 	CAP_DAC_OVERRIDE,
@@ -49,6 +49,7 @@ import {
 } from "./native/libc/signals.ts";
 import { reserve } from "./native/memory.ts";
 import type { ByteString, MountOptions } from "./options.ts";
+import type { Restart } from "./succession.ts";
 
 /**
  * Tells the second stage which it is: "foreground", or, in the background, the number of the descriptor on which to say
@@ -195,21 +196,25 @@ export async function serve(options: MountOptions): Promise<number> {
 	nameProcess(NAME);
 	if (process.env[STAGE]?.startsWith(RESTART)) startOver(process.env[STAGE].slice(RESTART.length));
 	// Not before: the first stage needs none of it, and starts the faster.
-	const [{ layout, mount, resume }, { createLog }] = await Promise.all([
-		import("./mount.ts"),
-		import("./log.ts"),
-	]);
+	const [{ mount }, { createLog }] = await Promise.all([import("./mount.ts"), import("./log.ts")]);
 	const stage = process.env[STAGE];
 	delete process.env[STAGE];
-	if (stage?.startsWith(LAYOUT_IS)) return stage === `${LAYOUT_IS}${layout}` ? 0 : 1;
-	const restart = options.failover === "on" ? restartFor(options, layout) : undefined;
-	if (stage?.startsWith(RESUME) && restart !== undefined) {
-		goOn(options, createLog, resume, restart, Number(stage.slice(RESUME.length)) as Fd);
+	// Without the option its code takes no memory.
+	const succession = options.failover === "on" ? await import("./succession.ts") : undefined;
+	if (succession !== undefined && stage?.startsWith(LAYOUT_IS))
+		return stage === `${LAYOUT_IS}${succession.layout}` ? 0 : 1;
+	const restart = succession === undefined ? undefined : restartFor(options, succession.layout);
+	if (succession !== undefined && restart !== undefined && stage?.startsWith(RESUME)) {
+		goOn(options, createLog, (log) => {
+			const memory = Number(stage.slice(RESUME.length)) as Fd;
+			return succession.resume(options, log, memory, restart, idleAfter());
+		});
 		return 0;
 	}
 	const log = createLog(options.logFile, options.debug);
+	const outliving = restart && succession?.outlive(options, log, restart);
 	const { [DECLINE]: decline } = process.env;
-	const mounted = mount(options, log, { decline, restart, idleAfter: idleAfter() });
+	const mounted = mount(options, log, { decline, outliving, idleAfter: idleAfter() });
 	if (stage === FOREGROUND || sayReady(Number(stage) as Fd)) mounted.serve();
 	else mounted.end();
 	return 0;
@@ -229,9 +234,7 @@ function startOver(descriptors: string): never {
 function goOn(
 	options: MountOptions,
 	createLog: (file: ByteString | undefined, debug: boolean) => Log,
-	resume: (options: MountOptions, log: Log, memory: Fd, running: Running) => Mounted,
-	restart: Restart,
-	memory: Fd,
+	resume: (log: Log) => Mounted,
 ): void {
 	let log = createLog(undefined, options.debug);
 	try {
@@ -240,7 +243,7 @@ function goOn(
 		log.error(String(error));
 	}
 	try {
-		resume(options, log, memory, { restart, idleAfter: idleAfter() }).serve();
+		resume(log).serve();
 	} catch (error) {
 		log.error(`cannot go on with the mount: ${error instanceof Error ? error.message : String(error)}`);
 		if (error instanceof Error && error.name === "StateUnusable") return;

@@ -6,10 +6,9 @@ import { parseDeclined } from "./fuse/handshake.ts";
 import { IDLE_AFTER } from "./fuse/idleness.ts";
 import { MountFailed, Mountpoint } from "./fuse/mountpoint.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
-import { REQUEST } from "./fuse/request.ts";
 import { Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
-import { Survival } from "./fuse/survival.ts";
+import type { Survival } from "./fuse/survival.ts";
 import type { Log } from "./log.ts";
 import {
 	FUSE_KERNEL_MINOR_VERSION,
@@ -21,7 +20,6 @@ import {
 import { isPrivileged } from "./native/libc/capabilities.ts";
 import { callBy } from "./native/libc/distant.ts";
 import { errnoName } from "./native/libc/errno.ts";
-import type { Fd } from "./native/libc/file.ts";
 import { fileSystemType } from "./native/libc/metadata.ts";
 import {
 	captureStandardError,
@@ -34,33 +32,15 @@ import { blockSignals, mindedSignals } from "./native/libc/signals.ts";
 import { Libfuse } from "./native/libfuse/library.ts";
 import { isSynced, nameOfWorkdir, openOverlay, workingIn } from "./open-overlay.ts";
 import type { ByteString, MountOptions } from "./options.ts";
-import { takeOver } from "./overlay/changes/take-over.ts";
 import { WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
 import { areDistant } from "./overlay/layers/distance.ts";
 import { claim, findKernelUses } from "./overlay/layers/in-use.ts";
 import { LayerUnusable, type OpenedLayers } from "./overlay/layers/open-layers.ts";
-import { prepareWorkdir, tryOut } from "./overlay/marks/abilities.ts";
+import { prepareWorkdir } from "./overlay/marks/abilities.ts";
 import { openIndex } from "./overlay/marks/index-directory.ts";
-import { useSeeds } from "./overlay/nodes/name.ts";
-import { StateUnusable } from "./overlay/nodes/shared-columns.ts";
-import { State } from "./overlay/nodes/state.ts";
-import { field, LAYOUT } from "./overlay/nodes/state-layout.ts";
 import type { Overlay } from "./overlay/overlay.ts";
-import {
-	beginSuccession,
-	claimState,
-	type Facts,
-	factsOf,
-	inheritedLayers,
-	prepareSurvival,
-	type Restart,
-} from "./succession.ts";
 
 const HEX = 16;
-
-/** The layout of what one daemon leaves to the next. */
-export const layout = LAYOUT;
-export type { Restart } from "./succession.ts";
 
 /** What is spoken with: libfuse's version, and that of the kernel protocol. Throws LibraryMissing. */
 export function libraryVersions(): { library: string; protocol: string } {
@@ -84,12 +64,19 @@ export interface Running {
 	readonly decline?: string | undefined;
 	/** After how many milliseconds without a request it is idle. */
 	readonly idleAfter?: number | undefined;
-	/** How it outlives this process; undefined: it does not. */
-	readonly restart?: Restart | undefined;
+	/** What has it outlive this process; undefined: nothing does. */
+	readonly outliving?: Outliving | undefined;
+}
+
+/** What has a mount outlive this process. */
+export interface Outliving {
+	readonly survival: Survival;
+	/** Told of a mount that answers, with the message by which another process goes on. */
+	begin(session: Session, device: string | undefined, parts: Parts, init: Uint8Array): void;
 }
 
 /** What a mount consists of, whoever has made it. */
-interface Parts {
+export interface Parts {
 	readonly libfuse: Libfuse;
 	readonly overlay: Overlay;
 	readonly dispatcher: Dispatcher;
@@ -100,7 +87,7 @@ interface Parts {
 	redirect(tell: (message: string) => void): void;
 }
 
-function assemble(
+export function assemble(
 	options: MountOptions,
 	log: Log,
 	survival: Survival | undefined,
@@ -147,10 +134,11 @@ function assemble(
  * minds; they must be blocked in all other threads too. Throws LayerUnusable, MountFailed and LibraryMissing, whose messages say what to do.
  */
 export function mount(options: MountOptions, log: Log, running: Running = {}): Mounted {
-	const { decline = "", idleAfter = IDLE_AFTER, restart } = running;
+	const { decline = "", idleAfter = IDLE_AFTER, outliving } = running;
 	const mountpoint = new Mountpoint(options.mountpoint);
-	const survival = restart === undefined ? undefined : prepareSurvival(options, log);
-	const { libfuse, overlay, dispatcher, jobs, mayGather, redirect } = assemble(options, log, survival);
+	const survival = outliving?.survival;
+	const parts = assemble(options, log, survival);
+	const { libfuse, overlay, dispatcher, jobs, mayGather, redirect } = parts;
 	const messages: string[] = [];
 	redirect((message) => void messages.push(message));
 	const features = {
@@ -201,15 +189,13 @@ export function mount(options: MountOptions, log: Log, running: Running = {}): M
 		throw error;
 	}
 	const succeed = () => {
-		if (survival === undefined || restart === undefined || init === undefined) return;
-		const facts = factsOf(session.connection, mountpoint.device, overlay, dispatcher.agreed, init);
-		beginSuccession(session, survival, facts, restart, log);
+		if (init !== undefined) outliving?.begin(session, mountpoint.device, parts, init);
 	};
 	return mounted(session, succeed);
 }
 
 /** @param succeed begins what has the mount outlive this process, once it answers */
-function mounted(session: Session, succeed: () => void): Mounted {
+export function mounted(session: Session, succeed: () => void): Mounted {
 	return {
 		serve() {
 			try {
@@ -223,54 +209,6 @@ function mounted(session: Session, succeed: () => void): Mounted {
 			session.close();
 		},
 	};
-}
-
-/** Goes on with the mount of a daemon that has ended, by the state it has left in `memory`. Throws StateUnusable and what that may. */
-export function resume(options: MountOptions, log: Log, memory: Fd, running: Running): Mounted {
-	const { idleAfter = IDLE_AFTER, restart } = running;
-	if (!claimState(memory)) throw new StateUnusable("another daemon has it");
-	const state = State.takeOver(memory, REQUEST);
-	state.redo();
-	const facts = state.facts as Facts;
-	const survival = new Survival(state);
-	const isReplacement = state.get(field.isReplaced) === 1;
-	state.set(field.isReplaced, 0);
-	if (isReplacement) survival.forgive();
-	if (!survival.takeOver())
-		throw new StateUnusable("daemons have ended one after the other, and none has answered a request");
-	useSeeds(facts.seeds);
-	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
-	const { libfuse, overlay, dispatcher, jobs } = parts;
-	state.columns.keepHeld();
-	overlay.nodes.restore();
-	const { work } = overlay;
-	if (work !== undefined && facts.work !== undefined) {
-		work.takeOver(facts.work.fd);
-		tryOut(work, overlay.layers[0]!.root);
-	}
-	takeOver(overlay, survival.journal, (message) => log.error(message));
-	Object.assign(dispatcher.agreed, facts.agreed);
-	const mountpoint = new Mountpoint(`/dev/fd/${facts.connection}` as ByteString, facts.device);
-	const argument = sessionArgument(sessionOptions(options, { context: false }));
-	const session = new Session(
-		libfuse,
-		argument,
-		mountpoint,
-		dispatcher,
-		overlay,
-		jobs,
-		log,
-		idleAfter,
-		survival,
-	);
-	session.mount();
-	session.resume(Buffer.from(facts.init, "hex"));
-	log.warn(
-		isReplacement
-			? "another program goes on with the mount"
-			: "the daemon has ended: another goes on with the mount",
-	);
-	return mounted(session, () => restart && beginSuccession(session, survival, facts, restart, log));
 }
 
 /** With the SELinux context where the kernel takes one, else without. */

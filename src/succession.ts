@@ -1,23 +1,32 @@
 /** How a mount outlives its daemon: what the next one is told, and who starts it. */
 
 import type { Agreement } from "./fuse/handshake.ts";
+import { IDLE_AFTER } from "./fuse/idleness.ts";
+import { Mountpoint } from "./fuse/mountpoint.ts";
 import { REQUEST } from "./fuse/request.ts";
-import type { Session } from "./fuse/session.ts";
+import { Session } from "./fuse/session.ts";
+import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import { Survival } from "./fuse/survival.ts";
 import { endFormer, Keeper } from "./keeper.ts";
 import type { Log } from "./log.ts";
+import { assemble, type Mounted, mounted, type Outliving } from "./mount.ts";
 import { F_SETFD, FD_CLOEXEC, LOCK_EX, LOCK_NB, O_RDWR } from "./native/layout.ts";
 import { check, describeErrno } from "./native/libc/errno.ts";
 import { type Fd, lock, NO_FD, reopen } from "./native/libc/file.ts";
 import { descriptorControl, execute, type Start } from "./native/libc/process.ts";
 import type { ByteString, MountOptions } from "./options.ts";
+import { takeOver } from "./overlay/changes/take-over.ts";
 import { Layer } from "./overlay/layers/layer.ts";
 import { devicesOf9p, type OpenedLayers } from "./overlay/layers/open-layers.ts";
-import { seeds } from "./overlay/nodes/name.ts";
+import { tryOut } from "./overlay/marks/abilities.ts";
+import { seeds, useSeeds } from "./overlay/nodes/name.ts";
 import { StateUnusable } from "./overlay/nodes/shared-columns.ts";
 import { State } from "./overlay/nodes/state.ts";
-import { field } from "./overlay/nodes/state-layout.ts";
+import { field, LAYOUT } from "./overlay/nodes/state-layout.ts";
 import type { Overlay } from "./overlay/overlay.ts";
+
+/** The layout of what one daemon leaves to the next. */
+export const layout = LAYOUT;
 
 /** How another daemon is started that goes on with the mount. */
 export interface Restart {
@@ -35,7 +44,7 @@ interface KeptLayer {
 }
 
 /** What was settled when the mount was made. */
-export interface Facts {
+interface Facts {
 	readonly connection: Fd;
 	/** `MAJOR:MINOR` of the mount, if it was made by us. */
 	readonly device: string | undefined;
@@ -50,8 +59,20 @@ export interface Facts {
 	readonly seeds: [number, number];
 }
 
-/** Memory for a mount that is to outlive this process; undefined, and a word in the log, where that cannot be. */
-export function prepareSurvival({ index }: MountOptions, log: Log): Survival | undefined {
+/** Has a mount that is to be made outlive this process; undefined, and a word in the log, where that cannot be. */
+export function outlive(options: MountOptions, log: Log, restart: Restart): Outliving | undefined {
+	const survival = prepareSurvival(options, log);
+	if (survival === undefined) return undefined;
+	return {
+		survival,
+		begin(session, device, { overlay, dispatcher }, init) {
+			const facts = factsOf(session.connection, device, overlay, dispatcher.agreed, init);
+			beginSuccession(session, survival, facts, restart, log);
+		},
+	};
+}
+
+function prepareSurvival({ index }: MountOptions, log: Log): Survival | undefined {
 	const without = (reason: string) => {
 		log.warn(`failover=on is without effect: ${reason}`);
 		return undefined;
@@ -67,7 +88,7 @@ export function prepareSurvival({ index }: MountOptions, log: Log): Survival | u
 	}
 }
 
-export function factsOf(
+function factsOf(
 	connection: Fd,
 	device: string | undefined,
 	{ layers, dataOnly, work }: Overlay,
@@ -88,7 +109,7 @@ export function factsOf(
 }
 
 /** The layers as a predecessor has opened them. */
-export function inheritedLayers(options: MountOptions, facts: Facts): OpenedLayers {
+function inheritedLayers(options: MountOptions, facts: Facts): OpenedLayers {
 	const { lowerDirectories, dataDirectories, upperDirectory } = options;
 	const merged = upperDirectory === undefined ? lowerDirectories : [upperDirectory, ...lowerDirectories];
 	const paths = [...merged, ...dataDirectories];
@@ -107,7 +128,7 @@ export function inheritedLayers(options: MountOptions, facts: Facts): OpenedLaye
 }
 
 /** Has the mount of a session that answers, or is about to go on, outlive this process. */
-export function beginSuccession(
+function beginSuccession(
 	session: Session,
 	{ state }: Survival,
 	facts: Facts,
@@ -179,7 +200,7 @@ const STEP = 20;
  * Makes this process the one that has the state in `memory`, until it ends. False where another one lives that has it, and goes
  * on living.
  */
-export function claimState(memory: Fd): boolean {
+function claimState(memory: Fd): boolean {
 	// A lock is of what was opened, and the one that is inherited has the predecessor's.
 	const own = check(reopen(memory, O_RDWR));
 	for (let tries = 0; tries < TRIES; tries++) {
@@ -187,4 +208,57 @@ export function claimState(memory: Fd): boolean {
 		Bun.sleepSync(STEP);
 	}
 	return false;
+}
+
+/** Goes on with the mount of a daemon that has ended, by the state it has left in `memory`. Throws StateUnusable and what that may. */
+export function resume(
+	options: MountOptions,
+	log: Log,
+	memory: Fd,
+	restart: Restart,
+	idleAfter = IDLE_AFTER,
+): Mounted {
+	if (!claimState(memory)) throw new StateUnusable("another daemon has it");
+	const state = State.takeOver(memory, REQUEST);
+	state.redo();
+	const facts = state.facts as Facts;
+	const survival = new Survival(state);
+	const isReplacement = state.get(field.isReplaced) === 1;
+	state.set(field.isReplaced, 0);
+	if (isReplacement) survival.forgive();
+	if (!survival.takeOver())
+		throw new StateUnusable("daemons have ended one after the other, and none has answered a request");
+	useSeeds(facts.seeds);
+	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
+	const { libfuse, overlay, dispatcher, jobs } = parts;
+	state.columns.keepHeld();
+	overlay.nodes.restore();
+	const { work } = overlay;
+	if (work !== undefined && facts.work !== undefined) {
+		work.takeOver(facts.work.fd);
+		tryOut(work, overlay.layers[0]!.root);
+	}
+	takeOver(overlay, survival.journal, (message) => log.error(message));
+	Object.assign(dispatcher.agreed, facts.agreed);
+	const mountpoint = new Mountpoint(`/dev/fd/${facts.connection}` as ByteString, facts.device);
+	const argument = sessionArgument(sessionOptions(options, { context: false }));
+	const session = new Session(
+		libfuse,
+		argument,
+		mountpoint,
+		dispatcher,
+		overlay,
+		jobs,
+		log,
+		idleAfter,
+		survival,
+	);
+	session.mount();
+	session.resume(Buffer.from(facts.init, "hex"));
+	log.warn(
+		isReplacement
+			? "another program goes on with the mount"
+			: "the daemon has ended: another goes on with the mount",
+	);
+	return mounted(session, () => beginSuccession(session, survival, facts, restart, log));
 }

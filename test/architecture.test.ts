@@ -27,10 +27,10 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 	"limits.ts": [],
 	"index.ts": ["mount.ts"],
 	// Where things are put together and started: of native what concerns this process.
-	"daemon.ts": ["mount.ts", "native"],
-	"mount.ts": ["fuse", "overlay", "native", "open-overlay.ts", "succession.ts"],
+	"daemon.ts": ["mount.ts", "succession.ts", "native"],
+	"mount.ts": ["fuse", "overlay", "native", "open-overlay.ts"],
 	"open-overlay.ts": ["overlay", "native"],
-	"succession.ts": ["fuse", "overlay", "native", "keeper.ts"],
+	"succession.ts": ["mount.ts", "fuse", "overlay", "native", "keeper.ts"],
 	"keeper.ts": ["native"],
 	cli: [],
 	// Not how something is kept on disk, nor where.
