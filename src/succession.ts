@@ -66,6 +66,10 @@ export function outlive(options: MountOptions, log: Log, restart: Restart): Outl
 	return {
 		survival,
 		begin(session, device, { overlay, dispatcher }, init) {
+			if (overlay.work?.isShared) {
+				log.warn("failover=on is without effect: another mount uses the workdir");
+				return;
+			}
 			const facts = factsOf(session.connection, device, overlay, dispatcher.agreed, init);
 			beginSuccession(session, survival, facts, restart, log);
 		},
@@ -228,6 +232,8 @@ export function resume(
 	if (isReplacement) survival.forgive();
 	if (!survival.takeOver())
 		throw new StateUnusable("daemons have ended one after the other, and none has answered a request");
+	const successions = state.get(field.successions) + 1;
+	state.set(field.successions, successions);
 	useSeeds(facts.seeds);
 	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
 	const { libfuse, overlay, dispatcher, jobs } = parts;
@@ -235,7 +241,7 @@ export function resume(
 	overlay.nodes.restore();
 	const { work } = overlay;
 	if (work !== undefined && facts.work !== undefined) {
-		work.takeOver(facts.work.fd);
+		work.takeOver(facts.work.fd, successions);
 		tryOut(work, overlay.layers[0]!.root);
 	}
 	takeOver(overlay, survival.journal, (message) => log.error(message));

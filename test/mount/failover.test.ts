@@ -17,7 +17,7 @@ import {
 import { killAtEachCall, operations } from "../crash/each-call.ts";
 import { open } from "../harness/descriptor.ts";
 import { file } from "../harness/layers.ts";
-import { type OverlayMount, until } from "../harness/mount.ts";
+import { mountOverlay, type OverlayMount, until } from "../harness/mount.ts";
 import { codeOf, flock, LOCK_EX, LOCK_NB, MNT_DETACH, mapMemory, umount } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { isCompiled, program } from "../harness/program.ts";
@@ -111,6 +111,20 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 			() => parked().length === 0,
 			() => `left in the workdir: ${parked()}`,
 		);
+	});
+
+	test("what others have in the same workdir is left alone, and what it has left there is not", async () => {
+		await using overlay = await mountSome();
+		await settled(overlay.mount);
+		const inWork = (name: string) => `${overlay.layers.work}/work/${name}`;
+		writeFileSync(inWork("#12"), "its own");
+		writeFileSync(inWork("#100000000"), "of another mount");
+		overlay.mount.killDaemon();
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
+		expect(readdirSync(inWork(""))).not.toContain("#12");
+		expect(readFileSync(inWork("#100000000"), "utf8")).toBe("of another mount");
+		writeFileSync(overlay.at("lower"), "changed");
+		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("changed");
 	});
 
 	test("who waits for its end may end, too: then there is another", async () => {
@@ -258,6 +272,17 @@ describe("where there is no failover", () => {
 		await until(() => overlay.mount.daemons.length === 0, "a process is left");
 		expect(codeOf(() => statSync(overlay.at("never looked at")))).toMatch(ended);
 		await overlay.mount.forget();
+	});
+
+	test("in a workdir that another mount uses, that is said", async () => {
+		await using overlay = await mountLayers([{ lower: "lower" }]);
+		const mountpoint = overlay.tree.layer("other");
+		await using other = await mountOverlay({ ...overlay.layers, ...survives, mountpoint });
+		await until(
+			() => other.log.includes("failover=on is without effect: another mount uses the workdir"),
+			"nothing is said",
+		);
+		expect(other.daemons.length).toBe(1);
 	});
 
 	test.skipIf(lacks("the machine's root"))("with index=on, that is said", async () => {

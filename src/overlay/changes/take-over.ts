@@ -9,7 +9,6 @@ import { changeTimesOf, stat, statFlagged } from "../../native/libc/metadata.ts"
 import { inodeHigh, inodeLow } from "../../native/libc/stat.ts";
 import { lengthOf, release, reserve, store } from "../../native/memory.ts";
 import { namesIn } from "../layers/remove-tree.ts";
-import { INCOMPAT_NAME } from "../layers/volatile.ts";
 import { hasWhiteoutFile, isWhiteoutDevice } from "../marks/whiteout.ts";
 import { LINKED, PLAIN, PURE } from "../nodes/flags.ts";
 import { change, type Journal, type Names } from "../nodes/journal.ts";
@@ -53,20 +52,18 @@ function takeOverFile(overlay: Overlay, node: NodeId): void {
 	if (succeeds(statFlagged(directory, name, flags, STAT))) overlay.linkUpper(node, STAT);
 }
 
-/** Names of what has none in the mount stay; all else was scratch. */
+/** Names of what has none in the mount stay, as does what others have who use the same workdir. */
 function takeOverWorkdir({ work, nodes, parked }: Overlay): void {
 	if (work === undefined) return;
 	for (const name of namesIn(work.fd)) {
-		if (name === INCOMPAT_NAME) continue;
 		const node = parked.nodeOf(name);
-		const isNeeded = node !== NO_NODE && nodes.has(node) && !nodes.isNamed(node);
-		if (isNeeded) {
+		if (node !== NO_NODE && nodes.has(node) && !nodes.isNamed(node)) {
 			parked.add(node);
-			continue;
+		} else if (node !== NO_NODE || work.isLeftBehind(name)) {
+			const scratch = store(name);
+			work.discard(scratch);
+			release(scratch, name.length + 1);
 		}
-		const scratch = store(name);
-		work.discard(scratch);
-		release(scratch, name.length + 1);
 	}
 }
 

@@ -31,8 +31,7 @@ import { asOwner } from "./owner-access.ts";
 import { namesIn } from "./remove-tree.ts";
 
 const VOLATILE_NAME = "volatile" as ByteString;
-export const INCOMPAT_NAME = "incompat" as ByteString;
-export const INCOMPAT = store(INCOMPAT_NAME);
+export const INCOMPAT = store("incompat" as ByteString);
 const VOLATILE = store(VOLATILE_NAME);
 const DIRTY = store("dirty" as ByteString);
 const ABSENT = [-ENOENT, -ENOTDIR, -ELOOP];

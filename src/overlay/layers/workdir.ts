@@ -23,6 +23,10 @@ const WORK = store("work" as ByteString);
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 /** Of the whiteout to which others are hard links. */
 export const SHARED_WHITEOUT = store("#whiteout" as ByteString);
+/** Numbers of temporary names: from 0 on, of mounts that share a workdir from a multiple of their process's, below 2^42. */
+const SERIALS = 2 ** 20;
+/** Numbers of those who go on after another process. */
+const TAKEN_OVER = 2 ** 44;
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
 
 export interface WorkdirOptions {
@@ -100,12 +104,16 @@ export class Workdir {
 		if (this.options.isVolatile) this.mark();
 		else if (this.wasVolatile && !this.isShared) this.unmark();
 		// A start value of its own keeps two mounts that share a workdir from meeting on a name.
-		this.serial = this.isShared ? process.pid * 2 ** 20 : 0;
+		this.serial = this.isShared ? process.pid * SERIALS : 0;
 	}
 
-	/** Goes on with `WORKDIR/work` as another process has left it, with its lock. */
-	takeOver(work: Fd): void {
+	/**
+	 * Goes on with `WORKDIR/work` as another process has left it, with its lock. `times`: how often that has happened, this time
+	 * included.
+	 */
+	takeOver(work: Fd, times: number): void {
 		this.fd = work;
+		this.serial = TAKEN_OVER + times * SERIALS;
 		this.durability = this.options.syncsAll ? "whole" : neededDurability(work);
 	}
 
@@ -137,6 +145,14 @@ export class Workdir {
 		const name = TEMPORARY_NAMES[serial & 3]! as Name;
 		writeString(name, `#${serial.toString(16)}` as ByteString);
 		return name;
+	}
+
+	/** Whether a name is a temporary one of a predecessor, who has had the workdir's lock. */
+	isLeftBehind(name: ByteString): boolean {
+		const [, digits] = /^#([0-9a-f]+)$/.exec(name) ?? [];
+		if (digits === undefined) return false;
+		const serial = Number.parseInt(digits, 16);
+		return serial < SERIALS || serial >= TAKEN_OVER;
 	}
 
 	/** Removes a file or a whole directory from the workdir. */

@@ -28,7 +28,7 @@ export class Parked {
 		return NAME;
 	}
 
-	/** The node whose name in the workdir this is, if that is one; else NO_NODE. */
+	/** The node whose name in a workdir of one's own this is, if that is one; else NO_NODE. */
 	nodeOf(name: ByteString): NodeId {
 		const [, node] = /^#n([0-9a-f]+)$/.exec(name) ?? [];
 		return node === undefined ? NO_NODE : (Number.parseInt(node, 16) as NodeId);

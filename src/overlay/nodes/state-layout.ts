@@ -13,7 +13,7 @@
 import { CHUNK } from "../../native/memory.ts";
 
 /** To be raised with any change of the layout, or of what something in it means. */
-export const LAYOUT = 2;
+export const LAYOUT = 1;
 export const MAGIC = 0x4f564653;
 /** Of a request that the kernel sends again (FUSE_UNIQUE_RESEND), in the upper half of its number. */
 export const IS_AGAIN = 0x80000000;
@@ -62,6 +62,8 @@ export const field = {
 	referred: 40,
 	toldLow: 92,
 	toldHigh: 96,
+	/** How often another daemon has gone on. */
+	successions: 124,
 	/** Words in `lost`. */
 	lost: 100,
 	/** A count of references being changed: `redo`; the node, what it will be (64 bits), and its place in the message or answer. */
