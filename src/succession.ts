@@ -11,7 +11,7 @@ import { endFormer, Keeper } from "./keeper.ts";
 import type { Log } from "./log.ts";
 import { assemble, type Mounted, mounted, type Outliving } from "./mount.ts";
 import { F_SETFD, FD_CLOEXEC, LOCK_EX, LOCK_NB, O_RDWR } from "./native/layout.ts";
-import { check, describeErrno } from "./native/libc/errno.ts";
+import { check, describeErrno, Errno } from "./native/libc/errno.ts";
 import { type Fd, lock, NO_FD, reopen } from "./native/libc/file.ts";
 import { descriptorControl, execute, type Start } from "./native/libc/process.ts";
 import type { ByteString, MountOptions } from "./options.ts";
@@ -87,6 +87,8 @@ function prepareSurvival({ index }: MountOptions, log: Log): Survival | undefine
 		claimState(state.fd);
 		return new Survival(state);
 	} catch (error) {
+		// Without /proc it cannot be seen to that there is one daemon at a time.
+		if (error instanceof Errno) return without(`it cannot be locked: ${describeErrno(error.code)}`);
 		if (!(error instanceof StateUnusable)) throw error;
 		return without(error.message);
 	}

@@ -134,5 +134,7 @@ function isThe([low, high]: Unique, [otherLow, otherHigh]: Unique): boolean {
 
 /** Messages that nobody waits for an answer to. */
 function isUnanswerable(): boolean {
-	return [FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT, 0].includes(opcode());
+	const code = opcode();
+	// None: a FORGET that is done.
+	return code === FUSE_FORGET || code === FUSE_BATCH_FORGET || code === FUSE_INTERRUPT || code === 0;
 }

@@ -1,7 +1,7 @@
 /**
  * The change in hand, for a successor of this daemon: the kernel then asks once more for what it has had no answer to, and that
  * may have been done. Whether it was can be seen in the layers by what is noted here before the one step that does it; then the
- * node table follows, and the request is not carried out twice (changes/reconcile.ts).
+ * node table follows, and the request is not carried out twice (changes/take-over.ts).
  */
 
 import { fuseInHeader, timespec } from "../../native/layout.ts";

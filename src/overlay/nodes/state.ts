@@ -6,7 +6,7 @@
  */
 
 import { fuseInHeader } from "../../native/layout.ts";
-import type { Fd } from "../../native/libc/file.ts";
+import { close, type Fd } from "../../native/libc/file.ts";
 import { createSharedMemory } from "../../native/libc/shared-memory.ts";
 import {
 	getNumber,
@@ -56,7 +56,13 @@ export class State {
 	static create(message: Offset): State {
 		const fd = createSharedMemory(SIZE);
 		if (fd < 0) throw new StateUnusable("no memory can be had that outlives the process");
-		const state = State.map(fd, message);
+		let state: State;
+		try {
+			state = State.map(fd, message);
+		} catch (error) {
+			close(fd);
+			throw error;
+		}
 		state.set(field.magic, MAGIC);
 		state.set(field.layout, LAYOUT);
 		return state;
@@ -123,8 +129,8 @@ export class State {
 
 	/** The count is what it was to become. */
 	endRedo(): void {
-		const [kind, place] = [this.get(field.redo), this.get(field.redoPlace)];
-		if (kind === redo.forgetting) {
+		const place = this.get(field.redoPlace);
+		if (this.get(field.redo) === redo.forgetting) {
 			this.set(field.forgotten, place + 1);
 		} else if (place < REFERRED) {
 			words[this.firstReferred + place] = this.get(field.redoNode);
