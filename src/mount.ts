@@ -107,6 +107,7 @@ export function assemble(
 	const surviving = survival === undefined ? undefined : { columns: survival.state.columns, inherited };
 	const overlay = openOverlay(options, jobs, limit, log, surviving);
 	overlay.journal = survival?.journal;
+	overlay.parked.removedDirectories = survival?.removedDirectories;
 	callBy(jobs.call);
 	if (areDistant([...overlay.layers, ...overlay.dataOnly])) jobs.expectCalls();
 	const dispatcher = new Dispatcher(

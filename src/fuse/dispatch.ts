@@ -112,6 +112,7 @@ export class Dispatcher {
 		);
 		handlers.set("destroy", () => {});
 		this.handlers = handlers;
+		overlay.mayBeOpen = (node) => passthrough.mayBeOpen(node);
 		overlay.onIdle = (node) => this.wake(node);
 		overlay.refusals.onRefused = (message) => log.warn(message);
 		overlay.metacopies.onBlocks = (node) => notifications.invalidateAttributes(kernelId(overlay, node));
@@ -217,12 +218,17 @@ export class Dispatcher {
 
 	/** Whether the request in its place is to be handled: one that a predecessor had in hand may not be. */
 	admit(): boolean {
+		const { survival } = this;
+		return !survival?.isCatchingUp || this.admitTo(survival);
+	}
+
+	private admitTo(survival: Survival): boolean {
 		const { overlay, passthrough, log } = this.context;
 		const undo = (referred: readonly number[], opened: number) => {
 			for (const node of referred) overlay.nodes.forget(node as NodeId, 1);
 			passthrough.undo(opened);
 		};
-		return this.survival?.admit(undo, (message) => log.error(message)) ?? true;
+		return survival.admit(undo, (message) => log.error(message));
 	}
 
 	/** Whether requests wait for something. */

@@ -32,7 +32,7 @@ import type { Context } from "./context.ts";
 import { blueprintOf, callerWith } from "./creation.ts";
 import { argument32, CALLER, kernelId, nameAt, requestId, requestNode } from "./request.ts";
 
-export function openOperations({ overlay, replies, agreed, passthrough, notifications }: Context) {
+export function openOperations({ overlay, replies, passthrough, notifications }: Context) {
 	return {
 		create() {
 			const parent = requestNode(overlay);
@@ -49,14 +49,14 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 		},
 
 		open() {
-			if (!isOpenHeard()) fail(ENOSYS);
+			if (!passthrough.hearsOpenings) fail(ENOSYS);
 			const node = requestNode(overlay);
 			const flags = argument32(fuseOpenIn.flags);
 			const writing = mayWrite(flags);
 			if (overlay.nodes.kind(node) === DT_REG && (writing || (flags & O_TRUNC) !== 0)) prepare(node, flags);
 			const id = requestId();
 			passthrough.open(node, id, writing);
-			if (!isOpenHeard()) fail(ENOSYS);
+			if (!passthrough.hearsOpenings) fail(ENOSYS);
 			// What is written through a mapping is noted in the real file only, and the kernel must ask for it.
 			if (writing) notifications.invalidateAttributes(id);
 			if (!replies.opened(passthrough.flags, passthrough.backing)) passthrough.release(node, id, writing);
@@ -85,11 +85,6 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 		},
 	};
 
-	/** Where others change the layers, too: what is opened is what was looked up, and stays so. */
-	function isOpenHeard(): boolean {
-		return overlay.options.live || (agreed.passthrough && !passthrough.refused);
-	}
-
 	/** Brings a file up that will be written to, as kernel overlayfs does when it is opened. */
 	function prepare(node: NodeId, flags: number): void {
 		if ((flags & O_TRUNC) === 0) {
@@ -103,7 +98,7 @@ export function openOperations({ overlay, replies, agreed, passthrough, notifica
 	}
 
 	function answerCreated(node: NodeId): void {
-		if (!isOpenHeard()) {
+		if (!passthrough.hearsOpenings) {
 			replies.created(node, FOPEN_KEEP_CACHE, 0);
 			return;
 		}

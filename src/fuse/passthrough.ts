@@ -8,6 +8,7 @@
  */
 
 import {
+	DT_REG,
 	EINVAL,
 	ELOOP,
 	ENOTTY,
@@ -55,6 +56,8 @@ export class Passthrough {
 	private readonly notifications: Notifications;
 	private readonly agreed: Agreement;
 	private readonly files = new Map<number, OpenedFile>();
+	/** Nodes that may be open by an id that they do not go by any more. */
+	private readonly renewed = new Set<NodeId>();
 	/** Layers on file systems that cannot be passed through to. */
 	private readonly unfit = new Set<number>();
 	private readonly parts: boolean;
@@ -91,7 +94,11 @@ export class Passthrough {
 	restore(): void {
 		const { openings } = this;
 		if (openings === undefined) return;
-		for (const file of openings.restore()) this.files.set(file.id, file);
+		for (const file of openings.restore()) {
+			this.files.set(file.id, file);
+			const node = nodeOf(file);
+			if (file.id !== kernelId(this.overlay, node)) this.renewed.add(node);
+		}
 		this.refused = openings.has(field.isRefused);
 		this.succeeded = openings.has(field.isHad);
 		if (openings.has(field.isUnfit)) this.unfit.add(0);
@@ -100,8 +107,18 @@ export class Passthrough {
 	/** Takes an opening back that nobody was told of; see `field.opened`. */
 	undo(opened: number): void {
 		const file = [...this.files.values()].find(({ place }) => place === opened >>> 1);
-		if (opened !== 0 && file !== undefined)
-			this.release((file.id % 2 ** 32) as NodeId, file.id, (opened & 1) === 1);
+		if (opened !== 0 && file !== undefined) this.release(nodeOf(file), file.id, (opened & 1) === 1);
+	}
+
+	/** Where others may change the layers, too: what is opened is what was looked up, and stays so. */
+	get hearsOpenings(): boolean {
+		return this.overlay.options.live || (this.agreed.passthrough && !this.refused);
+	}
+
+	/** Whether somebody may have the node open, or a mapping of it. */
+	mayBeOpen(node: NodeId): boolean {
+		const isHeard = this.hearsOpenings && this.overlay.nodes.kind(node) === DT_REG;
+		return !isHeard || this.files.has(kernelId(this.overlay, node)) || this.renewed.has(node);
 	}
 
 	/** Whether the RELEASE in hand was counted by a predecessor. */
@@ -132,6 +149,7 @@ export class Passthrough {
 		) {
 			this.notifications.invalidateAttributes(id);
 			overlay.nodes.renew(node);
+			this.renewed.add(node);
 			fail(ESTALE);
 		}
 		// What refuses to be written to says so here: of its own opening the kernel tells EIO, whatever the reason.
@@ -170,6 +188,7 @@ export class Passthrough {
 		this.openings?.note(file);
 		if (file.openings > 0) return;
 		this.files.delete(id);
+		if (this.renewed.size > 0 && id !== kernelId(this.overlay, node)) this.renewed.delete(node);
 		if (file.backing === 0) return;
 		words[BACKING >>> 2] = file.backing;
 		check(control(this.notifications.fd, FUSE_DEV_IOC_BACKING_CLOSE, BACKING, 4));
@@ -225,4 +244,8 @@ export class Passthrough {
 		}
 		return 0;
 	}
+}
+
+function nodeOf({ id }: OpenedFile): NodeId {
+	return (id % 2 ** 32) as NodeId;
 }

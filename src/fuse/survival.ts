@@ -14,6 +14,7 @@ import {
 import { type Fd, NO_FD, write } from "../native/libc/file.ts";
 import { copy64, reserve, view, words } from "../native/memory.ts";
 import { Journal } from "../overlay/nodes/journal.ts";
+import { RemovedDirectories } from "../overlay/nodes/removed-directories.ts";
 import type { State } from "../overlay/nodes/state.ts";
 import { field, IS_AGAIN } from "../overlay/nodes/state-layout.ts";
 import { Openings } from "./openings.ts";
@@ -33,15 +34,17 @@ export class Survival {
 	readonly state: State;
 	readonly journal: Journal;
 	readonly openings: Openings;
+	readonly removedDirectories: RemovedDirectories;
 	/** The connection to the kernel. */
 	fd: Fd = NO_FD;
-	/** What a predecessor has not answered may still come. */
-	private isCatchingUp = false;
+	/** What a predecessor has not answered may still come: each request is to be {@link admit}ted. */
+	isCatchingUp = false;
 
 	constructor(state: State) {
 		this.state = state;
 		this.journal = new Journal(state);
 		this.openings = new Openings(state);
+		this.removedDirectories = new RemovedDirectories(state);
 	}
 
 	/** Begins where a predecessor has ended. False: the mount is to be given up, as daemons only end. */
@@ -80,14 +83,13 @@ export class Survival {
 	}
 
 	/**
-	 * To be called with each request before it is handled. False: it has been answered. `undo` is called where it was answered
-	 * before, but nobody has read that, with what that would have told.
+	 * Whether a request is to be handled, while {@link isCatchingUp}. False: it has been answered. `undo` is called where it was
+	 * answered before, but nobody has read that, with what that would have told.
 	 */
 	admit(
 		undo: (referred: readonly number[], opened: number) => void,
 		log: (message: string) => void,
 	): boolean {
-		if (!this.isCatchingUp) return true;
 		const { state } = this;
 		const [low, high] = inHand();
 		if ((words[(UNIQUE + 4) >>> 2]! & IS_AGAIN) === 0) {

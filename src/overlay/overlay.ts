@@ -87,6 +87,8 @@ export class Overlay implements Places {
 	readonly failures = new Map<NodeId, number>();
 	/** POSIX ACLs can be used through the mount. Not where whoever checks permissions there does not heed them. */
 	acl: boolean;
+	/** Whether somebody may have the node open, or a mapping of it. */
+	mayBeOpen: (node: NodeId) => boolean = () => true;
 	/** Told of every node on which a job has ended: what waited for it can be run again. */
 	onIdle: (node: NodeId) => void = () => {};
 	/** Told of a file parted from its other names by copy-up, and its directory: number and link count are others now. */
@@ -115,7 +117,7 @@ export class Overlay implements Places {
 		this.refusals = new Refusals(this.nodes, layers);
 		this.redirects = new Redirects(this.nodes, layers, this, this.refusals, options.redirects);
 		const largest = options.largestDescriptors / 2;
-		const descriptors = { largest, mostHeld: options.outlives ? 0 : largest / 2 };
+		const descriptors = { largest, mostHeld: largest / 2 };
 		this.directories = new DirectoryCache(this.nodes, layers, this, this.redirects, descriptors);
 		const ListingsOfKind = options.live ? LiveListings : Listings;
 		this.listings = new ListingsOfKind(this.nodes, layers, this.directories, jobs, options.largestListings);
@@ -321,9 +323,7 @@ export class Overlay implements Places {
 	/** The job a request waited for has failed: that is its answer. */
 	throwFailure(node: NodeId): void {
 		const failure = this.failures.get(node);
-		if (failure === undefined) return;
-		this.failures.delete(node);
-		fail(failure);
+		if (this.failures.delete(node)) fail(failure!);
 	}
 
 	/**

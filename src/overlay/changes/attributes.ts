@@ -34,6 +34,7 @@ import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
 import { readAttributes, STAT } from "../reading/attributes.ts";
 import { copyUp, copyUpTruncated } from "./copy-up.ts";
+import { parkToChange } from "./nameless.ts";
 
 const MODE_BITS = 0o7777;
 
@@ -77,6 +78,7 @@ export const NO_CHANGES: Readonly<Changes> = {
 /** Changes attributes of a node and reads them anew into {@link STAT}. Copies up first. Throws what changing may. */
 export function changeAttributes(overlay: Overlay, node: NodeId, changes: Changes): void {
 	const { nodes } = overlay;
+	parkToChange(overlay, node);
 	const wasCopied = overlay.isUpper(node) || !nodes.isNamed(node);
 	if (changes.timesAreKernels && changes.times !== undefined && wasCopied) {
 		// Comes with every unlink, for one: nothing is copied up or written for it.

@@ -378,6 +378,6 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	nodes.setInode(node, inodes.low, inodes.high);
 	nodes.setFlag(node, LINKABLE, true);
 	overlay.files.replace(node, fd);
-	holdOrPark(overlay, node);
+	holdOrPark(overlay, node, overlay.options.outlives);
 	return show(overlay, node, fd, EMPTY_NAME);
 }

@@ -8,14 +8,17 @@
  *   it is forgotten, and a directory a copy there, empty as it is, that stands for it.
  * - On NFS and 9p a file gets that name in any case: what is open by the name that goes would get another one beside it, or
  *   could be read at most (QEMU's server looks attributes up by the name).
- * - So does everything where the mount is to outlive this process, whose descriptors end with it; a file is then moved there,
- *   if it can be.
+ * - Where the mount is to outlive this process, its descriptors end with it. A file that somebody may have open is then moved to
+ *   the workdir, if it can be. Of a directory it is noted what it was like, so that a successor can make that copy, unless
+ *   it has extended attributes, or is changed once it is removed.
  */
 
 import { AT_SYMLINK_FOLLOW, DT_DIR, NAME_MAX, statx } from "../../native/layout.ts";
 import { makeDirectory, makeLink } from "../../native/libc/directory.ts";
 import { check, Errno } from "../../native/libc/errno.ts";
 import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../../native/libc/file.ts";
+import { statDescriptor } from "../../native/libc/metadata.ts";
+import { listAttributes } from "../../native/libc/xattr.ts";
 import { EMPTY_NAME, type Name, reserve, writeString } from "../../native/memory.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { change } from "../nodes/journal.ts";
@@ -57,7 +60,7 @@ export function withoutName(
 		removal.run();
 		return;
 	}
-	const moves = removal.from !== undefined && isParkedByMoving(overlay, node);
+	const moves = removal.from !== undefined && canMove(overlay, node);
 	if (!moves) keep(overlay, node);
 	try {
 		begin();
@@ -69,11 +72,16 @@ export function withoutName(
 	if (goesByIt()) overlay.loseName(node);
 }
 
-/** Whether a file that loses its last name gets one in the workdir in any case. */
-function isParkedByMoving(overlay: Overlay, node: NodeId): boolean {
-	if (!overlay.options.outlives || overlay.nodes.lookupCount(node) === 0) return false;
+/** Whether the loss of its last name leaves a file to be moved away by the step that takes the name. */
+function canMove(overlay: Overlay, node: NodeId): boolean {
+	if (!outlastsDescriptors(overlay, node) || overlay.nodes.lookupCount(node) === 0) return false;
 	overlay.settle(node);
 	return !overlay.upperLinks.hasNames(node);
+}
+
+/** Whether somebody may go on with a file after this process. */
+function outlastsDescriptors(overlay: Overlay, node: NodeId): boolean {
+	return overlay.options.outlives && overlay.mayBeOpen(node);
 }
 
 /** Moves a file from its name to one in the workdir; false where it takes more than that. */
@@ -94,7 +102,8 @@ function keep(overlay: Overlay, node: NodeId): void {
 	if (overlay.nodes.lookupCount(node) === 0 || !overlay.isUpper(node)) return;
 	if (overlay.indexed?.isCopied(node)) return;
 	if (overlay.nodes.kind(node) === DT_DIR) {
-		if (overlay.directories.mayHold || !parkCopy(overlay, node)) overlay.directories.get(node);
+		const holds = overlay.directories.mayHold && noteAppearance(overlay, node);
+		if (holds || !parkCopy(overlay, node)) overlay.directories.get(node);
 	} else if (!overlay.layers[0]!.losesRemoved) {
 		if (!goByAnother(overlay, node)) holdOrPark(overlay, node);
 	} else if (goByAnother(overlay, node) || overlay.parked.has(node) || park(overlay, node)) {
@@ -105,8 +114,13 @@ function keep(overlay: Overlay, node: NodeId): void {
 }
 
 /** As {@link keep}, for a file that has no name. */
-export function holdOrPark(overlay: Overlay, node: NodeId): void {
-	if (!overlay.files.hold(node, false) && !park(overlay, node)) overlay.files.hold(node, true);
+export function holdOrPark(
+	overlay: Overlay,
+	node: NodeId,
+	mustOutlast = outlastsDescriptors(overlay, node),
+): void {
+	if (!mustOutlast && overlay.files.hold(node, false)) return;
+	if (!park(overlay, node)) overlay.files.hold(node, true);
 }
 
 /** Has the node go by another of its names; false where none is known. */
@@ -147,18 +161,47 @@ function park(overlay: Overlay, node: NodeId): boolean {
 
 /** Makes a copy in the workdir that stands for a directory once that is removed; false where that fails. */
 function parkCopy(overlay: Overlay, node: NodeId): boolean {
+	try {
+		makeCopy(overlay, node, (directory, name) => copyAppearance(overlay, node, directory, name));
+		return true;
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		return false;
+	}
+}
+
+/** Makes an empty directory in the workdir that stands for a removed one, as `appear` says. Throws what that may. */
+export function makeCopy(overlay: Overlay, node: NodeId, appear: (directory: Fd, name: Name) => void): void {
 	const work = overlay.writable();
 	const name = overlay.parked.name(node);
 	try {
 		check(makeDirectory(work.fd, name, 0o700));
-		copyAppearance(overlay, node, work.fd, name);
+		appear(work.fd, name);
 	} catch (error) {
-		if (!(error instanceof Errno)) throw error;
 		work.discard(name);
-		return false;
+		throw error;
 	}
 	overlay.parked.add(node);
-	return true;
+}
+
+/** Has the state tell what a directory was like that is about to be removed; false where a copy must. */
+function noteAppearance({ parked, directories }: Overlay, node: NodeId): boolean {
+	const { removedDirectories } = parked;
+	if (removedDirectories === undefined) return true;
+	const fd = directories.get(node).fds[0]!;
+	// None of what it cannot tell: attributes, owners that are kept in them among these.
+	if (listAttributes(fd, EMPTY_NAME, PROBE, 0) !== 0 || statDescriptor(fd, PROBE) < 0) return false;
+	return removedDirectories.note(node, PROBE);
+}
+
+/** To be called before a removed directory is changed, which must not be lost with this process. Throws what that may. */
+export function parkToChange(overlay: Overlay, node: NodeId): void {
+	const { parked, nodes, directories } = overlay;
+	const { removedDirectories } = parked;
+	if (!removedDirectories?.has(node) || nodes.isNamed(node)) return;
+	makeCopy(overlay, node, (directory, name) => copyAppearance(overlay, node, directory, name));
+	removedDirectories.forget(node);
+	directories.drop(node);
 }
 
 /** Makes a further name of a file, which may have none. Returns 0 or -errno. */

@@ -4,19 +4,30 @@
  */
 
 import { DT_DIR, statx } from "../../native/layout.ts";
-import { Errno, succeeds } from "../../native/libc/errno.ts";
-import { changeTimesOf, stat, statFlagged } from "../../native/libc/metadata.ts";
+import { check, Errno, succeeds } from "../../native/libc/errno.ts";
+import type { Fd } from "../../native/libc/file.ts";
+import {
+	changeMode,
+	changeOwner,
+	changeTimes,
+	changeTimesOf,
+	stat,
+	statFlagged,
+} from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow } from "../../native/libc/stat.ts";
-import { lengthOf, release, reserve, store } from "../../native/memory.ts";
+import { lengthOf, type Name, release, reserve, store } from "../../native/memory.ts";
 import { namesIn } from "../layers/remove-tree.ts";
 import { hasWhiteoutFile, isWhiteoutDevice } from "../marks/whiteout.ts";
 import { LINKED, PLAIN, PURE } from "../nodes/flags.ts";
 import { change, type Journal, type Names } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../nodes/node.ts";
+import type { RemovedDirectory } from "../nodes/removed-directories.ts";
 import type { Overlay } from "../overlay.ts";
+import { makeCopy } from "./nameless.ts";
 
 const STAT = reserve(statx.sizeof);
+const MODE_BITS = 0o7777;
 
 /**
  * Goes on with what the columns of the overlay's nodes hold; the workdir is open. `warn` is told of what could not be looked at.
@@ -30,6 +41,7 @@ export function takeOver(overlay: Overlay, journal: Journal, warn: (message: str
 	}
 	journal.end();
 	takeOverWorkdir(overlay);
+	takeOverRemoved(overlay, warn);
 	for (let node = (ROOT + 1) as NodeId; node < overlay.nodes.end; node++) {
 		if (!overlay.nodes.has(node)) continue;
 		try {
@@ -65,6 +77,32 @@ function takeOverWorkdir({ work, nodes, parked }: Overlay): void {
 			release(scratch, name.length + 1);
 		}
 	}
+}
+
+/** What somebody may still be in gets a copy that stands for it. */
+function takeOverRemoved(overlay: Overlay, warn: (message: string) => void): void {
+	const { nodes, work, parked } = overlay;
+	const { removedDirectories } = parked;
+	for (const directory of removedDirectories?.all ?? []) {
+		const { node } = directory;
+		if (work !== undefined && nodes.has(node) && !nodes.isNamed(node)) {
+			// The predecessor may have begun with it.
+			work.discard(parked.name(node));
+			try {
+				makeCopy(overlay, node, (fd, name) => appearAs(overlay, directory, fd, name));
+			} catch (error) {
+				if (!(error instanceof Errno)) throw error;
+				warn(`a removed directory that may be in use is lost: ${error.message}`);
+			}
+		}
+		removedDirectories!.forget(node);
+	}
+}
+
+function appearAs(overlay: Overlay, { uid, gid, mode, times }: RemovedDirectory, fd: Fd, name: Name): void {
+	if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(fd, name, uid, gid));
+	check(changeMode(fd, name, mode & MODE_BITS));
+	check(changeTimes(fd, name, times));
 }
 
 /** Has the node table follow the change in hand, if that was made; returns whether it was. */

@@ -15,6 +15,7 @@ import { STAT } from "../reading/attributes.ts";
 import { requireSupport, shownMode, storedName } from "../reading/xattr.ts";
 import { changeAttributes, NO_CHANGES, type Writer } from "./attributes.ts";
 import { copyUp } from "./copy-up.ts";
+import { parkToChange } from "./nameless.ts";
 
 const PERMISSION_BITS = 0o777;
 const VALUE = reserve(XATTR_SIZE_MAX);
@@ -33,6 +34,7 @@ export function writeAttribute(
 	writer: Writer | undefined,
 ): void {
 	requireSupport(overlay, attribute);
+	parkToChange(overlay, node);
 	copyUp(overlay, node);
 	overlay.nodes.setFlag(node, PLAIN, false);
 	if (overlay.identity !== undefined && isAcl(attribute)) {

@@ -67,14 +67,21 @@ export class Journal {
 	 * has one of its own; for removing: whether the name is one of the upper layer, 1 or 0.
 	 */
 	begin(kind: number, from: Names, to?: Names, low = 0, high = 0): void {
-		this.set(record.kind, change.none);
-		this.set(record.uniqueLow, words[this.unique >>> 2]!);
-		this.set(record.uniqueHigh, words[(this.unique + 4) >>> 2]!);
-		this.set(record.inodeLow, low);
-		this.set(record.inodeHigh, high);
-		this.writeNames(record.node, record.parent, record.name, from);
-		if (to !== undefined) this.writeNames(record.newNode, record.newParent, record.newName, to);
-		this.set(record.kind, kind);
+		const { at, unique } = this;
+		words[(at + record.kind) >>> 2] = change.none;
+		words[(at + record.uniqueLow) >>> 2] = words[unique >>> 2]!;
+		words[(at + record.uniqueHigh) >>> 2] = words[(unique + 4) >>> 2]!;
+		words[(at + record.inodeLow) >>> 2] = low;
+		words[(at + record.inodeHigh) >>> 2] = high;
+		words[(at + record.node) >>> 2] = from.node;
+		words[(at + record.parent) >>> 2] = from.parent;
+		copy(at + record.name, from.name, lengthOf(from.name) + 1);
+		if (to !== undefined) {
+			words[(at + record.newNode) >>> 2] = to.node;
+			words[(at + record.newParent) >>> 2] = to.parent;
+			copy(at + record.newName, to.name, lengthOf(to.name) + 1);
+		}
+		words[(at + record.kind) >>> 2] = kind;
 	}
 
 	/** Notes the times that a directory is to have again, two `struct timespec`, once the change begun next is made. */
@@ -128,12 +135,6 @@ export class Journal {
 			if (this.get(at) === low && this.get(at + 4) === (high & ~IS_AGAIN)) return true;
 		}
 		return false;
-	}
-
-	private writeNames(node: number, parent: number, name: number, names: Names): void {
-		this.set(node, names.node);
-		this.set(parent, names.parent);
-		copy(this.at + name, names.name, lengthOf(names.name) + 1);
 	}
 
 	private readNames(node: number, parent: number, name: number): Names {

@@ -9,10 +9,13 @@ import { type Name, reserve, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import type { Workdir } from "../layers/workdir.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
+import type { RemovedDirectories } from "./removed-directories.ts";
 
 const NAME = reserve(40) as Name;
 
 export class Parked {
+	/** Directories that have nothing there, while this process holds them; undefined: nobody goes on after it. */
+	removedDirectories: RemovedDirectories | undefined;
 	private readonly work: Workdir | undefined;
 	private readonly nodes = new Set<NodeId>();
 
@@ -49,8 +52,9 @@ export class Parked {
 		this.add(node);
 	}
 
-	/** Takes away the node's name in the workdir, if it has one. */
+	/** Takes away what the node has in the workdir, if it has anything. */
 	remove(node: NodeId): void {
+		this.removedDirectories?.forget(node);
 		if (this.nodes.delete(node)) this.work?.discard(this.name(node));
 	}
 

@@ -1,7 +1,7 @@
 /**
  * Where in the memory that outlives a daemon what lies: the one place that says so, for every program that goes on with it.
  *
- *     header      what it is; a few numbers; the change being made (journal.ts); facts, as text
+ *     header      what it is; a few numbers; the change being made (journal.ts); what removed directories were like; facts, as text
  *     message     the request in hand, where the kernel has written it
  *     referred    the nodes that the answer to it refers to
  *     lost        the same of answers that may not have been read
@@ -13,7 +13,7 @@
 import { CHUNK } from "../../native/memory.ts";
 
 /** To be raised with any change of the layout, or of what something in it means. */
-export const LAYOUT = 1;
+export const LAYOUT = 2;
 export const MAGIC = 0x4f564653;
 /** Of a request that the kernel sends again (FUSE_UNIQUE_RESEND), in the upper half of its number. */
 export const IS_AGAIN = 0x80000000;
@@ -93,6 +93,11 @@ export const field = {
 } as const;
 /** What changes a count of references: an answer to the request in hand, or a FORGET. */
 export const redo = { nothing: 0, referring: 1, forgetting: 2 } as const;
+
+/** Where removed directories are noted, and how many can be (removed-directories.ts). `times`: two `struct timespec`. */
+export const REMOVED_AT = 4096;
+export const REMOVED = 256;
+export const removed = { node: 0, mode: 4, uid: 8, gid: 12, times: 16, sizeof: 48 } as const;
 
 /** Where the journal keeps the change in hand, and those that were found done. */
 export const JOURNAL_AT = 1024;

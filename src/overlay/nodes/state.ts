@@ -36,6 +36,7 @@ import {
 	OPENINGS_AT,
 	REFERRED,
 	REFERRED_AT,
+	REMOVED_AT,
 	redo,
 	SIZE,
 } from "./state-layout.ts";
@@ -99,6 +100,11 @@ export class State {
 		return this.at + JOURNAL_AT;
 	}
 
+	/** Where removed directories are noted. */
+	get removed(): Offset {
+		return this.at + REMOVED_AT;
+	}
+
 	/** Where the request in hand is, as `message` everywhere else. */
 	get message(): Offset {
 		return this.at + MESSAGE;
@@ -110,7 +116,7 @@ export class State {
 
 	/** `count` becomes the number of a node's references, by the answer to the request in hand. {@link endRedo} follows. */
 	beginReferring(node: number, count: number): void {
-		const place = this.get(field.referred);
+		const place = words[(this.at + field.referred) >>> 2]!;
 		if (place === 0) this.noteRequest();
 		this.beginRedo(redo.referring, node, count, place);
 	}
@@ -121,22 +127,24 @@ export class State {
 	}
 
 	private beginRedo(kind: number, node: number, count: number, place: number): void {
-		this.set(field.redoNode, node);
-		setNumber(this.at + field.redoCount, count);
-		this.set(field.redoPlace, place);
-		this.set(field.redo, kind);
+		const { at } = this;
+		words[(at + field.redoNode) >>> 2] = node;
+		setNumber(at + field.redoCount, count);
+		words[(at + field.redoPlace) >>> 2] = place;
+		words[(at + field.redo) >>> 2] = kind;
 	}
 
 	/** The count is what it was to become. */
 	endRedo(): void {
-		const place = this.get(field.redoPlace);
-		if (this.get(field.redo) === redo.forgetting) {
-			this.set(field.forgotten, place + 1);
+		const { at } = this;
+		const place = words[(at + field.redoPlace) >>> 2]!;
+		if (words[(at + field.redo) >>> 2] === redo.forgetting) {
+			words[(at + field.forgotten) >>> 2] = place + 1;
 		} else if (place < REFERRED) {
-			words[this.firstReferred + place] = this.get(field.redoNode);
-			this.set(field.referred, place + 1);
+			words[this.firstReferred + place] = words[(at + field.redoNode) >>> 2]!;
+			words[(at + field.referred) >>> 2] = place + 1;
 		}
-		this.set(field.redo, redo.nothing);
+		words[(at + field.redo) >>> 2] = redo.nothing;
 	}
 
 	/** Finishes what a predecessor was at. */
@@ -155,9 +163,10 @@ export class State {
 
 	/** Whose answer it is that tells of nodes and openings. */
 	private noteRequest(): void {
-		const unique = (this.at + MESSAGE + fuseInHeader.unique) >>> 2;
-		this.set(field.toldLow, words[unique]!);
-		this.set(field.toldHigh, words[unique + 1]! & ~IS_AGAIN);
+		const { at } = this;
+		const unique = (at + MESSAGE + fuseInHeader.unique) >>> 2;
+		words[(at + field.toldLow) >>> 2] = words[unique]!;
+		words[(at + field.toldHigh) >>> 2] = words[unique + 1]! & ~IS_AGAIN;
 	}
 
 	/** Nobody is told of anything, or has been. */
