@@ -9,6 +9,7 @@ import {
 	chmodSync,
 	closeSync,
 	existsSync,
+	fchmodSync,
 	fstatSync,
 	linkSync,
 	mkdirSync,
@@ -131,6 +132,18 @@ export const operations: Readonly<Record<string, Operation>> = {
 		run: (at) => {
 			rmdirSync(at("upper"));
 			return existsSync(at("upper"));
+		},
+	},
+	"removes a directory that is open": {
+		before: (at) => mkdirSync(at("upper"), 0o750),
+		run: (at) => {
+			const fd = openSync(at("upper"), "r");
+			rmdirSync(at("upper"));
+			const before = fstatSync(fd).mode;
+			fchmodSync(fd, 0o711);
+			const { mode, nlink } = fstatSync(fd);
+			closeSync(fd);
+			return [before, mode, nlink];
 		},
 	},
 	"removes a directory with whiteouts": {

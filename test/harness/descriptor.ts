@@ -34,4 +34,5 @@ export function open(path: BytePath, flags: string | number = "r", mode = 0o666)
 
 /** Not among node's constants on every platform. */
 export const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+export const O_PATH = 0o10000000;
 export const O_DIRECT = process.arch === "arm64" ? 0o200000 : 0o40000;

@@ -3,22 +3,39 @@
 import { describe, expect, test } from "bun:test";
 import {
 	appendFileSync,
+	chmodSync,
+	closeSync,
 	copyFileSync,
+	fchmodSync,
 	fstatSync,
+	mkdirSync,
 	opendirSync,
+	openSync,
 	readdirSync,
 	readFileSync,
 	rmdirSync,
 	statSync,
 	symlinkSync,
 	unlinkSync,
+	utimesSync,
 	writeFileSync,
 } from "node:fs";
 import { killAtEachCall, operations } from "../crash/each-call.ts";
-import { open } from "../harness/descriptor.ts";
+import { O_PATH, open } from "../harness/descriptor.ts";
 import { file } from "../harness/layers.ts";
 import { mountOverlay, type OverlayMount, until } from "../harness/mount.ts";
-import { codeOf, flock, LOCK_EX, LOCK_NB, MNT_DETACH, mapMemory, umount } from "../harness/native.ts";
+import {
+	codeOf,
+	fgetxattr,
+	flock,
+	fsetxattr,
+	LOCK_EX,
+	LOCK_NB,
+	MNT_DETACH,
+	mapMemory,
+	setxattr,
+	umount,
+} from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { isCompiled, program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
@@ -111,6 +128,52 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 			() => parked().length === 0,
 			() => `left in the workdir: ${parked()}`,
 		);
+	});
+
+	test("removed directories are what they were, and what they were changed to", async () => {
+		await using overlay = await mountSome();
+		await settled(overlay.mount);
+		// More than are noted.
+		const many = Array.from({ length: 300 }, (_, index) => {
+			const path = overlay.at(`removed ${index}`);
+			mkdirSync(path);
+			chmodSync(path, 0o500 + (index % 64));
+			utimesSync(path, index, 1000 + index);
+			if (index % 100 === 7) setxattr(path, "user.number", `${index}`);
+			const fd = openSync(path, "r");
+			rmdirSync(path);
+			return { index, fd, ino: fstatSync(fd).ino };
+		});
+		const look = () =>
+			many.map(({ index, fd, ino }) => {
+				const stat = fstatSync(fd);
+				expect([stat.ino, stat.nlink, stat.mtimeMs]).toEqual([ino, 0, 1e3 * (1000 + index)]);
+				const attribute = codeOf(() => fgetxattr(fd, "user.number")) ?? fgetxattr(fd, "user.number");
+				return `${(stat.mode & 0o7777).toString(8)} ${attribute}`;
+			});
+		const before = look();
+		overlay.mount.killDaemon();
+		expect(look()).toEqual(before);
+		for (const { index, fd } of many) {
+			if (index % 3 === 0) fchmodSync(fd, 0o1700);
+			if (index % 100 === 8) fsetxattr(fd, "user.number", "eight");
+		}
+		const changed = look();
+		await settled(overlay.mount);
+		overlay.mount.killDaemon();
+		expect(look()).toEqual(changed);
+		expect(changed[3]).toBe("1700 ENODATA");
+		expect(changed[8]).toEndWith(" eight");
+		for (const { fd } of many) closeSync(fd);
+	});
+
+	test("a file that was closed when it lost its name goes by its descriptor while the daemon lives", async () => {
+		await using overlay = await mountSome();
+		await settled(overlay.mount);
+		using held = open(overlay.at("upper"), O_PATH);
+		unlinkSync(overlay.at("upper"));
+		expect(fstatSync(held.fd).nlink).toBe(0);
+		expect(readFileSync(`/proc/self/fd/${held.fd}`, "utf8")).toBe("upper");
 	});
 
 	test("what others have in the same workdir is left alone, and what it has left there is not", async () => {
