@@ -18,6 +18,7 @@ import type { Group } from "./workloads/workload.ts";
 const folded: readonly (readonly [Group, string])[] = [
 	["daily", "What people do: find, grep, tar, git, make, python, npm, apt, SQLite"],
 	["scale", "Many layers, files and clients"],
+	["small", "Small files, one after the other, in a new mount"],
 	["own_disk", "First changes on the machine's own file system"],
 	["busy_disk", "The same while another process writes and syncs there"],
 	["podman", "podman as root"],

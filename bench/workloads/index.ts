@@ -12,6 +12,7 @@ import { ownDiskWorkloads } from "./own-disk.ts";
 import { packagesWorkloads } from "./packages.ts";
 import { podmanWorkloads } from "./podman.ts";
 import { slowWorkloads } from "./slow.ts";
+import { smallWorkloads } from "./small.ts";
 import { sqliteWorkloads } from "./sqlite.ts";
 import { usrWorkloads } from "./usr.ts";
 import type { Workload } from "./workload.ts";
@@ -25,6 +26,7 @@ export const workloads: readonly Workload[] = [
 	...dataWorkloads,
 	...manyWorkloads,
 	...usrWorkloads,
+	...smallWorkloads,
 	...developWorkloads,
 	...packagesWorkloads,
 	...sqliteWorkloads,

@@ -67,6 +67,16 @@ export const smallTree: Tree & { directories(scale: Scale): number } = {
 	},
 };
 
+/** 100 directories with 100 files of 4 KiB in each. */
+export const manySmallTree: Tree & { directories(scale: Scale): number } = {
+	name: "many-small",
+	layers: 1,
+	directories: (scale) => scale.count(100),
+	build(site) {
+		return plant(site, 0, this.directories(site.scale), 100, "f", 4096);
+	},
+};
+
 /** One file of 256 MiB, `file`. */
 export const largeTree: Tree & { bytes(scale: Scale): number } = {
 	name: "large",

@@ -64,7 +64,7 @@ export interface Stage {
 /**
  * `baseline`: single operations. `daily`: programs that people run. `scale`: many layers, files, clients. `podman`: what
  * it does as root, `podman_rootless`: as an ordinary user. `own_disk`: on the machine's own file system, `busy_disk`: there
- * beside a process that writes. `slow`: layers that take their time.
+ * beside a process that writes. `slow`: layers that take their time. `small`: small files, one after the other.
  */
 export type Group =
 	| "baseline"
@@ -74,7 +74,8 @@ export type Group =
 	| "podman_rootless"
 	| "own_disk"
 	| "busy_disk"
-	| "slow";
+	| "slow"
+	| "small";
 
 export function isOfPodman({ group }: { readonly group: Group }): boolean {
 	return group === "podman" || group === "podman_rootless";

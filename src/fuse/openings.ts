@@ -93,15 +93,9 @@ export class Openings {
 
 	/** Whether the RELEASE in hand was counted before, and only not answered; if not, it is from now on. */
 	isReleased(): boolean {
-		const { state } = this;
 		const low = words[(REQUEST + fuseInHeader.unique) >>> 2]!;
 		const high = words[(REQUEST + fuseInHeader.unique + 4) >>> 2]!;
-		const number = high & ~IS_AGAIN;
-		const wasCounted = state.get(field.releasedLow) === low && state.get(field.releasedHigh) === number;
-		if ((high & IS_AGAIN) !== 0 && wasCounted) return true;
-		state.set(field.releasedLow, low);
-		state.set(field.releasedHigh, number);
-		return false;
+		return this.state.isReleased(low, high & ~IS_AGAIN) && (high & IS_AGAIN) !== 0;
 	}
 
 	private at(place: number): Offset {

@@ -113,7 +113,7 @@ export class Survival {
 	end(): void {
 		this.journal.end();
 		this.state.forgetTold();
-		if (!isUnanswerable()) this.state.set(field.handled, this.state.get(field.handled) + 1);
+		if (!isUnanswerable()) this.state.countHandled();
 	}
 
 	private refuse(): void {

@@ -1,6 +1,6 @@
 /**
- * The daemon is killed at each of the system calls that it makes for an operation, one after the other: who has asked for the
- * operation hears nothing of it, and finds it done once.
+ * The daemon is killed at each of the system calls that it makes for an operation, and between each two steps of what a successor
+ * goes by: who has asked for the operation hears nothing of it, and finds it done once.
  */
 
 import { expect } from "bun:test";
@@ -19,6 +19,7 @@ import {
 	readSync,
 	renameSync,
 	rmdirSync,
+	rmSync,
 	statSync,
 	symlinkSync,
 	truncateSync,
@@ -26,10 +27,11 @@ import {
 	utimesSync,
 	writeFileSync,
 } from "node:fs";
-import { type Description, file } from "../harness/layers.ts";
-import { until } from "../harness/mount.ts";
+import { join } from "node:path";
+import { type Description, file, type TemporaryTree, temporaryTree } from "../harness/layers.ts";
+import { type MountRequest, mountOverlay, until } from "../harness/mount.ts";
 import { getxattr, removexattr, renameat2, setxattr } from "../harness/native.ts";
-import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { Overlay } from "../harness/overlay.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
 
 /** An operation on the things of a number. What it returns must be the same whenever the daemon was killed. */
@@ -233,69 +235,110 @@ export const operations: Readonly<Record<string, Operation>> = {
 	},
 };
 
-/** Kills the daemon when its main thread makes its call of that number from now on. */
-async function killAtCall({ mount }: Overlay, call: number) {
-	const [pid = 0] = mount.serving;
-	const inject = `inject=all:signal=SIGKILL:when=${call}`;
-	const strace = Bun.spawn(
-		["strace", "-qq", "-e", "trace=all", "-e", inject, "-o", "/dev/null", "-p", `${pid}`],
-		{
-			stdio: ["ignore", "ignore", "inherit"],
-		},
-	);
-	const isTraced = () => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
-	await until(() => strace.exitCode !== null || isTraced(), "strace is not there");
-	return {
-		/** Whether it was killed. */
-		async end(): Promise<boolean> {
-			const isKilled = !mount.serving.includes(pid);
-			strace.kill("SIGINT");
-			await strace.exited;
-			return isKilled;
-		},
-	};
+/** How the daemon ends at a certain one of many places. */
+interface Way {
+	/** How many places an operation has at most, those between operations included. */
+	readonly most: number;
+	/** Runs in the tree that the mount is made in; what to mount with. */
+	prepare?(tree: TemporaryTree): Partial<MountRequest>;
+	/** The daemon ends at the place of that number from now on. */
+	arm(overlay: Overlay, place: number): Promise<Killer>;
 }
+
+interface Killer {
+	/** Ends with it; returns whether the daemon was killed. */
+	end(): Promise<boolean>;
+}
+
+const planOf = (tree: TemporaryTree) => tree.join("plan");
+
+export const ways = {
+	/** At a system call of its main thread. */
+	call: {
+		most: 120,
+		async arm({ mount }, place) {
+			const [pid = 0] = mount.serving;
+			const inject = `inject=all:signal=SIGKILL:when=${place}`;
+			const strace = Bun.spawn(
+				["strace", "-qq", "-e", "trace=all", "-e", inject, "-o", "/dev/null", "-p", `${pid}`],
+				{ stdio: ["ignore", "ignore", "inherit"] },
+			);
+			const isTraced = () => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+			await until(() => strace.exitCode !== null || isTraced(), "strace is not there");
+			return {
+				async end() {
+					const isKilled = !mount.serving.includes(pid);
+					strace.kill("SIGINT");
+					await strace.exited;
+					return isKilled;
+				},
+			};
+		},
+	},
+	/** Between two steps of what a successor goes by: see dying-program.ts. */
+	step: {
+		most: 200,
+		prepare(tree) {
+			const program = tree.join("program");
+			const script = join(import.meta.dir, "dying-program.ts");
+			writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${script}' "$@"\n`, { mode: 0o755 });
+			return { program, environment: { DYING_PLAN: planOf(tree) } };
+		},
+		async arm({ tree, mount }, place) {
+			const [pid = 0] = mount.serving;
+			writeFileSync(planOf(tree), String(place));
+			return {
+				async end() {
+					rmSync(planOf(tree), { force: true });
+					return !mount.serving.includes(pid);
+				},
+			};
+		},
+	},
+} satisfies Record<string, Way>;
 
 function lowerFor(count: number): Description {
 	const things = { lower: "lower content", other: "other", "directory/inside": "inside" };
 	const numbered = (index: number) =>
 		Object.entries(things).map(([name, content]) => [`${index}/${name}`, file(content)]);
-	return Object.fromEntries(Array.from({ length: count + 1 }, (_, index) => numbered(index)).flat());
+	return Object.fromEntries(Array.from({ length: count }, (_, index) => numbered(index)).flat());
 }
 
-/** The most calls that an operation makes, the calls between included. */
-const mostCalls = 120;
-
 /**
- * Does the operation once without a kill, then with one at each `stride`th call from `first` on, until it makes no more. Throws
- * where a result differs. Returns how often the daemon was killed.
+ * Does the operation once without a kill, then with one at each `stride`th place from `first` on, until there is none any more.
+ * Throws where a result differs. Returns how often the daemon was killed.
  */
-export async function killAtEachCall(
+export async function killAtEach(
+	kind: keyof typeof ways,
 	name: string,
 	options: readonly string[],
 	first: number,
 	stride: number,
 ): Promise<number> {
 	const operation = operations[name]!;
-	await using overlay = await mountLayers([lowerFor(mostCalls)], { options: ["failover=on", ...options] });
+	const way: Way = ways[kind];
+	using tree = temporaryTree();
+	const request = { options: ["failover=on", ...options], ...way.prepare?.(tree) };
+	const layers = tree.layers([lowerFor(way.most)]);
+	await using mount = await mountOverlay({ ...layers, ...request });
+	const overlay = new Overlay(tree, layers, mount, false);
 	const within = (index: number) => (path: string) => overlay.at(String(index), path);
 	operation.before?.(within(0));
 	const expected = operation.run(within(0));
 	let kills = 0;
-	let call = first;
-	for (; call < mostCalls; call += stride) {
-		operation.before?.(within(call));
-		readdirSync(overlay.at(String(call)));
-		const killer = await killAtCall(overlay, call);
-		const result = operation.run(within(call));
+	for (let place = first; place < way.most; place += stride) {
+		operation.before?.(within(place));
+		readdirSync(overlay.at(String(place)));
+		const killer = await way.arm(overlay, place);
+		const result = operation.run(within(place));
 		const isKilled = await killer.end();
-		expect({ name, call, result }).toEqual({ name, call, result: expected });
+		expect({ name, kind, place, result }).toEqual({ name, kind, place, result: expected });
 		const look = (index: number) => snapshot(overlay.at(String(index)), { ignoreTimes: true });
-		const wrong = differences(look(call), look(0));
-		expect({ name, call, wrong }).toEqual({ name, call, wrong: [] });
+		const wrong = differences(look(place), look(0));
+		expect({ name, kind, place, wrong }).toEqual({ name, kind, place, wrong: [] });
 		if (!isKilled) break;
 		kills++;
-		await until(() => overlay.mount.serving.length === 1, "no other daemon goes on");
+		await until(() => mount.serving.length === 1, "no other daemon goes on");
 	}
 	await overlay.expectLasting({ debian: false });
 	return kills;

@@ -10,7 +10,7 @@
 import { parseArgs } from "node:util";
 import { temporaryTree } from "../harness/layers.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
-import { killAtEachCall, operations } from "./each-call.ts";
+import { killAtEach, operations, ways } from "./each-call.ts";
 import { lowerLayer } from "./files.ts";
 import { killUnderLoad } from "./kill.ts";
 import { outlive } from "./outlive.ts";
@@ -69,18 +69,21 @@ const settings = [
 	["timeout=0"],
 ];
 
-/** At each system call of each operation, then at any moment under load, and with every fourth load by SIGUSR2. */
+/** At each place of each operation, then at any moment under load, and with every fourth load by SIGUSR2. */
 async function endDaemons(count: number): Promise<void> {
 	if (count === 0) return;
-	let calls = 0;
-	for (const name of Object.keys(operations)) {
-		try {
-			calls += await killAtEachCall(name, [], 1, Math.max(1, Math.round(1000 / count)));
-		} catch (error) {
-			complain(name, [String(error)]);
+	const stride = Math.max(1, Math.round(1000 / count));
+	for (const kind of Object.keys(ways) as (keyof typeof ways)[]) {
+		let kills = 0;
+		for (const name of Object.keys(operations)) {
+			try {
+				kills += await killAtEach(kind, name, [], 1, stride);
+			} catch (error) {
+				complain(name, [String(error)]);
+			}
 		}
+		console.log(`${kills} kills, each at another ${kind}`);
 	}
-	console.log(`${calls} kills, each at another system call`);
 	const ends = { kill: 0, replace: 0 };
 	let longestWait = 0;
 	for (let load = 0; ends.kill + ends.replace < count; load++, seed++) {

@@ -20,7 +20,7 @@ import {
 	utimesSync,
 	writeFileSync,
 } from "node:fs";
-import { killAtEachCall, operations } from "../crash/each-call.ts";
+import { killAtEach, operations } from "../crash/each-call.ts";
 import { O_PATH, open } from "../harness/descriptor.ts";
 import { file } from "../harness/layers.ts";
 import { mountOverlay, type OverlayMount, until } from "../harness/mount.ts";
@@ -105,9 +105,15 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 	});
 
 	const each = Object.keys(operations).map((name, index): [string, number] => [name, 2 + (index % 13)]);
-	// A few of the calls here; `bun run crash --outlive` takes all of them.
+	// A few of the places here; `bun run crash --outlive` takes all of them.
 	test.each(each)("while it %s, that is done once", async (name, first) => {
-		await killAtEachCall(name, [], first, 13);
+		await killAtEach("call", name, [], first, 13);
+		await killAtEach("step", name, [], first, 13);
+	});
+
+	test("between two steps of an exchange, by which a file would have no name", async () => {
+		for (const options of [[], ["passthrough=off"]])
+			expect(await killAtEach("step", "exchanges two files", options, 1, 1)).toBeGreaterThan(20);
 	});
 
 	test("what is open without a name, and a directory, are forgotten when they are closed", async () => {
@@ -137,7 +143,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 		const many = Array.from({ length: 300 }, (_, index) => {
 			const path = overlay.at(`removed ${index}`);
 			mkdirSync(path);
-			chmodSync(path, 0o500 + (index % 64));
+			chmodSync(path, 0o700 + (index % 64));
 			utimesSync(path, index, 1000 + index);
 			if (index % 100 === 7) setxattr(path, "user.number", `${index}`);
 			const fd = openSync(path, "r");

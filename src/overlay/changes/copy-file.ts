@@ -26,6 +26,7 @@ import type { Overlay } from "../overlay.ts";
 import { copyMetadata, foresee, lookAt, MODIFIED_NOW, type Original, SOURCE } from "./copy-metadata.ts";
 import { makingDurable, waitsHere } from "./durable.ts";
 import { type Copy, linkOwnName, moveToPlace, neededFor } from "./move-in.ts";
+import { outlastsDescriptors } from "./nameless.ts";
 
 interface FileCopy extends Copy {
 	/** Open on it. */
@@ -206,7 +207,7 @@ function nameFile(copy: FileCopy, original: Original): void {
 	}
 	files.replace(node, to);
 	// As for what was in the upper layer when it lost its name.
-	const isKept = !nodes.isNamed(node) && !overlay.layers[0]!.losesRemoved && files.hold(node, false);
-	if (isKept) overlay.parked.remove(node);
+	const mustBeNamed = overlay.layers[0]!.losesRemoved || outlastsDescriptors(overlay, node);
+	if (!nodes.isNamed(node) && !mustBeNamed && files.hold(node, false)) overlay.parked.remove(node);
 	linkOwnName(overlay, node);
 }

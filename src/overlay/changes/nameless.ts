@@ -37,6 +37,8 @@ interface Removal {
 	readonly isUpper: boolean;
 	/** Takes it away. */
 	run(): void;
+	/** It notes in the journal what it does. */
+	readonly isNoted?: boolean;
 	/** The directory of the upper layer out of which the object can as well be moved; undefined: it cannot. */
 	readonly from?: Fd | undefined;
 }
@@ -53,8 +55,9 @@ export function withoutName(
 	removal: Removal,
 ): void {
 	const goesByIt = () => node !== NO_NODE && overlay.nodes.find(parent, name, measure(name)) === node;
+	const journal = removal.isNoted ? undefined : overlay.journal;
 	const begin = () =>
-		overlay.journal?.begin(change.removing, { node, parent, name }, undefined, Number(removal.isUpper));
+		journal?.begin(change.removing, { node, parent, name }, undefined, Number(removal.isUpper));
 	if (!goesByIt()) {
 		begin();
 		removal.run();
@@ -80,7 +83,7 @@ function canMove(overlay: Overlay, node: NodeId): boolean {
 }
 
 /** Whether somebody may go on with a file after this process. */
-function outlastsDescriptors(overlay: Overlay, node: NodeId): boolean {
+export function outlastsDescriptors(overlay: Overlay, node: NodeId): boolean {
 	return overlay.options.outlives && overlay.mayBeOpen(node);
 }
 
@@ -128,6 +131,7 @@ function goByAnother(overlay: Overlay, node: NodeId): boolean {
 	const { nodes, upperLinks } = overlay;
 	for (let other = upperLinks.takeName(node); other !== undefined; other = upperLinks.takeName(node)) {
 		if (!leadsTo(overlay, node, other)) continue;
+		overlay.journal?.begin(change.goingByAnother, { node, parent: other.parent, name: NAME });
 		nodes.detach(node);
 		nodes.attach(node, other.parent, NAME, measure(NAME));
 		return true;

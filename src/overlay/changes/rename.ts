@@ -190,6 +190,7 @@ function moveTo(overlay: Overlay, work: Workdir, from: End, to: End): void {
 		withoutName(overlay, to.directory.node, to.name, to.node, {
 			isUpper: overlay.isUpper(to.node),
 			run: move,
+			isNoted: true,
 		}),
 	);
 	if (ways !== undefined) overlay.redirects.setWays(from.node, ways);

@@ -110,7 +110,7 @@ function reconcile(overlay: Overlay, journal: Journal): boolean {
 	const { kind, from, to } = journal;
 	switch (kind) {
 		case change.copying:
-			if (overlay.nodes.has(from.node) && !overlay.isUpper(from.node)) followCopy(overlay, journal, from);
+			if (overlay.nodes.has(from.node)) followCopy(overlay, journal, from);
 			return false;
 		case change.making:
 			return look(overlay, from) === "there";
@@ -119,6 +119,9 @@ function reconcile(overlay: Overlay, journal: Journal): boolean {
 		case change.moving:
 		case change.exchanging:
 			return followMove(overlay, journal, from, to);
+		case change.goingByAnother:
+			followName(overlay, from);
+			return false;
 		case change.settingAttribute:
 			return true;
 		default:
@@ -134,7 +137,7 @@ function look(overlay: Overlay, { parent, name }: Names): "there" | "whiteout" |
 	return hasWhiteoutFile(upper, name, lengthOf(name)) ? "whiteout" : "absent";
 }
 
-/** A lower object had nothing in the upper layer: what is there now is its copy. */
+/** A lower object had nothing in the upper layer: what is there now is its copy, of which the table may know a part. */
 function followCopy(overlay: Overlay, journal: Journal, from: Names): void {
 	const { nodes, parked, work, inodes } = overlay;
 	const { node } = from;
@@ -167,15 +170,32 @@ function followMove(overlay: Overlay, journal: Journal, from: Names, to: Names):
 	const [low, high] = journal.inode;
 	const isMoved = look(overlay, to) === "there" && inodeLow(STAT) === low && inodeHigh(STAT) === high;
 	if (!isMoved) return false;
-	const { nodes } = overlay;
-	const isExchange = journal.kind === change.exchanging;
-	const [movesFrom, movesTo] = [goesBy(overlay, from), goesBy(overlay, to)];
-	if (movesFrom) nodes.detach(from.node);
-	if (movesTo && isExchange) nodes.detach(to.node);
-	else if (movesTo) overlay.loseName(to.node);
-	if (movesFrom) nodes.attach(from.node, to.parent, to.name, measure(to.name));
-	if (movesTo && isExchange) nodes.attach(to.node, from.parent, from.name, measure(from.name));
+	const moves: [NodeId, Names][] = [];
+	if (isBetween(overlay, from.node, from, to)) moves.push([from.node, to]);
+	if (journal.kind !== change.exchanging) {
+		if (goesBy(overlay, to)) overlay.loseName(to.node);
+	} else if (isBetween(overlay, to.node, from, to)) {
+		moves.push([to.node, from]);
+	}
+	for (const [node] of moves) overlay.nodes.detach(node);
+	for (const [node, { parent, name }] of moves) overlay.nodes.attach(node, parent, name, measure(name));
 	return true;
+}
+
+/**
+ * Whether a node went by one of the two names that a move is about: by the table it goes by either still, or by none for the
+ * moment that the predecessor has ended at. Else it has a third one.
+ */
+function isBetween(overlay: Overlay, node: NodeId, from: Names, to: Names): boolean {
+	const { nodes } = overlay;
+	if (node === NO_NODE || !nodes.has(node)) return false;
+	return !nodes.isNamed(node) || goesBy(overlay, { ...from, node }) || goesBy(overlay, { ...to, node });
+}
+
+/** The file goes by another of its names. */
+function followName(overlay: Overlay, { node, parent, name }: Names): void {
+	const { nodes } = overlay;
+	if (nodes.has(node) && !nodes.isNamed(node)) nodes.attach(node, parent, name, measure(name));
 }
 
 /** Whether a node is what the table has under the name. */

@@ -1,6 +1,6 @@
 /** Changing extended attributes through the mount; some have another name in the layers, see attribute-name.ts. */
 
-import { EINVAL, S_ISGID, statx, XATTR_CREATE, XATTR_SIZE_MAX } from "../../native/layout.ts";
+import { EINVAL, ENODATA, S_ISGID, statx, XATTR_CREATE, XATTR_SIZE_MAX } from "../../native/layout.ts";
 import { check, fail } from "../../native/libc/errno.ts";
 import { getAttribute, removeAttribute, setAttribute } from "../../native/libc/xattr.ts";
 import { copy, EMPTY_NAME, type Offset, reserve, view } from "../../native/memory.ts";
@@ -41,7 +41,7 @@ export function writeAttribute(
 		writeAcl(overlay, overlay.identity, node, attribute, value, size, flags);
 	} else {
 		const stored = storedName(overlay, node, attribute);
-		const isRepeated = (flags & XATTR_CREATE) !== 0 && isDone(overlay, node, stored, false);
+		const isRepeated = (flags & XATTR_CREATE) !== 0 && wasBegun(overlay, node, stored, false);
 		check(
 			overlay.attemptAt(node, ({ directory, name }) =>
 				setAttribute(directory, name, stored, value, size, isRepeated ? flags & ~XATTR_CREATE : flags),
@@ -104,15 +104,16 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 		copyUp(overlay, node);
 	}
 	const stored = storedName(overlay, node, attribute);
-	if (isDone(overlay, node, stored, true)) return;
-	check(overlay.attemptAt(node, ({ directory, name }) => removeAttribute(directory, name, stored)));
+	const isRepeated = wasBegun(overlay, node, stored, true);
+	const removed = overlay.attemptAt(node, ({ directory, name }) => removeAttribute(directory, name, stored));
+	if (!isRepeated || removed !== -ENODATA) check(removed);
 }
 
 /**
- * Whether an attribute was set or removed by this very request already, before an earlier process ended; if not, notes that it is
- * about to be, unless it is as it should not be before.
+ * Whether an attribute was about to be set or removed by this very request already, when an earlier process ended; if not, notes
+ * that it is, unless it is as it should not be before.
  */
-function isDone(overlay: Overlay, node: NodeId, attribute: Offset, wasThere: boolean): boolean {
+function wasBegun(overlay: Overlay, node: NodeId, attribute: Offset, wasThere: boolean): boolean {
 	const { journal } = overlay;
 	if (journal === undefined) return false;
 	if (journal.isDone) return true;

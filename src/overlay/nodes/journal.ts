@@ -23,6 +23,8 @@ export const change = {
 	exchanging: 5,
 	/** An attribute that was not there is set, or one that was there is removed. */
 	settingAttribute: 6,
+	/** A file goes by this one of its names from now on; no step on disk. */
+	goingByAnother: 7,
 } as const;
 
 /** The names that a change is about. */
@@ -86,6 +88,8 @@ export class Journal {
 
 	/** Notes the times that a directory is to have again, two `struct timespec`, once the change begun next is made. */
 	keepTimes(times: Offset): void {
+		// Those of the change before are not needed any more.
+		this.end();
 		copy(this.at + record.times, times, 2 * timespec.sizeof);
 	}
 

@@ -171,8 +171,25 @@ export class State {
 
 	/** Nobody is told of anything, or has been. */
 	forgetTold(): void {
-		this.set(field.referred, 0);
-		this.set(field.opened, 0);
+		const { at } = this;
+		words[(at + field.referred) >>> 2] = 0;
+		words[(at + field.opened) >>> 2] = 0;
+	}
+
+	/** One more request was handled. */
+	countHandled(): void {
+		words[(this.at + field.handled) >>> 2]!++;
+	}
+
+	/** Whether this is the RELEASE that was counted last; if not, it is from now on. `high` is without {@link IS_AGAIN}. */
+	isReleased(low: number, high: number): boolean {
+		const { at } = this;
+		const isSame =
+			words[(at + field.releasedLow) >>> 2] === low && words[(at + field.releasedHigh) >>> 2] === high;
+		if (isSame) return true;
+		words[(at + field.releasedLow) >>> 2] = low;
+		words[(at + field.releasedHigh) >>> 2] = high;
+		return false;
 	}
 
 	/** Keeps what an answer was to tell of, in case that was never read, until {@link takeLost} or {@link forgetLost}. */
