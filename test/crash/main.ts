@@ -74,15 +74,17 @@ async function endDaemons(count: number): Promise<void> {
 	if (count === 0) return;
 	const stride = Math.max(1, Math.round(1000 / count));
 	for (const kind of Object.keys(ways) as (keyof typeof ways)[]) {
-		let kills = 0;
-		for (const name of Object.keys(operations)) {
-			try {
-				kills += await killAtEach(kind, name, [], 1, stride);
-			} catch (error) {
-				complain(name, [String(error)]);
+		for (const options of settings) {
+			let kills = 0;
+			for (const name of Object.keys(operations)) {
+				try {
+					kills += await killAtEach(kind, name, options, 1, stride);
+				} catch (error) {
+					complain(`${kind}, ${options}, ${name}`, [String(error)]);
+				}
 			}
+			console.log(`${kills} kills, each at another ${kind}, with ${options.join() || "the defaults"}`);
 		}
-		console.log(`${kills} kills, each at another ${kind}`);
 	}
 	const ends = { kill: 0, replace: 0 };
 	let longestWait = 0;

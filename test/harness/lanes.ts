@@ -67,6 +67,7 @@ const longFiles: Readonly<Record<string, number>> = {
 	"test/crash/crash.test.ts": 45,
 	"test/mount/failover.test.ts": 60,
 	"test/mount/failover-load.test.ts": 60,
+	"test/mount/failover-steps.test.ts": 60,
 	"test/mount/idleness.test.ts": 40,
 	"test/mount/few-descriptors.test.ts": 20,
 	"test/mount/huge-directory.test.ts": 15,

@@ -108,12 +108,6 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 	// A few of the places here; `bun run crash --outlive` takes all of them.
 	test.each(each)("while it %s, that is done once", async (name, first) => {
 		await killAtEach("call", name, [], first, 13);
-		await killAtEach("step", name, [], first, 13);
-	});
-
-	test("between two steps of an exchange, by which a file would have no name", async () => {
-		for (const options of [[], ["passthrough=off"]])
-			expect(await killAtEach("step", "exchanges two files", options, 1, 1)).toBeGreaterThan(20);
 	});
 
 	test("what is open without a name, and a directory, are forgotten when they are closed", async () => {
