@@ -17,6 +17,7 @@ import {
 	fuseReleaseIn,
 	O_ACCMODE,
 	O_RDONLY,
+	O_RDWR,
 	O_TRUNC,
 	S_IFMT,
 	S_IFREG,
@@ -39,7 +40,8 @@ export function openOperations({ overlay, replies, passthrough, notifications }:
 			const mode = (argument32(fuseCreateIn.mode) & ~S_IFMT) | S_IFREG;
 			const who = callerWith(argument32(fuseCreateIn.umask));
 			const name = nameAt(fuseCreateIn.sizeof);
-			answerCreated(create(overlay, parent, name, who, blueprintOf(mode, 0, EMPTY_NAME)));
+			const access = passthrough.takesNew ? O_RDONLY : O_RDWR;
+			answerCreated(create(overlay, parent, name, who, blueprintOf(mode, 0, EMPTY_NAME, access)));
 		},
 
 		tmpfile() {

@@ -90,6 +90,11 @@ export class Passthrough {
 		this.count(node, this.add(id, backing, overlay.dataLayer(node).index), writing);
 	}
 
+	/** Whether new files will be passed through, and need not be open here to be written to. */
+	get takesNew(): boolean {
+		return this.succeeded && !this.refused && !this.unfit.has(0);
+	}
+
 	/** Goes on with what a predecessor has noted. */
 	restore(): void {
 		const { openings } = this;

@@ -56,6 +56,8 @@ export interface Blueprint {
 	device: number;
 	/** For symlinks. */
 	target: Offset;
+	/** How a regular file is open afterwards: O_RDWR or O_RDONLY, where this process is not to move its bytes. */
+	access: number;
 }
 
 /** A new object on its way through the steps. */
@@ -75,7 +77,7 @@ const MODE_BITS = 0o7777;
 const PERMISSION_BITS = 0o777;
 
 /**
- * Makes a new object and its node; its attributes are in STAT. A regular file is open for writing afterwards.
+ * Makes a new object and its node; its attributes are in STAT. A regular file is open afterwards.
  * Throws EEXIST, EROFS, EPERM for a whiteout device, and what making it may.
  */
 export function create(
@@ -100,7 +102,7 @@ export function create(
 	const creation = { overlay, work, directory, name, maker, blueprint };
 	overlay.journal?.begin(change.making, free(parent, name));
 	const fd = isDone ? finish(creation) : make(creation);
-	return enter(overlay, directory, name, fd);
+	return enter(overlay, directory, name, fd, blueprint.access);
 }
 
 /**
@@ -191,10 +193,10 @@ function restoreGroupId(directory: Fd, name: Name, asked: number): void {
 	if ((mode & S_ISGID) === 0) check(changeMode(directory, name, (mode & MODE_BITS) | S_ISGID));
 }
 
-function makeObject(directory: Fd, name: Name, { mode, device, target }: Blueprint): number {
+function makeObject(directory: Fd, name: Name, { mode, device, target, access }: Blueprint): number {
 	switch (mode & S_IFMT) {
 		case S_IFREG:
-			return openAt(directory, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode & MODE_BITS);
+			return openAt(directory, name, O_CREAT | O_EXCL | access | O_NOFOLLOW, mode & MODE_BITS);
 		case S_IFDIR:
 			return makeDirectory(directory, name, mode & MODE_BITS);
 		case S_IFLNK:
@@ -308,15 +310,15 @@ function isRegular(blueprint: Blueprint): boolean {
 function withoutKind(blueprint: Blueprint): Blueprint {
 	const kind = blueprint.mode & S_IFMT;
 	if (kind === S_IFDIR || kind === S_IFLNK) return blueprint;
-	return { mode: S_IFREG | (blueprint.mode & MODE_BITS), device: 0, target: EMPTY_NAME };
+	return { ...blueprint, mode: S_IFREG | (blueprint.mode & MODE_BITS), device: 0, target: EMPTY_NAME };
 }
 
 function isAttributed({ identity }: Overlay): boolean {
 	return identity?.attribute !== undefined;
 }
 
-/** The node of an object just made in the upper layer, whose attributes are in STAT; takes over `fd`. */
-function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): NodeId {
+/** The node of an object just made in the upper layer, whose attributes are in STAT; takes over `fd`, open as `access` says. */
+function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd, access: number): NodeId {
 	const { nodes, inodes } = overlay;
 	const upper = directory.fds[0]!;
 	const measured = measure(name);
@@ -329,7 +331,7 @@ function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd): Node
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 	nodes.setFlag(node, PURE | PLAIN, true);
-	if (fd !== NO_FD) overlay.files.replace(node, fd);
+	if (fd !== NO_FD) overlay.files.replace(node, fd, access);
 	finishAttributes(overlay, node);
 	return node;
 }
@@ -343,7 +345,7 @@ function prepareNameless(overlay: Overlay, upper: Fd, fd: Fd, maker: Maker, aske
 	check(statDescriptor(fd, PROBE));
 	const mode = modeOf(PROBE) & MODE_BITS;
 	if (identity?.attribute !== undefined) {
-		const blueprint = { mode: S_IFREG | asked, device: 0, target: EMPTY_NAME };
+		const blueprint = { mode: S_IFREG | asked, device: 0, target: EMPTY_NAME, access: O_RDWR };
 		describeNew(maker, blueprint, identity.readOwn(upper, EMPTY_NAME), inheritsGroup);
 		identity.writeNew(fd, EMPTY_NAME, PROBE);
 		check(changeModeOf(fd, (mode & PERMISSION_BITS) | ownAccess(DT_REG)));

@@ -167,9 +167,9 @@ export class FileCache {
 		return this.files.size - this.closable.size;
 	}
 
-	/** Takes over a descriptor open for reading and writing: the node's object from now on. */
-	replace(node: NodeId, fd: Fd): void {
-		this.put(node, fd, WRITING);
+	/** Takes over a descriptor of the node's object from now on, open as `access` says: O_RDWR or O_RDONLY. */
+	replace(node: NodeId, fd: Fd, access: number = O_RDWR): void {
+		this.put(node, fd, access === O_RDWR ? WRITING : READING);
 	}
 
 	private put(node: NodeId, fd: Fd, use: number): void {

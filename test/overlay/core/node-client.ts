@@ -3,7 +3,7 @@
  * with nothing looked up before. Counts the references it was given, and gives them back.
  */
 
-import { S_IFMT, statx, timespec, UTIME_OMIT } from "../../../src/native/layout.ts";
+import { O_RDWR, S_IFMT, statx, timespec, UTIME_OMIT } from "../../../src/native/layout.ts";
 import { check, Errno } from "../../../src/native/libc/errno.ts";
 import { pread, pwrite } from "../../../src/native/libc/file.ts";
 import { linkCount } from "../../../src/native/libc/stat.ts";
@@ -156,7 +156,8 @@ export class NodeClient {
 	): NodeId {
 		return this.named(latin1(target), (targetName) =>
 			this.named(name, (stored) => {
-				const blueprint = { mode, device, target: target === "" ? EMPTY_NAME : targetName };
+				const shownTarget = target === "" ? EMPTY_NAME : targetName;
+				const blueprint = { mode, device, target: shownTarget, access: O_RDWR };
 				return this.hold(create(this.overlay, parent, stored, caller, blueprint));
 			}),
 		);
