@@ -305,7 +305,6 @@ export class Dispatcher {
 		}
 		state.beginForgetting(node, Math.max(0, nodes.lookupCount(node) - count), index);
 		nodes.forget(node, count);
-		state.endRedo();
 	}
 
 	private endForget(): void {

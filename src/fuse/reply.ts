@@ -99,7 +99,10 @@ export class Replies {
 	private referring(node: NodeId, size: number): boolean {
 		this.refer(node);
 		const answered = this.bytes(REPLY, size);
-		if (!answered) this.overlay.nodes.forget(node, 1);
+		if (!answered) {
+			this.state?.forgetTold();
+			this.overlay.nodes.forget(node, 1);
+		}
 		return answered;
 	}
 
@@ -108,7 +111,6 @@ export class Replies {
 		const { nodes } = this.overlay;
 		this.state?.beginReferring(node, nodes.lookupCount(node) + 1);
 		nodes.reference(node);
-		this.state?.endRedo();
 	}
 
 	/** No such name, which the kernel may keep in mind as long as other answers. */

@@ -42,5 +42,5 @@ stepThrough(NodeTable.prototype, changes);
 stepThrough(Journal.prototype, ["begin", "end", "noteDone"]);
 stepThrough(Openings.prototype, ["note", "noteOpened"]);
 stepThrough(RemovedDirectories.prototype, ["note", "forget"]);
-stepThrough(State.prototype, ["beginReferring", "beginForgetting", "endRedo"]);
+stepThrough(State.prototype, ["beginReferring", "beginForgetting"]);
 await import("../../src/main.ts");

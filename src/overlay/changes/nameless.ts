@@ -18,7 +18,7 @@ import { makeDirectory, makeLink } from "../../native/libc/directory.ts";
 import { check, Errno } from "../../native/libc/errno.ts";
 import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../../native/libc/file.ts";
 import { statDescriptor } from "../../native/libc/metadata.ts";
-import { listAttributes } from "../../native/libc/xattr.ts";
+import { attributeNames } from "../../native/libc/xattr.ts";
 import { EMPTY_NAME, type Name, reserve, writeString } from "../../native/memory.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { change } from "../nodes/journal.ts";
@@ -194,7 +194,7 @@ function noteAppearance({ parked, directories }: Overlay, node: NodeId): boolean
 	if (removedDirectories === undefined) return true;
 	const fd = directories.get(node).fds[0]!;
 	// None of what it cannot tell: attributes, owners that are kept in them among these.
-	if (listAttributes(fd, EMPTY_NAME, PROBE, 0) !== 0 || statDescriptor(fd, PROBE) < 0) return false;
+	if (attributeNames(fd, EMPTY_NAME) !== "" || statDescriptor(fd, PROBE) < 0) return false;
 	return removedDirectories.note(node, PROBE);
 }
 

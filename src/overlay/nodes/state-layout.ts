@@ -66,14 +66,12 @@ export const field = {
 	successions: 124,
 	/** Words in `lost`. */
 	lost: 100,
-	/** A count of references being changed: `redo`; the node, what it will be (64 bits), and its place in the message or answer. */
-	redo: 104,
-	redoNode: 108,
-	redoCount: 112,
-	redoPlace: 120,
+	/** What the count of references becomes, in 64 bits, of the last node in `referred`, or by the last FORGET of `forgotten`. */
+	count: 104,
+	forgottenNode: 112,
 	/** The opening that the same answer counts: twice its place, and 1 more where it is there to write; 0: none. */
 	opened: 44,
-	/** Of a message of several FORGETs, how many are done. */
+	/** Of a message of several FORGETs, how many are done, or begun with. */
 	forgotten: 48,
 	/** The kernel has refused passthrough; it was had; the upper layer's file system cannot be passed through to. */
 	isRefused: 52,
@@ -91,8 +89,6 @@ export const field = {
 	releasedLow: 68,
 	releasedHigh: 72,
 } as const;
-/** What changes a count of references: an answer to the request in hand, or a FORGET. */
-export const redo = { nothing: 0, referring: 1, forgetting: 2 } as const;
 
 /** Where removed directories are noted, and how many can be (removed-directories.ts). `times`: two `struct timespec`. */
 export const REMOVED_AT = 4096;

@@ -37,7 +37,6 @@ import {
 	REFERRED,
 	REFERRED_AT,
 	REMOVED_AT,
-	redo,
 	SIZE,
 } from "./state-layout.ts";
 
@@ -114,45 +113,34 @@ export class State {
 		return this.at + OPENINGS_AT;
 	}
 
-	/** `count` becomes the number of a node's references, by the answer to the request in hand. {@link endRedo} follows. */
+	/** `count` is about to become the number of a node's references, by the answer to the request in hand. */
 	beginReferring(node: number, count: number): void {
-		const place = words[(this.at + field.referred) >>> 2]!;
+		const { at } = this;
+		const place = words[(at + field.referred) >>> 2]!;
+		if (place === REFERRED) return;
 		if (place === 0) this.noteRequest();
-		this.beginRedo(redo.referring, node, count, place);
+		words[this.firstReferred + place] = node;
+		setNumber(at + field.count, count);
+		words[(at + field.referred) >>> 2] = place + 1;
 	}
 
 	/** The same, by the FORGET in hand or, where it has several, that in `place` of it. */
 	beginForgetting(node: number, count: number, place: number): void {
-		this.beginRedo(redo.forgetting, node, count, place);
-	}
-
-	private beginRedo(kind: number, node: number, count: number, place: number): void {
 		const { at } = this;
-		words[(at + field.redoNode) >>> 2] = node;
-		setNumber(at + field.redoCount, count);
-		words[(at + field.redoPlace) >>> 2] = place;
-		words[(at + field.redo) >>> 2] = kind;
+		words[(at + field.forgottenNode) >>> 2] = node;
+		setNumber(at + field.count, count);
+		words[(at + field.forgotten) >>> 2] = place + 1;
 	}
 
-	/** The count is what it was to become. */
-	endRedo(): void {
-		const { at } = this;
-		const place = words[(at + field.redoPlace) >>> 2]!;
-		if (words[(at + field.redo) >>> 2] === redo.forgetting) {
-			words[(at + field.forgotten) >>> 2] = place + 1;
-		} else if (place < REFERRED) {
-			words[this.firstReferred + place] = words[(at + field.redoNode) >>> 2]!;
-			words[(at + field.referred) >>> 2] = place + 1;
-		}
-		words[(at + field.redo) >>> 2] = redo.nothing;
-	}
-
-	/** Finishes what a predecessor was at. */
+	/** Finishes what a predecessor was at: the last count may not have become what it was to. */
 	redo(): void {
-		if (this.get(field.redo) === redo.nothing) return;
-		const node = this.get(field.redoNode);
-		if (node <= this.columns.highest) this.columns.lookups[node] = getNumber(this.at + field.redoCount);
-		this.endRedo();
+		const referred = this.get(field.referred);
+		if (referred > 0) this.setCount(words[this.firstReferred + Math.min(referred, REFERRED) - 1]!);
+		else if (this.get(field.forgotten) > 0) this.setCount(this.get(field.forgottenNode));
+	}
+
+	private setCount(node: number): void {
+		if (node <= this.columns.highest) this.columns.lookups[node] = getNumber(this.at + field.count);
 	}
 
 	/** The answer to the request in hand counts an opening, see `field.opened`. */
