@@ -5,7 +5,7 @@
 
 import { statx, timespec } from "../../native/layout.ts";
 import { timesOf } from "../../native/libc/stat.ts";
-import { copy, type Offset, shorts, words } from "../../native/memory.ts";
+import { copy64, type Offset, shorts, words } from "../../native/memory.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { State } from "./state.ts";
 import { REMOVED, removed } from "./state-layout.ts";
@@ -44,7 +44,9 @@ export class RemovedDirectories {
 		words[(at + removed.mode) >>> 2] = shorts[(stat + statx.stxMode) >>> 1]!;
 		words[(at + removed.uid) >>> 2] = words[(stat + statx.stxUid) >>> 2]!;
 		words[(at + removed.gid) >>> 2] = words[(stat + statx.stxGid) >>> 2]!;
-		copy(at + removed.times, timesOf(stat), 2 * timespec.sizeof);
+		const times = timesOf(stat);
+		for (let offset = 0; offset < 2 * timespec.sizeof; offset += 8)
+			copy64(at + removed.times + offset, times + offset);
 		words[(at + removed.node) >>> 2] = node;
 		return true;
 	}
