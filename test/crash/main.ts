@@ -69,16 +69,16 @@ const settings = [
 	["timeout=0"],
 ];
 
-/** At each place of each operation, then at any moment under load, and with every fourth load by SIGUSR2. */
+/** At places of each operation, at all of them from a count of 4000 on, then at any moment under load, and with every fourth load by SIGUSR2. */
 async function endDaemons(count: number): Promise<void> {
 	if (count === 0) return;
-	const stride = Math.max(1, Math.round(1000 / count));
+	const stride = Math.max(1, Math.round(4000 / count));
 	for (const kind of Object.keys(ways) as (keyof typeof ways)[]) {
-		for (const options of settings) {
+		for (const [index, options] of settings.entries()) {
 			let kills = 0;
 			for (const name of Object.keys(operations)) {
 				try {
-					kills += await killAtEach(kind, name, options, 1, stride);
+					kills += await killAtEach(kind, name, options, 1 + (index % stride), stride);
 				} catch (error) {
 					complain(`${kind}, ${options}, ${name}`, [String(error)]);
 				}

@@ -9,7 +9,7 @@ const each = Object.keys(operations).map((name, index): [string, number] => [nam
 
 // The steps are those of the source, whichever program is tried.
 describe.skipIf(lacks("requests sent again") || isCompiled)("where the daemon ends", () => {
-	// A few of the steps here; `bun run crash --outlive` takes all of them.
+	// A few of the steps here; `bun run crash --outlive` takes many of them, in all ways to mount.
 	test.each(each)("while it %s, that is done once", async (name, first) => {
 		const options = first % 2 === 0 ? [] : ["passthrough=off"];
 		await killAtEach("step", name, options, first, 13);

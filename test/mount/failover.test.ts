@@ -105,7 +105,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 	});
 
 	const each = Object.keys(operations).map((name, index): [string, number] => [name, 2 + (index % 13)]);
-	// A few of the places here; `bun run crash --outlive` takes all of them.
+	// A few of the places here; `bun run crash --outlive` takes many of them, in all ways to mount.
 	test.each(each)("while it %s, that is done once", async (name, first) => {
 		await killAtEach("call", name, [], first, 13);
 	});
