@@ -23,6 +23,22 @@ export const tasks: Readonly<Record<string, number>> = {
 	locks: 3000,
 };
 
+/** What some of them need. */
+const programs: Readonly<Record<string, readonly string[]>> = {
+	git: ["git"],
+	build: ["make", "cc"],
+	sqlite: ["sqlite3"],
+};
+
+/** Those that can be done here; of others it is said why not. */
+function possibleTasks(): [task: string, rounds: number][] {
+	return Object.entries(tasks).filter(([task]) => {
+		const missing = programs[task]?.find((program) => Bun.which(program) === null);
+		if (missing !== undefined) console.log(`without the task ${task}: ${missing} is not installed`);
+		return missing === undefined;
+	});
+}
+
 export interface OutliveResult {
 	readonly kills: number;
 	/** The longest that looking at a name took, in milliseconds. */
@@ -58,7 +74,7 @@ export async function outlive(
 	const before = snapshot(lower);
 	const request = { lower: [lower], upper: at("upper"), work: at("work"), mountpoint: at("merged") };
 	await using mount = await mountOverlay({ ...request, options: ["failover=on", ...options] });
-	const working = Object.entries(tasks).map(([task, rounds]) => ({
+	const working = possibleTasks().map(([task, rounds]) => ({
 		task,
 		process: Bun.spawn(
 			[process.execPath, survivor, task, mount.at(task), String(seed), String(Math.ceil(rounds * share))],
