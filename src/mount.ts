@@ -6,7 +6,7 @@ import { parseDeclined } from "./fuse/handshake.ts";
 import { IDLE_AFTER } from "./fuse/idleness.ts";
 import { MountFailed, Mountpoint } from "./fuse/mountpoint.ts";
 import { widenReadAhead } from "./fuse/read-ahead.ts";
-import { Session } from "./fuse/session.ts";
+import { Session, type SessionParts } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import type { Survival } from "./fuse/survival.ts";
 import type { Log } from "./log.ts";
@@ -76,11 +76,7 @@ export interface Outliving {
 }
 
 /** What a mount consists of, whoever has made it. */
-export interface Parts {
-	readonly libfuse: Libfuse;
-	readonly overlay: Overlay;
-	readonly dispatcher: Dispatcher;
-	readonly jobs: WorkerJobs;
+export interface Parts extends SessionParts {
 	/** The kernel can hold back writes: nobody has to be told at once where no more can be written. */
 	readonly mayGather: boolean;
 	/** Has libfuse's messages told to `tell`. */
@@ -125,6 +121,8 @@ export function assemble(
 		overlay,
 		dispatcher,
 		jobs,
+		log,
+		survival,
 		mayGather: largestFile === Number.POSITIVE_INFINITY,
 		redirect,
 	};
@@ -139,7 +137,7 @@ export function mount(options: MountOptions, log: Log, running: Running = {}): M
 	const mountpoint = new Mountpoint(options.mountpoint);
 	const survival = outliving?.survival;
 	const parts = assemble(options, log, survival);
-	const { libfuse, overlay, dispatcher, jobs, mayGather, redirect } = parts;
+	const { overlay, mayGather, redirect } = parts;
 	const messages: string[] = [];
 	redirect((message) => void messages.push(message));
 	const features = {
@@ -153,17 +151,7 @@ export function mount(options: MountOptions, log: Log, running: Running = {}): M
 	};
 	const session = mountSession(options, log, (argument) => {
 		messages.length = 0;
-		const attempt = new Session(
-			libfuse,
-			argument,
-			mountpoint,
-			dispatcher,
-			overlay,
-			jobs,
-			log,
-			idleAfter,
-			survival,
-		);
+		const attempt = new Session(parts, argument, mountpoint, idleAfter);
 		try {
 			// fusermount3 writes its own messages: they belong into ours.
 			const { failure, lines } = captureStandardError(() => attempt.mount());

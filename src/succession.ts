@@ -238,7 +238,7 @@ export function resume(
 	state.set(field.successions, successions);
 	useSeeds(facts.seeds);
 	const parts = assemble(options, log, survival, inheritedLayers(options, facts));
-	const { libfuse, overlay, dispatcher, jobs } = parts;
+	const { overlay, dispatcher } = parts;
 	state.columns.keepHeld();
 	overlay.nodes.restore();
 	const { work } = overlay;
@@ -250,17 +250,7 @@ export function resume(
 	Object.assign(dispatcher.agreed, facts.agreed);
 	const mountpoint = new Mountpoint(`/dev/fd/${facts.connection}` as ByteString, facts.device);
 	const argument = sessionArgument(sessionOptions(options, { context: false }));
-	const session = new Session(
-		libfuse,
-		argument,
-		mountpoint,
-		dispatcher,
-		overlay,
-		jobs,
-		log,
-		idleAfter,
-		survival,
-	);
+	const session = new Session(parts, argument, mountpoint, idleAfter);
 	session.mount();
 	session.resume(Buffer.from(facts.init, "hex"));
 	log.warn(

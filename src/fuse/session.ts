@@ -71,6 +71,17 @@ export interface Succession {
 	replace(): void;
 }
 
+/** What a session is made of. */
+export interface SessionParts {
+	readonly libfuse: Libfuse;
+	readonly overlay: Overlay;
+	readonly dispatcher: Dispatcher;
+	readonly jobs: WorkerJobs;
+	readonly log: Log;
+	/** undefined: nobody goes on after this process. */
+	readonly survival: Survival | undefined;
+}
+
 export class Session {
 	private readonly libfuse: Libfuse;
 	private readonly session: FuseSession;
@@ -93,18 +104,9 @@ export class Session {
 	private succession: Succession | undefined;
 	private isToBeReplaced = false;
 
-	/** @param idleAfter see {@link Idleness}. Throws MountFailed where libfuse refuses the options. */
-	constructor(
-		libfuse: Libfuse,
-		options: ByteString,
-		mountpoint: Mountpoint,
-		dispatcher: Dispatcher,
-		overlay: Overlay,
-		jobs: WorkerJobs,
-		log: Log,
-		idleAfter: number,
-		survival?: Survival,
-	) {
+	/** @param options libfuse's. Throws MountFailed where that refuses them. */
+	constructor(parts: SessionParts, options: ByteString, mountpoint: Mountpoint, idleAfter: number) {
+		const { libfuse, dispatcher, overlay, jobs, log, survival } = parts;
 		this.survival = survival;
 		this.libfuse = libfuse;
 		this.mountpoint = mountpoint;
@@ -112,11 +114,8 @@ export class Session {
 		this.overlay = overlay;
 		this.jobs = jobs;
 		this.log = log;
-		const session = libfuse.newSession(
-			options,
-			operationsTable(dispatcher.handlers),
-			libfuse.operationsSize(),
-		);
+		const table = operationsTable(dispatcher.handlers);
+		const session = libfuse.newSession(options, table, libfuse.operationsSize());
 		if (session === undefined) throw new MountFailed(`libfuse does not accept the options ${options}`);
 		this.session = session;
 		this.signals = openSignals(mindedSignals(survival !== undefined));
