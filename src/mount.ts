@@ -183,13 +183,12 @@ export function mount(options: MountOptions, log: Log, running: Running = {}): M
 	return mounted(session, succeed);
 }
 
-/** @param succeed begins what has the mount outlive this process, once it answers */
+/** @param succeed begins what has the mount outlive this process, once it has answered */
 export function mounted(session: Session, succeed: () => void): Mounted {
 	return {
 		serve() {
 			try {
-				succeed();
-				session.serve();
+				session.serve(succeed);
 			} finally {
 				session.close();
 			}

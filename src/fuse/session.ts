@@ -18,7 +18,6 @@ import {
 	POLLERR,
 	POLLIN,
 	POLLPRI,
-	pollfd,
 	SIGUSR1,
 	SIGUSR2,
 	SIGXCPU,
@@ -27,11 +26,12 @@ import {
 import { check, Errno, errnoName } from "../native/libc/errno.ts";
 import { close, type Fd, NO_FD, openAt, read, WORKING_DIRECTORY } from "../native/libc/file.ts";
 import { MOUNT_TABLE } from "../native/libc/mount-table.ts";
-import { descriptorControl, poll, yieldProcessor } from "../native/libc/process.ts";
+import { PollSet } from "../native/libc/poll-set.ts";
+import { descriptorControl, yieldProcessor } from "../native/libc/process.ts";
 import { mindedSignals, openSignals } from "../native/libc/signals.ts";
 import type { FuseSession, Libfuse } from "../native/libfuse/library.ts";
 import { operationsTable } from "../native/libfuse/operations.ts";
-import { bytes, reserve, shorts, store, words } from "../native/memory.ts";
+import { bytes, reserve, store, words } from "../native/memory.ts";
 import type { ByteString } from "../options.ts";
 import { sooner, type WorkerJobs } from "../overlay/jobs/worker-jobs.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -41,7 +41,7 @@ import { answerInit, type Features } from "./handshake.ts";
 import { Idleness } from "./idleness.ts";
 import { MountFailed, type Mountpoint } from "./mountpoint.ts";
 import { beginMessage, copyMessage, opcode, REQUEST, REQUEST_SIZE } from "./request.ts";
-import type { Survival } from "./survival.ts";
+import type { Succession, Survival } from "./survival.ts";
 
 /**
  * How long to ask again after the last request before sleeping, in nanoseconds: most requests come right after another,
@@ -54,22 +54,12 @@ const LONGEST_TURN = 15;
 
 /** In milliseconds. */
 const LONGEST_PARTING = 1000;
+/** Likewise: who has made the mount uses it at once, and what can be done later is not to be in the way. */
+const FIRST_PAUSE = 20;
 
 const SIGNAL = reserve(signalfdSiginfo.sizeof);
-const POLLED = reserve(7 * pollfd.sizeof);
+const polled = new PollSet(7);
 const TABLE = store(MOUNT_TABLE as ByteString);
-
-/** Who goes on with the mount once this process has ended, and how another program does so at once. */
-export interface Succession {
-	/** poll(2) tells an error of it once there is nobody. */
-	readonly fd: Fd;
-	/** Begins, or begins again. */
-	renew(): void;
-	/** Has nobody go on. */
-	end(): void;
-	/** Has the program that is now at its path go on in this one's place; returns only if that must not be. */
-	replace(): void;
-}
 
 /** What a session is made of. */
 export interface SessionParts {
@@ -102,6 +92,8 @@ export class Session {
 	private gone = false;
 	private readonly survival: Survival | undefined;
 	private succession: Succession | undefined;
+	private whenServing: (() => void) | undefined;
+	private hasPaused = false;
 	private isToBeReplaced = false;
 
 	/** @param options libfuse's. Throws MountFailed where that refuses them. */
@@ -189,13 +181,15 @@ export class Session {
 		succession.renew();
 	}
 
-	/** Serves requests until the mount ends or a signal says so. */
-	serve(): void {
+	/** Serves requests until the mount ends or a signal says so. `whenServing` is called once those that came first are answered. */
+	serve(whenServing: () => void): void {
 		const { survival } = this;
+		this.whenServing = whenServing;
 		while (!this.ended) {
 			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			// However many requests there are, those that wait for a job must not wait for their end.
 			if ((++this.turns & LONGEST_TURN) === 0) {
+				this.tellServing();
 				this.jobs.advance();
 				this.collectReady();
 				this.overlay.files.rest(Bun.nanoseconds());
@@ -211,9 +205,16 @@ export class Session {
 		}
 	}
 
+	private tellServing(): void {
+		const { whenServing } = this;
+		this.whenServing = undefined;
+		whenServing?.();
+	}
+
 	/** Another program takes this one's place, once what has been begun is done. */
 	private replace(): void {
 		this.isToBeReplaced = false;
+		this.tellServing();
 		const { dispatcher, jobs } = this;
 		this.finishJobs();
 		// What waits is sent again, or else must be answered first.
@@ -248,15 +249,15 @@ export class Session {
 
 	/** Whether a message waits to be read. */
 	private hasMessage(): boolean {
-		this.setPolled(0, this.fd, POLLIN);
-		return poll(POLLED, 1, 0) === 1;
+		polled.set(0, this.fd, POLLIN);
+		return polled.wait(1, 0) === 1;
 	}
 
 	/** Whether the kernel has given the mount up, or does so within so many milliseconds. */
 	private hasHungUp(longest: number): boolean {
 		// Errors are told without being asked for.
-		this.setPolled(0, this.fd, 0);
-		return poll(POLLED, 1, longest) === 1 && (this.polled(0) & POLLERR) !== 0;
+		polled.set(0, this.fd, 0);
+		return polled.wait(1, longest) === 1 && (polled.seen(0) & POLLERR) !== 0;
 	}
 
 	/** The next message, in the place of a request; returns its size, 0 at the end of the mount. */
@@ -293,7 +294,10 @@ export class Session {
 				if (ready !== 0) return ready;
 				continue;
 			}
-			this.wait(false, advanced ? 0 : this.longestRest(now));
+			if (this.hasPaused) this.tellServing();
+			const longest = this.hasPaused ? this.longestRest(now) : FIRST_PAUSE;
+			this.wait(false, advanced ? 0 : longest);
+			this.hasPaused = true;
 			idleSince = 0;
 			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			const ready = this.dispatcher.takeReady();
@@ -316,34 +320,22 @@ export class Session {
 
 	/** Sleeps, for `longest` milliseconds (-1: ever), until a message, a signal or, alone if `jobsOnly`, the end of a job. */
 	private wait(jobsOnly: boolean, longest: number): void {
-		this.setPolled(0, this.jobs.results, POLLIN);
-		this.setPolled(1, this.jobs.syncsEnded, POLLIN);
-		this.setPolled(2, this.jobs.callsEnded, POLLIN);
-		this.setPolled(3, this.signals, POLLIN);
-		this.setPolled(4, this.fd, POLLIN);
-		this.setPolled(5, this.mountTable, POLLPRI);
-		this.setPolled(6, this.succession?.fd ?? NO_FD, 0);
-		const count = poll(POLLED, jobsOnly ? 3 : 7, longest);
+		polled.set(0, this.jobs.results, POLLIN);
+		polled.set(1, this.jobs.syncsEnded, POLLIN);
+		polled.set(2, this.jobs.callsEnded, POLLIN);
+		polled.set(3, this.signals, POLLIN);
+		polled.set(4, this.fd, POLLIN);
+		polled.set(5, this.mountTable, POLLPRI);
+		polled.set(6, this.succession?.fd ?? NO_FD, 0);
+		const count = polled.wait(jobsOnly ? 3 : 7, longest);
 		if (count < 0 && count !== -EINTR) throw Errno.of(-count);
-		const [hasSignal, hasChanged] = [this.polled(3) !== 0, this.polled(5) !== 0];
-		const hasNobody = this.polled(6) !== 0;
-		if (this.polled(0) !== 0 || this.polled(1) !== 0 || this.polled(2) !== 0) this.jobs.collect();
+		const [hasSignal, hasChanged] = [polled.seen(3) !== 0, polled.seen(5) !== 0];
+		const hasNobody = polled.seen(6) !== 0;
+		if (polled.seen(0) !== 0 || polled.seen(1) !== 0 || polled.seen(2) !== 0) this.jobs.collect();
 		if (jobsOnly) return;
 		if (hasSignal) this.takeSignal();
 		if (hasNobody) this.succession?.renew();
 		if (this.mountTable !== NO_FD && hasChanged) this.leave();
-	}
-
-	private setPolled(index: number, fd: Fd, events: number): void {
-		const at = POLLED + index * pollfd.sizeof;
-		words[(at + pollfd.fd) >>> 2] = fd;
-		shorts[(at + pollfd.events) >>> 1] = events;
-		shorts[(at + pollfd.revents) >>> 1] = 0;
-	}
-
-	/** What the last poll saw. */
-	private polled(index: number): number {
-		return shorts[(POLLED + index * pollfd.sizeof + pollfd.revents) >>> 1]!;
 	}
 
 	/** Ends the mount as soon as its path leads to it: what is mounted over it is not ours to take away. */

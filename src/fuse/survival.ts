@@ -30,6 +30,18 @@ const ANSWER = reserve(fuseOutHeader.sizeof);
 /** The number of a request, without the bit that says that it is sent again. */
 type Unique = readonly [low: number, high: number];
 
+/** Who goes on with the mount once this process has ended, and how another program does so at once. */
+export interface Succession {
+	/** poll(2) tells an error of it once there is nobody. */
+	readonly fd: Fd;
+	/** Begins, or begins again. */
+	renew(): void;
+	/** Has nobody go on. */
+	end(): void;
+	/** Has the program that is now at its path go on in this one's place; returns only if that must not be. */
+	replace(): void;
+}
+
 export class Survival {
 	readonly state: State;
 	readonly journal: Journal;

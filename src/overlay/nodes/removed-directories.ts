@@ -8,7 +8,7 @@ import { timesOf } from "../../native/libc/stat.ts";
 import { copy64, type Offset, shorts, words } from "../../native/memory.ts";
 import { NO_NODE, type NodeId } from "./node.ts";
 import type { State } from "./state.ts";
-import { REMOVED, removed } from "./state-layout.ts";
+import { field, REMOVED, removed } from "./state-layout.ts";
 
 /** A directory as it was removed. */
 export interface RemovedDirectory {
@@ -22,13 +22,15 @@ export interface RemovedDirectory {
 }
 
 export class RemovedDirectories {
+	private readonly state: State;
 	private readonly at: Offset;
 	private readonly places = new Map<NodeId, number>();
 	private readonly free: number[] = [];
 
 	constructor(state: State) {
+		this.state = state;
 		this.at = state.removed;
-		for (let place = REMOVED - 1; place >= 0; place--) {
+		for (let place = Math.min(state.get(field.removed), REMOVED) - 1; place >= 0; place--) {
 			const node = this.nodeAt(place);
 			if (node === NO_NODE) this.free.push(place);
 			else this.places.set(node, place);
@@ -37,8 +39,8 @@ export class RemovedDirectories {
 
 	/** Notes a directory by its `struct statx`, as on disk; false where as many are noted as can be. */
 	note(node: NodeId, stat: Offset): boolean {
-		const place = this.free.pop();
-		if (place === undefined) return false;
+		const place = this.free.pop() ?? this.unused();
+		if (place === REMOVED) return false;
 		this.places.set(node, place);
 		const at = this.placeAt(place);
 		words[(at + removed.mode) >>> 2] = shorts[(stat + statx.stxMode) >>> 1]!;
@@ -77,6 +79,13 @@ export class RemovedDirectories {
 				times: at + removed.times,
 			};
 		});
+	}
+
+	/** A place that was never used; REMOVED where there is none. */
+	private unused(): number {
+		const place = this.state.get(field.removed);
+		if (place < REMOVED) this.state.set(field.removed, place + 1);
+		return place;
 	}
 
 	private nodeAt(place: number): NodeId {

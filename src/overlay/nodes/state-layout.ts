@@ -77,8 +77,9 @@ export const field = {
 	isRefused: 52,
 	isHad: 56,
 	isUnfit: 60,
-	/** Entries of `openings` ever used. */
+	/** Entries of `openings` ever used, and of `removed`. */
 	openings: 64,
+	removed: 116,
 	/** The daemon, its keeper, and its pipe to that. */
 	daemon: 76,
 	keeper: 80,
