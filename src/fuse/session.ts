@@ -93,7 +93,6 @@ export class Session {
 	private readonly survival: Survival | undefined;
 	private succession: Succession | undefined;
 	private whenServing: (() => void) | undefined;
-	private hasPaused = false;
 	private isToBeReplaced = false;
 
 	/** @param options libfuse's. Throws MountFailed where that refuses them. */
@@ -283,6 +282,7 @@ export class Session {
 			if (size === -EINTR || size === -ENOENT) continue;
 			if (size !== -EAGAIN) check(size);
 			if (this.ended) return 0;
+			if (this.whenServing !== undefined && this.dispatcher.handled > 0) this.tellServing();
 			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
@@ -294,10 +294,9 @@ export class Session {
 				if (ready !== 0) return ready;
 				continue;
 			}
-			if (this.hasPaused) this.tellServing();
-			const longest = this.hasPaused ? this.longestRest(now) : FIRST_PAUSE;
-			this.wait(false, advanced ? 0 : longest);
-			this.hasPaused = true;
+			const isNew = this.whenServing !== undefined;
+			this.wait(false, advanced ? 0 : isNew ? FIRST_PAUSE : this.longestRest(now));
+			if (isNew && !this.hasMessage()) this.tellServing();
 			idleSince = 0;
 			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			const ready = this.dispatcher.takeReady();
