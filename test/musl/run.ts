@@ -3,7 +3,7 @@
  * with Debian's musl and what is built for that, which are there beside glibc, by which all else runs.
  */
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeExecutable } from "../../packaging/executable.ts";
@@ -62,6 +62,8 @@ async function main(paths: readonly string[]): Promise<void> {
 	const libraries = muslLibraries();
 	const scratch = mkdtempSync(join(tmpdir(), "fuse-overlayfs-musl-"));
 	watchdog.tell("tree", scratch);
+	// Other users start it, too.
+	chmodSync(scratch, 0o755);
 	try {
 		const tests = paths.length > 0 ? paths : defaultTests;
 		conclude(await runAll([muslRun(tests, program(scratch), libraries)]));
