@@ -8,15 +8,16 @@ import { watchdog } from "../harness/watchdog-client.ts";
 import { muslLibraries } from "../musl/libraries.ts";
 import { fileOf, usingMounts } from "./release.ts";
 
-/** Makes that system in the directory $1 of the libraries in $2, unpacks the tarball $3 there, and becomes it. */
+/** Makes that system in the directory $1 of the libraries in $2, unpacks the tarball $3 there, does $4, and becomes it. */
 const enter = `set -e
-place=$1 libraries=$2 tarball=$3; shift 3
+place=$1 libraries=$2 tarball=$3 prepare=$4; shift 4
 mount -t tmpfs none "$place"
 cp -a "$libraries/." "$place"
 cd "$place"
 mkdir -p usr/bin usr/local root etc dev proc mnt tmp build
 for name in bin lib; do ln -s "usr/$name" "$name"; done
 tar -xJf "$tarball" -C usr/local --strip-components=1
+eval "$prepare"
 cp "$(command -v busybox)" bin/busybox
 chroot . /bin/busybox --install -s /bin
 echo root:x:0:0::/root:/bin/sh >etc/passwd
@@ -29,7 +30,8 @@ umount -l /mnt
 cd /build
 exec "$@"`;
 
-function inMuslSystem(script: string): string {
+/** What a script prints there; `prepare` is done with this machine's programs, in its root. */
+function inMuslSystem(script: string, prepare = ""): string {
 	const place = mkdtempSync(join(tmpdir(), "fuse-overlayfs-musl-"));
 	watchdog.tell("tree", place);
 	try {
@@ -37,7 +39,7 @@ function inMuslSystem(script: string): string {
 		const { exitCode, stdout, stderr } = Bun.spawnSync(
 			[
 				...["setpriv", "--pdeathsig", "KILL", ...namespaces, "sh", "-c", enter, "sh"],
-				...[place, muslLibraries(), fileOf("linux-x64-musl.tar.xz"), "sh", "-euc", script],
+				...[place, muslLibraries(), fileOf("linux-x64-musl.tar.xz"), prepare, "sh", "-euc", script],
 			],
 			{ env: { PATH: "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" }, stdin: "ignore" },
 		);
@@ -63,4 +65,9 @@ test("a libstdc++ that is lacking is named", () => {
 	expect(() => inMuslSystem("rm /usr/lib/musl/libstdc++.so.6; fuse-overlayfs --version")).toThrow(
 		"Error loading shared library libstdc++.so.6",
 	);
+});
+
+test("the binary is still this program after strip", () => {
+	const said = inMuslSystem("fuse-overlayfs --version", "strip usr/local/bin/fuse-overlayfs");
+	expect(said).toMatch(/^fuse-overlayfs: version \d/m);
 });
