@@ -167,7 +167,6 @@ int sched_setaffinity(pid_t pid, size_t cpusetsize, const cpu_set_t *mask);
 int poll(struct pollfd *fds, unsigned long count, int timeout);
 
 /* Names */
-ssize_t getdents64(int fd, void *buffer, size_t size);
 int mkdirat(int fd, const char *path, mode_t mode);
 int symlinkat(const char *target, int fd, const char *path);
 int linkat(int old_fd, const char *old_path, int new_fd, const char *new_path, int flags);
@@ -182,7 +181,7 @@ int statx(int fd, const char *path, int flags, unsigned int mask, struct statx *
 int fstat(int fd, struct stat *buffer);
 int fstatat(int fd, const char *path, struct stat *buffer, int flags);
 int fstatfs(int fd, struct statfs *buffer);
-int fstatfs64(int fd, struct statfs64 *buffer);
+int fstatfs(int fd, struct statfs *buffer);
 int faccessat(int fd, const char *path, int mode, int flags);
 int fchmod(int fd, mode_t mode);
 int fchmodat(int fd, const char *path, mode_t mode, int flags);
@@ -230,8 +229,8 @@ int prctl(int option, ...);
 int eventfd(unsigned int value, int flags);
 int timerfd_create(clockid_t clock, int flags);
 int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old);
-int getrlimit64(int resource, struct rlimit64 *limit);
-int setrlimit64(int resource, const struct rlimit64 *limit);
+int getrlimit(int resource, struct rlimit *limit);
+int setrlimit(int resource, const struct rlimit *limit);
 int kill(pid_t process, int number);
 int raise(int number);
 __sighandler_t signal(int number, __sighandler_t handler);

@@ -9,6 +9,7 @@ const SECTION_HEADER_SIZE = 0x3a;
 const SECTION_HEADER_COUNT = 0x3c;
 const SECTION_HEADER_OF_NAMES = 0x3e;
 export const SHT_PROGBITS = 1;
+export const SHT_INIT_ARRAY = 14;
 export const SHF_WRITE = 1;
 export const PT_NOTE = 4;
 /** Of an address or size, and the alignment of both. */

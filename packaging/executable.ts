@@ -1,14 +1,14 @@
 /**
- * The program as one ELF file, Bun included, for any processor that Bun runs on.
+ * The program as one ELF file, Bun included, for any processor and C library that Bun runs on.
  *
  * Bun starts the program whose address it finds in eight bytes of its data, which `bun build` fills in. In what it writes
  * no section of the ELF file holds these eight bytes any more: strip, objcopy and patchelf, which keep what sections
  * hold, would write zeros there, and the binary be plain Bun. So the section in front of them is made to hold them, too.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { ADDRESS_SIZE, ElfFile, PT_NOTE, SHF_WRITE, SHT_PROGBITS } from "./elf.ts";
+import { ADDRESS_SIZE, ElfFile, PT_NOTE, SHF_WRITE, SHT_INIT_ARRAY, SHT_PROGBITS } from "./elf.ts";
 
 const project = join(import.meta.dir, "..");
 const name = "fuse-overlayfs";
@@ -29,12 +29,25 @@ const options = [
 
 /** Processors by the names that npm and Bun have for them. */
 export type Processor = "x64" | "arm64";
+/** What a binary runs on, by Bun's names: with glibc, or with musl where that is said. */
+export type Platform = Processor | `${Processor}-musl`;
+
+/** What the Bun in the file `runtime`, which is for this machine's processor, runs on. */
+export function platformOf(runtime: string): Platform {
+	const processor = process.arch as Processor;
+	// The loader's path stands near the file's beginning.
+	const start = Buffer.alloc(4096);
+	const file = openSync(runtime, "r");
+	readSync(file, start);
+	closeSync(file);
+	return start.includes("/lib/ld-musl-") ? `${processor}-musl` : processor;
+}
 
 /**
- * Writes the program with the Bun in the file `runtime`, which is one for `processor`, to `outfile`. The same sources and
+ * Writes the program with the Bun in the file `runtime`, which is one for `platform`, to `outfile`. The same sources and
  * the same Bun give the same bytes. Throws if Bun cannot build it, or if `runtime` has another form than known.
  */
-export function makeExecutable(processor: Processor, runtime: string, outfile: string): void {
+export function makeExecutable(platform: Platform, runtime: string, outfile: string): void {
 	// The file has its own name inside it: always the same, whatever it is called afterwards.
 	const directory = mkdtempSync(join(dirname(outfile), ".build-"));
 	try {
@@ -44,7 +57,7 @@ export function makeExecutable(processor: Processor, runtime: string, outfile: s
 				process.execPath,
 				"build",
 				...options,
-				`--target=bun-linux-${processor}`,
+				`--target=bun-linux-${platform}`,
 				`--compile-executable-path=${runtime}`,
 				`--outfile=${file}`,
 				...entries,
@@ -53,7 +66,7 @@ export function makeExecutable(processor: Processor, runtime: string, outfile: s
 		);
 		if (exitCode !== 0) throw new Error(`${basename(process.execPath)} build failed, see above`);
 		keepAddress(file);
-		if (processor === "x64") requireProcessor(file);
+		if (platform === "x64") requireProcessor(file);
 		identify(file);
 		renameSync(file, outfile);
 	} finally {
@@ -66,7 +79,8 @@ function keepAddress(path: string): void {
 	using file = new ElfFile(path);
 	const sections = file.sections();
 	const program = sections.find(({ name }) => name === ".bun");
-	const data = sections.filter(({ type, flags }) => type === SHT_PROGBITS && (flags & SHF_WRITE) !== 0);
+	const isData = (type: number) => type === SHT_PROGBITS || type === SHT_INIT_ARRAY;
+	const data = sections.filter(({ type, flags }) => isData(type) && (flags & SHF_WRITE) !== 0);
 	const before = data
 		.map((section) => ({ section, end: align(section.offset + section.size) }))
 		.filter(({ end }) =>
@@ -88,9 +102,9 @@ const NOTE_HEADER_SIZE = 16;
 const BUILD_ID_SIZE = 16;
 
 /**
- * Has the loader (glibc 2.33) refuse a processor without SSE4.2, by a line that says so, where Bun would be ended by
- * SIGILL. The note for it takes the place of the one with the oldest kernel, which is read in libraries only, and of
- * four bytes of the build's id.
+ * Has the loader (glibc 2.33; musl's knows nothing of it) refuse a processor without SSE4.2, by a line that says so, where Bun
+ * would be ended by SIGILL. The note for it takes the place of the one with the oldest kernel, which is read in libraries
+ * only, and of four bytes of the build's id.
  */
 function requireProcessor(path: string): void {
 	using file = new ElfFile(path);

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { architectures, packageName, packDebian } from "../debian/package.ts";
-import { makeExecutable, type Processor } from "../executable.ts";
+import { makeExecutable, type Platform, type Processor } from "../executable.ts";
 import { manifest } from "../inventory/parts.ts";
 import { billOfMaterials } from "../inventory/sbom.ts";
 import { packNpm } from "./npm.ts";
@@ -23,7 +23,13 @@ import { fetchRuntime } from "./runtime.ts";
 import { packTarball } from "./tarball.ts";
 import { commonFiles, layOut, project, type Source } from "./tree.ts";
 
-const processors: readonly Processor[] = ["x64", "arm64"];
+/** Those that are tried: see test/release. */
+const platforms: readonly Platform[] = ["x64", "arm64", "x64-musl"];
+
+/** Debian's C library is glibc. */
+function isProcessor(platform: Platform): platform is Processor {
+	return Object.hasOwn(architectures, platform);
+}
 
 /** In seconds since 1970. */
 function timeOfCommit(): number {
@@ -31,18 +37,19 @@ function timeOfCommit(): number {
 	return Number(chosen || run(["git", "log", "-1", "--format=%ct"], { cwd: project }));
 }
 
-function makeFor(processor: Processor, scratch: string, output: string, made: number): void {
+function makeFor(platform: Platform, scratch: string, output: string, made: number): void {
 	const { name, version } = manifest;
-	console.log(`${processor}: the binary`);
-	const binary = join(scratch, `${processor}-${name}`);
-	makeExecutable(processor, fetchRuntime(processor, scratch), binary);
-	console.log(`${processor}: tarball and Debian package`);
-	const title = `${name}-${version}-linux-${processor}`;
+	console.log(`${platform}: the binary`);
+	const binary = join(scratch, `${platform}-${name}`);
+	makeExecutable(platform, fetchRuntime(platform, scratch), binary);
+	console.log(`${platform}: packages`);
+	const title = `${name}-${version}-linux-${platform}`;
 	const directory = join(scratch, title);
 	layOut(directory, new Map<string, Source>([...commonFiles(), [`bin/${name}`, { path: binary }]]));
 	packTarball(directory, join(output, `${title}.tar.xz`), made);
-	const archive = `${packageName}_${version}_${architectures[processor]}.deb`;
-	packDebian(processor, binary, join(scratch, `debian-${processor}`), join(output, archive), made);
+	if (!isProcessor(platform)) return;
+	const archive = `${packageName}_${version}_${architectures[platform]}.deb`;
+	packDebian(platform, binary, join(scratch, `debian-${platform}`), join(output, archive), made);
 }
 
 function checksums(output: string): string {
@@ -60,7 +67,7 @@ rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 const scratch = mkdtempSync(join(output, "../.release-"));
 try {
-	for (const processor of processors) makeFor(processor, scratch, output, made);
+	for (const platform of platforms) makeFor(platform, scratch, output, made);
 	console.log("npm package, bill of materials, checksums");
 	packNpm(join(scratch, "npm"), output);
 	writeFileSync(

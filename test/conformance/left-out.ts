@@ -40,6 +40,9 @@ const notWhenPassedThrough: Reasons = {
 const leftByKernel =
 	"the kernel then takes the bits itself, and leaves set-group-id where the group may not execute";
 
+const failsInNamespace =
+	"kernel overlayfs answers EOVERFLOW there, seen with 6.1, when it takes set-user-ID off";
+
 /** ext4 is the machine's disk's most likely file system. */
 const ext4Ends = "a file of ext4 ends at 16 TiB";
 const notOnExt4: Reasons = {
@@ -141,6 +144,12 @@ const reasons: Readonly<Record<string, Reasons>> = {
 		["writing", "truncating", "truncating by descriptor", "opening with O_TRUNC"].map((what) => [
 			`set-id: ${what} by a user outside the group takes set-group-id off in any case`,
 			{ "without FUSE_HANDLE_KILLPRIV_V2": leftByKernel, "FUSE before Linux 5.11": leftByKernel },
+		]),
+	),
+	...Object.fromEntries(
+		["writing", "reserving space", "copy_file_range"].map((what) => [
+			`set-id: ${what} by a member of the group leaves set-group-id where the group may not execute`,
+			{ "overlayfs before Linux 6.3 in a user namespace": failsInNamespace },
 		]),
 	),
 	"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last": notOnExt4,

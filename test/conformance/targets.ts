@@ -30,6 +30,7 @@ export type Trait =
 	| "libfuse before 3.17"
 	| `FUSE before Linux ${string}`
 	| "overlayfs before Linux 6.3"
+	| "overlayfs before Linux 6.3 in a user namespace"
 	| VariantName;
 
 interface Variant {
@@ -232,13 +233,18 @@ function makeLayers(
 	};
 }
 
+function traitsOf(trait: Trait, isSo: boolean): readonly Trait[] {
+	return isSo ? [trait] : [];
+}
+
 const kernelOverlayfs: Target = {
 	name: "kernel overlayfs",
 	traits: [
 		"kernel",
 		onDisk(),
-		...(setting === "root" ? [] : (["kernel in a user namespace"] as const)),
-		...(isBefore(6, 3) ? (["overlayfs before Linux 6.3"] as const) : []),
+		...traitsOf("kernel in a user namespace", setting !== "root"),
+		...traitsOf("overlayfs before Linux 6.3", isBefore(6, 3)),
+		...traitsOf("overlayfs before Linux 6.3 in a user namespace", setting !== "root" && isBefore(6, 3)),
 	],
 	isReadOnly: false,
 	isForeignToKernel: false,

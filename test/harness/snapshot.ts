@@ -153,6 +153,21 @@ export function snapshot(root: string, options: SnapshotOptions = {}): Snapshot 
 	return result;
 }
 
+const fileWithTime = /^(file, .*? mtime )(\d+)/;
+const near = 60_000_000_000n;
+
+/** The second snapshot with the times of the first, for files whose times are less than a minute apart. */
+export function withTimesOf(first: Snapshot, second: Snapshot): Snapshot {
+	const timeIn = (told = "") => fileWithTime.exec(told)?.[2];
+	const entries = Object.entries(second).map(([name, told]) => {
+		const [before, after] = [timeIn(first[name]), timeIn(told)];
+		if (before === undefined || after === undefined) return [name, told];
+		const apart = BigInt(before) - BigInt(after);
+		return [name, apart < near && -apart < near ? told.replace(fileWithTime, `$1${before}`) : told];
+	});
+	return Object.fromEntries(entries);
+}
+
 /** Where two trees differ, a line each; empty when they are equal. */
 export function differences(left: Snapshot, right: Snapshot): string[] {
 	const names = [...new Set([...Object.keys(left), ...Object.keys(right)])].sort();

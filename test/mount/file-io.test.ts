@@ -308,7 +308,7 @@ describe("O_DIRECT", () => {
 			}
 			expect(child.exitCode).toBe(0);
 			expect(readFileSync(path).equals(Buffer.alloc(pages * page, "new"))).toBeTrue();
-			await overlay.expectLasting({ ignoreTimes: lacks("exact times") });
+			await overlay.expectLasting();
 		},
 	);
 });

@@ -101,6 +101,11 @@ describe("what src/native binds", () => {
 	);
 });
 
+test("no function is bound by a name for large files, which glibc alone has", () => {
+	// With musl, and in 64 bits with glibc, too, those without that number take as large ones.
+	expect(bindings().filter(({ name }) => name.endsWith("64"))).toEqual([]);
+});
+
 describe("what native-headers/ declares is exported by", () => {
 	test.each([
 		["libc.h", ["libc.so.6"]],

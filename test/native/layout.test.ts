@@ -131,7 +131,7 @@ const differences: readonly Difference[] = [
 		names: ["fuse_session_fd()", "fuse_remove_signal_handlers()"],
 		expected: (system) => system.libfuse >= 3019,
 	},
-	always("takes an enum of its own for the int that it is", "getrlimit64()", "setrlimit64()"),
+	always("takes an enum of its own for the int that it is", "getrlimit()", "setrlimit()"),
 	always(
 		"stands for bit-fields, which have no offset",
 		"fuse_conn_info.flag_bits",

@@ -25,8 +25,12 @@ export function inSystem(suite: Suite, script: string): string {
 	return inFreshRoot({ suite, release, tools }, script);
 }
 
-/** For a script: mounts as root and as an ordinary user, changes what is seen, and shows the upper layer. */
-export const useMounts = `echo 'user:x:1000:1000::/tmp:/bin/sh' >>/etc/passwd
+/**
+ * For a script: mounts as root and as an ordinary user, changes what is seen, and shows the upper layer. `become` is a command of
+ * the shell before that which the user `user` runs.
+ */
+export function usingMounts(become: string): string {
+	return `echo 'user:x:1000:1000::/tmp:/bin/sh' >>/etc/passwd
 cat >/build/use <<'END'
 mkdir lower upper work merged
 echo lower >lower/file
@@ -38,5 +42,8 @@ END
 for name in root user; do mkdir "/build/$name"; done
 chown 1000:1000 /build/user
 (cd /build/root && sh -eu /build/use root)
-(cd /build/user && setpriv --reuid=1000 --regid=1000 --clear-groups sh -eu /build/use user)
+(cd /build/user && ${become} sh -eu /build/use user)
 `;
+}
+
+export const useMounts = usingMounts("setpriv --reuid=1000 --regid=1000 --clear-groups");

@@ -9,7 +9,6 @@ import type { Fd } from "./file.ts";
 import { ask, noteChange } from "./replay.ts";
 
 const libc = dlopen("libc.so.6", {
-	getdents64: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
 	mkdirat: { args: ["i32", "usize", "u32"], returns: "i32" },
 	symlinkat: { args: ["usize", "i32", "usize"], returns: "i32" },
 	linkat: { args: ["i32", "usize", "i32", "usize", "i32"], returns: "i32" },
@@ -17,16 +16,19 @@ const libc = dlopen("libc.so.6", {
 	renameat2: { args: ["i32", "usize", "i32", "usize", "u32"], returns: "i32" },
 	readlinkat: { args: ["i32", "usize", "usize", "usize"], returns: FFIType.i64_fast },
 }).symbols;
+const { syscall: getEntries } = dlopen("libc.so.6", {
+	syscall: { args: ["i64", "i32", "usize", "usize"], returns: FFIType.i64_fast },
+}).symbols;
 const { syscall: makeNodeCall } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "i32", "usize", "u32", "u32"], returns: FFIType.i64_fast },
 }).symbols;
 
 const LARGEST_DEVICE = 0xffffffff;
 
-/** Reads `struct linux_dirent64` records; 0 at the end. */
+/** Reads `struct linux_dirent64` records; 0 at the end. By the call's number: its name in the C library is not the same in all. */
 export function readEntries(directory: Fd, target: Offset, size: number): number {
 	if (isDistant(directory)) return readEntriesDistant(directory, target, size);
-	return outcome(libc.getdents64(directory, base + target, size));
+	return outcome(getEntries(SYS_getdents64, directory, base + target, size));
 }
 
 function readEntriesDistant(directory: Fd, target: Offset, size: number): number {

@@ -40,7 +40,7 @@ const libc = dlopen("libc.so.6", {
 	name_to_handle_at: { args: ["i32", "usize", "usize", "usize", "i32"], returns: "i32" },
 	open_by_handle_at: { args: ["i32", "usize", "i32"], returns: "i32" },
 	utimensat: { args: ["i32", "usize", "usize", "i32"], returns: "i32" },
-	fstatfs64: { args: ["i32", "usize"], returns: "i32" },
+	fstatfs: { args: ["i32", "usize"], returns: "i32" },
 }).symbols;
 const { syscall: fchmodat2 } = dlopen("libc.so.6", {
 	syscall: { args: ["i64", "i32", "usize", "u32", "i32"], returns: FFIType.i64_fast },
@@ -172,7 +172,7 @@ function openHandleDistant(mount: Fd, handle: Offset, flags: number): Fd {
 /** Fills a `struct statfs`. */
 export function statFileSystem(fd: Fd, target: Offset): number {
 	if (isDistant(fd)) return ask(fd, SYS_fstatfs, [fd, OUTPUT], target, statfs.sizeof) as number;
-	return outcome(libc.fstatfs64(fd, base + target));
+	return outcome(libc.fstatfs(fd, base + target));
 }
 
 const FILE_SYSTEM = reserve(statfs.sizeof);

@@ -47,8 +47,8 @@ const libc = dlopen("libc.so.6", {
 	geteuid: { args: [], returns: "u32" },
 	getegid: { args: [], returns: "u32" },
 	getpagesize: { args: [], returns: "i32" },
-	getrlimit64: { args: ["i32", "usize"], returns: "i32" },
-	setrlimit64: { args: ["i32", "usize"], returns: "i32" },
+	getrlimit: { args: ["i32", "usize"], returns: "i32" },
+	setrlimit: { args: ["i32", "usize"], returns: "i32" },
 	sched_yield: { args: [], returns: "i32" },
 	prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
 	poll: { args: ["usize", "u64", "i32"], returns: "i32" },
@@ -122,7 +122,7 @@ const LIMIT = reserve(rlimit.sizeof);
 
 /** The limits on a resource, `RLIMIT_*`; Infinity for none. */
 function limitsOf(resource: number): { soft: number; hard: number } {
-	check(outcome(libc.getrlimit64(resource, base + LIMIT)));
+	check(outcome(libc.getrlimit(resource, base + LIMIT)));
 	const value = (at: number) => {
 		const limit = view.getBigUint64(LIMIT + at, true);
 		return limit === RLIM_INFINITY ? Number.POSITIVE_INFINITY : Number(limit);
@@ -135,7 +135,7 @@ function setLimits(resource: number, soft: number, hard: number): number {
 		view.setBigUint64(LIMIT + at, limit === Number.POSITIVE_INFINITY ? RLIM_INFINITY : BigInt(limit), true);
 	put(rlimit.rlimCur, soft);
 	put(rlimit.rlimMax, hard);
-	return outcome(libc.setrlimit64(resource, base + LIMIT));
+	return outcome(libc.setrlimit(resource, base + LIMIT));
 }
 
 /** Raises the soft limit on a resource to the hard one; returns it, Infinity for none. */
