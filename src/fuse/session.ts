@@ -180,7 +180,7 @@ export class Session {
 		succession.renew();
 	}
 
-	/** Serves requests until the mount ends or a signal says so. `whenServing` is called once those that came first are answered. */
+	/** Serves requests until the mount ends or a signal says so. `whenServing` is called once the first one is answered. */
 	serve(whenServing: () => void): void {
 		const { survival } = this;
 		this.whenServing = whenServing;
@@ -188,7 +188,6 @@ export class Session {
 			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			// However many requests there are, those that wait for a job must not wait for their end.
 			if ((++this.turns & LONGEST_TURN) === 0) {
-				this.tellServing();
 				this.jobs.advance();
 				this.collectReady();
 				this.overlay.files.rest(Bun.nanoseconds());
@@ -201,6 +200,7 @@ export class Session {
 				this.libfuse.process(this.session, REQUEST, size);
 			survival?.end();
 			this.overlay.trim();
+			if (this.whenServing !== undefined) this.tellServing();
 		}
 	}
 
@@ -282,7 +282,6 @@ export class Session {
 			if (size === -EINTR || size === -ENOENT) continue;
 			if (size !== -EAGAIN) check(size);
 			if (this.ended) return 0;
-			if (this.whenServing !== undefined && this.dispatcher.handled > 0) this.tellServing();
 			const advanced = this.jobs.advance();
 			const now = Bun.nanoseconds();
 			if (idleSince === 0) idleSince = now;
