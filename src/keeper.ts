@@ -1,5 +1,5 @@
 /**
- * Who goes on after the daemon: a shell of a few lines, started once the mount answers, that holds all that a successor needs
+ * Who goes on after the daemon: a shell of a few lines, started once the mount has answered, that holds all that a successor needs
  * (the connection to the kernel, the layers, the state) and waits for the end of a pipe that only the daemon holds. If that comes
  * without a word it starts the program again, some times if that ends before it serves. A daemon whose keeper has ended starts
  * another, and so does a successor, which then ends the one that has started it.
