@@ -95,7 +95,7 @@ export class Session {
 	private whenServing: (() => void) | undefined;
 	private isToBeReplaced = false;
 
-	/** @param options libfuse's. Throws MountFailed where that refuses them. */
+	/** @param options libfuse's. @param idleAfter see {@link Idleness}. Throws MountFailed where libfuse refuses the options. */
 	constructor(parts: SessionParts, options: ByteString, mountpoint: Mountpoint, idleAfter: number) {
 		const { libfuse, dispatcher, overlay, jobs, log, survival } = parts;
 		this.survival = survival;

@@ -122,8 +122,12 @@ async function leftovers(mount: OverlayMount, work: string): Promise<string[]> {
 		return [...mount.log.matchAll(/# NODES: (\d+)/g)].at(-1)?.[1];
 	};
 	const wrong: string[] = [];
-	const others = mount.daemons.filter((pid) => !mount.serving.includes(pid)).map(commandLine);
-	if (others.length !== 1) wrong.push(`${others.length} keepers: ${others.join("; ")}`);
+	const keepers = () => mount.daemons.filter((pid) => !mount.serving.includes(pid)).map(commandLine);
+	// A former one may be ending.
+	await until(
+		() => keepers().length === 1,
+		() => `${keepers().length} keepers: ${keepers().join("; ")}`,
+	);
 	// Then the kernel keeps what it likes.
 	if (lacks("mounting")) return wrong;
 	const forgets = Date.now() + 10_000;
