@@ -61,7 +61,9 @@ const DECLINE = "_FUSE_OVERLAYFS_DECLINE";
 /** Likewise: after how many milliseconds without a request a mount is idle. */
 const IDLE_AFTER = "_FUSE_OVERLAYFS_IDLE_AFTER";
 const FOREGROUND = "foreground";
-/** Goes on with a mount by the state in the memory of the descriptor that follows. */
+/** Goes on with a mount by the state in the memory of the descriptor that follows, in the place of the program that had it. */
+const REPLACE = "replace ";
+/** The same, after the end of the process that had it. */
 const RESUME = "resume ";
 /** Has that done by a process like this, with all descriptors that follow, of which the first is the memory's. */
 const RESTART = "restart ";
@@ -204,10 +206,17 @@ export async function serve(options: MountOptions): Promise<number> {
 	if (succession !== undefined && stage?.startsWith(LAYOUT_IS))
 		return stage === `${LAYOUT_IS}${succession.layout}` ? 0 : 1;
 	const restart = succession === undefined ? undefined : restartFor(options, succession.layout);
-	if (succession !== undefined && restart !== undefined && stage?.startsWith(RESUME)) {
+	const way = [RESUME, REPLACE].find((prefix) => stage?.startsWith(prefix));
+	if (succession !== undefined && restart !== undefined && stage !== undefined && way !== undefined) {
 		goOn(options, createLog, (log) => {
-			const memory = Number(stage.slice(RESUME.length)) as Fd;
-			return succession.resume(options, log, memory, restart, idleAfter());
+			const memory = Number(stage.slice(way.length)) as Fd;
+			return succession.resume(
+				options,
+				log,
+				{ memory, isReplacement: way === REPLACE },
+				restart,
+				idleAfter(),
+			);
 		});
 		return 0;
 	}
@@ -268,7 +277,7 @@ function restartFor(options: MountOptions, layout: number): Restart {
 		process.env[log] = absolute(process.env[log]);
 	return {
 		keep: (kept) => stageOf(`${RESTART}${kept.join(",")}`),
-		replace: (memory) => stageOf(`${RESUME}${memory}`),
+		replace: (memory) => stageOf(`${REPLACE}${memory}`),
 		isFit: () => run(stageOf(`${LAYOUT_IS}${layout}`)) === 0,
 	};
 }

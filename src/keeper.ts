@@ -6,6 +6,7 @@
  */
 
 import { SIGKILL } from "./native/layout.ts";
+import { readText } from "./native/libc/by-path.ts";
 import { describeErrno, Errno } from "./native/libc/errno.ts";
 import { close, type Fd, NO_FD, write } from "./native/libc/file.ts";
 import { openPipe, reap, type Start, spawnDetached } from "./native/libc/process.ts";
@@ -94,13 +95,25 @@ function tellEnd(pipe: Fd): void {
 	write(pipe, WORD, lengthOf(WORD));
 }
 
-/** Ends the keeper of a predecessor: that of this very process, by its pipe, or the one that has started this process. */
-export function endFormer(pipe: Fd, pid: number): void {
-	if (process.ppid === pid) {
-		kill(pid, SIGKILL);
-		return;
-	}
+/** Ends the keeper that this very process had as another program, by its pipe. */
+export function endOwn(pipe: Fd, pid: number): void {
 	tellEnd(pipe);
 	close(pipe);
 	reap(pid);
+}
+
+/** Ends the keeper that has started this process, which need not be the last one of the predecessor. */
+export function endStarter(): void {
+	const { ppid } = process;
+	if (isKeeper(ppid)) kill(ppid, SIGKILL);
+}
+
+/** Who has become the parent of a process whose own has ended is somebody else. */
+function isKeeper(pid: number): boolean {
+	try {
+		return readText(`/proc/${pid}/cmdline`).includes(SCRIPT);
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+		return false;
+	}
 }

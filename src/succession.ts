@@ -7,7 +7,7 @@ import { REQUEST } from "./fuse/request.ts";
 import { Session } from "./fuse/session.ts";
 import { sessionArgument, sessionOptions } from "./fuse/session-options.ts";
 import { Survival } from "./fuse/survival.ts";
-import { endFormer, Keeper } from "./keeper.ts";
+import { endOwn, endStarter, Keeper } from "./keeper.ts";
 import type { Log } from "./log.ts";
 import { assemble, type Mounted, mounted, type Outliving } from "./mount.ts";
 import { F_SETFD, FD_CLOEXEC, LOCK_EX, LOCK_NB, O_RDWR } from "./native/layout.ts";
@@ -140,6 +140,7 @@ function beginSuccession(
 	facts: Facts,
 	restart: Restart,
 	log: Log,
+	endFormer: () => void = () => {},
 ): void {
 	const warn = (message: string) => log.warn(message);
 	try {
@@ -149,7 +150,6 @@ function beginSuccession(
 		warn(`failover=on is without effect: ${error.message}`);
 		return;
 	}
-	const [formerPipe, formerKeeper] = [state.get(field.pipe) as Fd, state.get(field.keeper)];
 	const start = restart.replace(state.fd);
 	const kept = descriptorsOf(facts, state.fd);
 	const keeper = new Keeper(
@@ -180,16 +180,15 @@ function beginSuccession(
 				warn(`${start.program} cannot go on with this mount: it stays with this program`);
 				return;
 			}
-			state.set(field.isReplaced, 1);
+			if (keeper.fd === NO_FD) state.set(field.keeper, 0);
 			const passed = keeper.fd === NO_FD ? kept : [...kept, keeper.fd];
 			for (const fd of passed) descriptorControl(fd, F_SETFD, 0);
 			const failed = execute(start.program, start.args, start.environment);
-			state.set(field.isReplaced, 0);
 			for (const fd of passed) descriptorControl(fd, F_SETFD, FD_CLOEXEC);
 			warn(`cannot start ${start.program}: ${describeErrno(-failed)}: the mount stays with this program`);
 		},
 	});
-	if (formerKeeper !== 0) endFormer(formerPipe, formerKeeper);
+	endFormer();
 }
 
 /** What a successor must have open, under the same numbers. */
@@ -216,11 +215,19 @@ function claimState(memory: Fd): boolean {
 	return false;
 }
 
-/** Goes on with the mount of a daemon that has ended, by the state it has left in `memory`. Throws StateUnusable and what that may. */
+/** What a predecessor has left. */
+interface Left {
+	/** The memory with its state. */
+	readonly memory: Fd;
+	/** It was this very process, as another program. */
+	readonly isReplacement: boolean;
+}
+
+/** Goes on with the mount of a daemon that has ended, or was this process. Throws StateUnusable and what that may. */
 export function resume(
 	options: MountOptions,
 	log: Log,
-	memory: Fd,
+	{ memory, isReplacement }: Left,
 	restart: Restart,
 	idleAfter = IDLE_AFTER,
 ): Mounted {
@@ -229,8 +236,6 @@ export function resume(
 	state.redo();
 	const facts = state.facts as Facts;
 	const survival = new Survival(state);
-	const isReplacement = state.get(field.isReplaced) === 1;
-	state.set(field.isReplaced, 0);
 	if (isReplacement) survival.forgive();
 	if (!survival.takeOver())
 		throw new StateUnusable("daemons have ended one after the other, and none has answered a request");
@@ -258,5 +263,10 @@ export function resume(
 			? "another program goes on with the mount"
 			: "the daemon has ended: another goes on with the mount",
 	);
-	return mounted(session, () => beginSuccession(session, survival, facts, restart, log));
+	const [pipe, keeper] = [state.get(field.pipe) as Fd, state.get(field.keeper)];
+	const endFormer = () => {
+		if (!isReplacement) endStarter();
+		else if (keeper !== 0) endOwn(pipe, keeper);
+	};
+	return mounted(session, () => beginSuccession(session, survival, facts, restart, log, endFormer));
 }

@@ -15,10 +15,15 @@ const plan = process.env.DYING_PLAN!;
 let steps = 0;
 
 function step(): void {
-	if (!existsSync(plan)) return;
-	steps++;
-	if (steps !== Number(readFileSync(plan, "utf8"))) return;
-	unlinkSync(plan);
+	try {
+		if (!existsSync(plan)) return;
+		steps++;
+		if (steps !== Number(readFileSync(plan, "utf8"))) return;
+		unlinkSync(plan);
+	} catch {
+		// It was taken away meanwhile.
+		return;
+	}
 	process.kill(process.pid, "SIGKILL");
 }
 

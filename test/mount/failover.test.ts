@@ -309,6 +309,25 @@ describe("SIGUSR2", () => {
 		);
 	});
 
+	test.skipIf(lacks("requests sent again"))(
+		"and a kill while that program begins are noticed by nobody",
+		async () => {
+			await using overlay = await mountSome();
+			using held = open(overlay.at("upper"), "r+");
+			for (const milliseconds of [0, 10, 30, 50, 70, 100]) {
+				const daemon = await settled(overlay.mount);
+				process.kill(daemon, "SIGUSR2");
+				await Bun.sleep(milliseconds);
+				process.kill(daemon, "SIGKILL");
+				expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
+				writeFileSync(overlay.at(`new${milliseconds}`), "new");
+				expect(held.text()).toBe("upper");
+			}
+			await settled(overlay.mount);
+			await until(() => overlay.mount.daemons.length === 2, "processes are left");
+		},
+	);
+
 	test.skipIf(!isCompiled)("with a program that cannot go on has the old one stay", async () => {
 		await using overlay = await mountLayers([{ lower: "lower" }]);
 		const own = overlay.tree.join("program");

@@ -84,8 +84,6 @@ export const field = {
 	daemon: 76,
 	keeper: 80,
 	pipe: 84,
-	/** The daemon is being replaced by its own doing. */
-	isReplaced: 88,
 	/** The RELEASE that was counted last. */
 	releasedLow: 68,
 	releasedHigh: 72,
