@@ -177,14 +177,13 @@ export function mount(options: MountOptions, log: Log, running: Running = {}): M
 		session.close();
 		throw error;
 	}
-	const succeed = () => {
-		if (init !== undefined) outliving?.begin(session, mountpoint.device, parts, init);
-	};
-	return mounted(session, succeed);
+	if (outliving === undefined || init === undefined) return mounted(session);
+	const message = init;
+	return mounted(session, () => outliving.begin(session, mountpoint.device, parts, message));
 }
 
-/** @param succeed begins what has the mount outlive this process, once it has answered */
-export function mounted(session: Session, succeed: () => void): Mounted {
+/** @param succeed begins what has the mount outlive this process, once it has answered; undefined: nothing does */
+export function mounted(session: Session, succeed?: () => void): Mounted {
 	return {
 		serve() {
 			try {

@@ -181,7 +181,7 @@ export class Session {
 	}
 
 	/** Serves requests until the mount ends or a signal says so. `whenServing` is called once the first one is answered. */
-	serve(whenServing: () => void): void {
+	serve(whenServing?: () => void): void {
 		const { survival } = this;
 		this.whenServing = whenServing;
 		while (!this.ended) {

@@ -3,15 +3,14 @@
  * with Debian's musl and what is built for that, which are there beside glibc, by which all else runs.
  */
 
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { makeExecutable } from "../../packaging/executable.ts";
 import { fetchRuntime } from "../../packaging/release/runtime.ts";
 import { type Run, runAll } from "../harness/lanes.ts";
+import { temporaryTree } from "../harness/layers.ts";
 import { conclude } from "../harness/report.ts";
 import { rootRun } from "../harness/root-run.ts";
-import { watchdog } from "../harness/watchdog-client.ts";
 import { muslLibraries } from "./libraries.ts";
 
 const defaultTests = ["test/mount", "test/hostile"];
@@ -60,17 +59,9 @@ async function main(paths: readonly string[]): Promise<void> {
 	if (Bun.which("debootstrap") === null)
 		throw new Error("debootstrap is missing: apt-get install debootstrap");
 	const libraries = muslLibraries();
-	const scratch = mkdtempSync(join(tmpdir(), "fuse-overlayfs-musl-"));
-	watchdog.tell("tree", scratch);
-	// Other users start it, too.
-	chmodSync(scratch, 0o755);
-	try {
-		const tests = paths.length > 0 ? paths : defaultTests;
-		conclude(await runAll([muslRun(tests, program(scratch), libraries)]));
-	} finally {
-		rmSync(scratch, { recursive: true, force: true });
-		watchdog.tell("tree-gone", scratch);
-	}
+	using tree = temporaryTree();
+	const tests = paths.length > 0 ? paths : defaultTests;
+	conclude(await runAll([muslRun(tests, program(tree.path), libraries)]));
 }
 
 try {

@@ -80,8 +80,7 @@ export const field = {
 	/** Entries of `openings` ever used, and of `removed`. */
 	openings: 64,
 	removed: 116,
-	/** The daemon, its keeper, and its pipe to that. */
-	daemon: 76,
+	/** The daemon's keeper, and its pipe to that. */
 	keeper: 80,
 	pipe: 84,
 	/** The RELEASE that was counted last. */
