@@ -268,7 +268,8 @@ async function killAt(call: string, pids: readonly number[]) {
 	const isTraced = (pid: number) => /^TracerPid:\t[1-9]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
 	await until(() => strace.exitCode !== null || pids.every(isTraced), "strace is not there");
 	const end = async () => {
-		strace.kill("SIGINT");
+		// Told to detach, it would wait for a process to stop that itself waits, in vfork, for one that strace has stopped.
+		strace.kill("SIGKILL");
 		await strace.exited;
 	};
 	return { end, [Symbol.asyncDispose]: end };
