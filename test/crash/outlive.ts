@@ -74,6 +74,7 @@ export async function outlive(
 	const before = snapshot(lower);
 	const request = { lower: [lower], upper: at("upper"), work: at("work"), mountpoint: at("merged") };
 	await using mount = await mountOverlay({ ...request, options: ["failover=on", ...options] });
+	await mount.settled();
 	const working = possibleTasks().map(([task, rounds]) => ({
 		task,
 		process: Bun.spawn(

@@ -200,6 +200,15 @@ export class OverlayMount implements AsyncDisposable {
 		return this.daemons.filter((pid) => commandOf(pid) === "fuse-overlayfs");
 	}
 
+	/** With `failover=on`: resolves, with the pid of who serves, once somebody waits for its end. */
+	async settled(): Promise<number> {
+		await until(
+			() => this.serving.length === 1 && this.daemons.length === 2,
+			"no daemon, or nobody who waits for its end",
+		);
+		return this.serving[0]!;
+	}
+
 	/** Ends the daemon as a crash does. */
 	killDaemon(): void {
 		for (const pid of this.serving) process.kill(pid, "SIGKILL");

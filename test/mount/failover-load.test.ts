@@ -4,7 +4,6 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, opendirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { outlive } from "../crash/outlive.ts";
 import { file, temporaryTree } from "../harness/layers.ts";
-import { until } from "../harness/mount.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
 
@@ -34,8 +33,7 @@ describe.skipIf(lacks("requests sent again"))("nobody notices", () => {
 		for (let entry = listing.readSync(); entry !== null; entry = listing.readSync(), read++) {
 			seen.add(entry.name);
 			if (read % (count / 5) !== 7) continue;
-			await until(() => overlay.mount.daemons.length === 2, "nobody waits for the end of the daemon");
-			overlay.mount.killDaemon();
+			process.kill(await overlay.mount.settled(), "SIGKILL");
 			expect(statSync(overlay.at(`names/${entry.name}`)).isFile()).toBeTrue();
 		}
 		listing.closeSync();

@@ -59,25 +59,13 @@ function keeperOf(mount: OverlayMount): number {
 	return keeper ?? 0;
 }
 
-async function settled(mount: OverlayMount): Promise<number> {
-	await until(
-		() => mount.serving.length === 1 && keeperOfAny(mount) !== 0,
-		"no daemon, or nobody who waits for its end",
-	);
-	return mount.serving[0]!;
-}
-
-function keeperOfAny(mount: OverlayMount): number {
-	return mount.daemons.find((pid) => !mount.serving.includes(pid)) ?? 0;
-}
-
 describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () => {
 	test("another goes on: nothing that was open, locked, mapped or being listed is lost", async () => {
 		await using overlay = await mountLayers(
 			[Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`names/n${index}`, file("x")]))],
 			{ ...survives, upper: { upper: "upper content" } },
 		);
-		await settled(overlay.mount);
+		await overlay.mount.settled();
 		using held = open(overlay.at("upper"), "r+");
 		using locked = open(overlay.at("upper"), "r");
 		flock(locked.fd, LOCK_EX);
@@ -112,7 +100,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("what is open without a name, and a directory, are forgotten when they are closed", async () => {
 		await using overlay = await mountSome();
-		await settled(overlay.mount);
+		await overlay.mount.settled();
 		const gone = open(overlay.at("upper"), "r");
 		unlinkSync(overlay.at("upper"));
 		const directory = open(overlay.at("directory"), "r");
@@ -132,7 +120,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("removed directories are what they were, and what they were changed to", async () => {
 		await using overlay = await mountSome();
-		await settled(overlay.mount);
+		await overlay.mount.settled();
 		// More than are noted.
 		const many = Array.from({ length: 300 }, (_, index) => {
 			const path = overlay.at(`removed ${index}`);
@@ -159,7 +147,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 			if (index % 100 === 8) fsetxattr(fd, "user.number", "eight");
 		}
 		const changed = look();
-		await settled(overlay.mount);
+		await overlay.mount.settled();
 		overlay.mount.killDaemon();
 		expect(look()).toEqual(changed);
 		expect(changed[3]).toBe("1700 ENODATA");
@@ -169,7 +157,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("a file that was closed when it lost its name goes by its descriptor while the daemon lives", async () => {
 		await using overlay = await mountSome();
-		await settled(overlay.mount);
+		await overlay.mount.settled();
 		using held = open(overlay.at("upper"), O_PATH);
 		unlinkSync(overlay.at("upper"));
 		expect(fstatSync(held.fd).nlink).toBe(0);
@@ -178,7 +166,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("what others have in the same workdir is left alone, and what it has left there is not", async () => {
 		await using overlay = await mountSome();
-		await settled(overlay.mount);
+		await overlay.mount.settled();
 		const inWork = (name: string) => `${overlay.layers.work}/work/${name}`;
 		writeFileSync(inWork("#12"), "its own");
 		writeFileSync(inWork("#100000000"), "of another mount");
@@ -192,13 +180,11 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("who waits for its end may end, too: then there is another", async () => {
 		await using overlay = await mountSome();
-		const daemon = await settled(overlay.mount);
+		const daemon = await overlay.mount.settled();
 		const keeper = keeperOf(overlay.mount);
 		process.kill(keeper, "SIGKILL");
-		await until(
-			() => ![0, keeper].includes(keeperOfAny(overlay.mount)),
-			"nobody waits for the end of the daemon",
-		);
+		await until(() => !overlay.mount.daemons.includes(keeper), "the keeper survives SIGKILL");
+		expect(await overlay.mount.settled()).toBe(daemon);
 		process.kill(daemon, "SIGKILL");
 		expect(readFileSync(overlay.at("lower"), "utf8")).toBe("lower");
 		expect(overlay.mount.log).toContain(goesOn);
@@ -206,7 +192,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("with who waits for its end, the mount ends, and nobody hangs", async () => {
 		await using overlay = await mountSome();
-		const daemon = await settled(overlay.mount);
+		const daemon = await overlay.mount.settled();
 		process.kill(daemon, "SIGSTOP");
 		process.kill(keeperOf(overlay.mount), "SIGKILL");
 		process.kill(daemon, "SIGKILL");
@@ -217,7 +203,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test.skipIf(lacks("mounting"))("and unmounted before another goes on, nothing is left", async () => {
 		await using overlay = await mountSome();
-		const daemon = await settled(overlay.mount);
+		const daemon = await overlay.mount.settled();
 		const keeper = keeperOf(overlay.mount);
 		process.kill(keeper, "SIGSTOP");
 		process.kill(daemon, "SIGKILL");
@@ -230,14 +216,14 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("by a signal to end, the mount and all processes end", async () => {
 		await using overlay = await mountSome();
-		process.kill(await settled(overlay.mount), "SIGTERM");
+		process.kill(await overlay.mount.settled(), "SIGTERM");
 		await until(() => overlay.mount.daemons.length === 0, "a process is left");
 		await overlay.mount.forget();
 	});
 
 	test("the same request that ends two of them is answered with EIO, and the mount goes on", async () => {
 		await using overlay = await mountSome();
-		const daemon = await settled(overlay.mount);
+		const daemon = await overlay.mount.settled();
 		await using killer = await killAt("symlinkat", [daemon, keeperOf(overlay.mount)]);
 		expect(codeOf(() => symlinkSync("target", overlay.at("new")))).toBe("EIO");
 		expect(overlay.mount.log).toContain("has ended 2 daemons: it is answered with EIO");
@@ -248,7 +234,7 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 
 	test("and so are all that are to go on, the mount is given up, and nobody hangs", async () => {
 		await using overlay = await mountSome();
-		const daemon = await settled(overlay.mount);
+		const daemon = await overlay.mount.settled();
 		await using killer = await killAt("renameat2", [daemon, keeperOf(overlay.mount)]);
 		process.kill(daemon, "SIGKILL");
 		expect(codeOf(() => readFileSync(overlay.at("lower")))).toMatch(ended);
@@ -316,7 +302,7 @@ describe("SIGUSR2", () => {
 			await using overlay = await mountSome();
 			using held = open(overlay.at("upper"), "r+");
 			for (const milliseconds of [0, 10, 30, 50, 70, 100]) {
-				const daemon = await settled(overlay.mount);
+				const daemon = await overlay.mount.settled();
 				process.kill(daemon, "SIGUSR2");
 				await Bun.sleep(milliseconds);
 				process.kill(daemon, "SIGKILL");
@@ -324,7 +310,7 @@ describe("SIGUSR2", () => {
 				writeFileSync(overlay.at(`new${milliseconds}`), "new");
 				expect(held.text()).toBe("upper");
 			}
-			await settled(overlay.mount);
+			await overlay.mount.settled();
 			await until(() => overlay.mount.daemons.length === 2, "processes are left");
 		},
 	);
