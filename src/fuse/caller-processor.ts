@@ -41,7 +41,8 @@ function mayBeLookedAt(operation: number): boolean {
 }
 
 export class CallerProcessor {
-	private readonly canMove = noteAllowed() > 1;
+	/** How many processors this thread may run on, 0 where that is not told. */
+	private readonly allowed = noteAllowed();
 	private readonly scheduling: Fd;
 	private caller = 0;
 	private changes = 0;
@@ -61,9 +62,13 @@ export class CallerProcessor {
 		this.scheduling = this.canMove ? openScheduling() : NO_FD;
 	}
 
+	private get canMove(): boolean {
+		return this.allowed > 1;
+	}
+
 	/** Whether this thread is on its caller's processor, which it takes from that while it does not sleep. */
 	get isShared(): boolean {
-		return this.held !== UNKNOWN;
+		return this.held !== UNKNOWN || this.allowed === 1;
 	}
 
 	/** Notes whose request has come. */

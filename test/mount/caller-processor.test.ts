@@ -1,10 +1,13 @@
 /** The thread that serves shares the processor with a caller that waits for its answers; no other thread of the daemon does. */
-import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { compiled } from "../harness/compile.ts";
+import { temporaryTree } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { program } from "../harness/program.ts";
+import { traced } from "../harness/strace.ts";
 
 /** The processors that a thread of a process may use, as the kernel lists them. */
 function allowed(pid: number | "self", thread: number | "self" = pid): string {
@@ -93,8 +96,8 @@ test.skipIf(hasOne)(
 			options: ["passthrough=off"],
 			upper: { mapped: "old" },
 		});
-		const program = [compiled("execute-mapped.c"), overlay.path, "mapped", "500"];
-		const executing = Bun.spawn(["taskset", "--cpu-list", String(one), ...program], {
+		const command = [compiled("execute-mapped.c"), overlay.path, "mapped", "500"];
+		const executing = Bun.spawn(["taskset", "--cpu-list", String(one), ...command], {
 			stdio: ["ignore", "ignore", "inherit"],
 			timeout: 20_000,
 			killSignal: "SIGKILL",
@@ -102,6 +105,32 @@ test.skipIf(hasOne)(
 		expect(await executing.exited).toBe(0);
 	},
 );
+
+describe.skipIf(Bun.which("strace") === null)("between two requests", () => {
+	/** How often the daemon gives up the processor to ask again for a request, while it serves a few with pauses between. */
+	async function asksAgain(overlay: Overlay): Promise<number> {
+		const lookUp = async () => {
+			for (let index = 0; index < 30; index++) {
+				existsSync(overlay.at(`no-${index}`));
+				await Bun.sleep(2);
+			}
+		};
+		return (await traced(overlay, ["trace=sched_yield"], lookUp)).length;
+	}
+
+	test.skipIf(hasOne)("it asks again for some time before it sleeps", async () => {
+		await using overlay = await mountLayers([{ a: "a" }]);
+		expect(await asksAgain(overlay)).toBeGreaterThan(0);
+	});
+
+	test("it does not where there is one processor only, which that would take from the caller", async () => {
+		using tree = temporaryTree();
+		const held = tree.join("held");
+		writeFileSync(held, `#!/bin/sh\nexec taskset --cpu-list ${one} ${program} "$@"\n`, { mode: 0o755 });
+		await using overlay = await mountLayers([{ a: "a" }], { program: held });
+		expect(await asksAgain(overlay)).toBe(0);
+	});
+});
 
 /** How many the daemon has served, as it says itself. */
 function requests(overlay: Overlay): number {
