@@ -17,8 +17,17 @@ const cells = cellsOf(subjects);
 const isPossible = (cell: Cell) => whyRefused(cell) === undefined;
 let lower: LowerLayers;
 
+function cellsFor(target: Target): Cell[] {
+	return cells.filter(({ statement, origin, subject }) => {
+		if (!target.origins.includes(origin)) return false;
+		if (target.subjects?.includes(subject) === false) return false;
+		return !statement.isLong || (target.getsLong && origin === "lower");
+	});
+}
+
 beforeAll(() => {
-	lower = new LowerLayers(cells.filter(isPossible));
+	const tried = new Set(targets.flatMap(cellsFor));
+	lower = new LowerLayers([...tried].filter(isPossible));
 });
 afterAll(() => lower[Symbol.dispose]());
 
@@ -65,7 +74,7 @@ function tryOn(target: Target, tried: readonly Cell[]): void {
 	}
 	const peer = target.isForeignToKernel ? "" : ", and in kernel overlayfs";
 	test(`all of it is the same after a remount${peer}`, async () => {
-		// The lower layers hold the content of all cells.
+		// The lower layers hold the cells of other targets, too.
 		const leaveOut = cells
 			.filter((cell) => cell.statement.isLong || !tried.includes(cell))
 			.map(({ name }) => name);
@@ -73,14 +82,7 @@ function tryOn(target: Target, tried: readonly Cell[]): void {
 	});
 }
 
-for (const target of targets) {
-	const tried = cells.filter(({ statement, origin, subject }) => {
-		if (!target.origins.includes(origin)) return false;
-		if (target.subjects?.includes(subject) === false) return false;
-		return !statement.isLong || (target.getsLong && origin === "lower");
-	});
-	describe(target.name, () => tryOn(target, tried));
-}
+for (const target of targets) describe(target.name, () => tryOn(target, cellsFor(target)));
 
 test("only statements of the table are left out of it", () => {
 	const known = new Set([...Object.keys(subjects), ...cells.map(({ key }) => key)]);
