@@ -5,7 +5,7 @@
 
 import { type Description, directory, type Entry, file, fillLayer } from "../harness/layers.ts";
 import type { BytePath } from "../harness/native.ts";
-import type { Need } from "../harness/setting.ts";
+import { lacks, type Need } from "../harness/setting.ts";
 
 /** Where the content of a statement's directory lies before it is looked at. */
 export const origins = {
@@ -153,6 +153,10 @@ function mergedContent(layers: readonly Description[]): Description {
 	return described([...directories, ...[...shown].filter(([, entry]) => !entry.isDirectory)]);
 }
 
+/** Attributes `user.*` that content has but few of its statements look at: none where there cannot be any. */
+export const inPassing = (xattrs: Readonly<Record<string, string>>) =>
+	lacks("user attributes") ? {} : xattrs;
+
 /** What making the content asks for that not every user has. */
 export function needsOfContent({ statement }: Cell): Need[] {
 	const layers = isPerLayer(statement.content) ? statement.content : [statement.content];
@@ -161,9 +165,11 @@ export function needsOfContent({ statement }: Cell): Need[] {
 		const ids: Need[] =
 			uid === 0 && gid === 0 ? [] : Math.max(uid, gid) < 65_536 ? ["other ids"] : ["all ids"];
 		const isPrivileged = Object.keys(xattrs).some((name) => /^(trusted|security)\./.test(name));
+		const isUsers = Object.keys(xattrs).some((name) => name.startsWith("user."));
 		return [
 			...ids,
 			...(isPrivileged ? (["trusted attributes"] as const) : []),
+			...(isUsers ? (["user attributes"] as const) : []),
 			...(isDevice ? (["devices"] as const) : []),
 		];
 	});

@@ -10,7 +10,15 @@ import { type Layers, type TemporaryTree, temporaryTree } from "../harness/layer
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
 import { Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
-import { declined, isBefore, isInShort, lacks, setting } from "../harness/setting.ts";
+import {
+	declined,
+	isBefore,
+	isInShort,
+	type LayersOn,
+	lacks,
+	layersOn,
+	setting,
+} from "../harness/setting.ts";
 import { type Delay, slowLayer } from "../harness/slow-layer.ts";
 import { declinable } from "../init/declinable.ts";
 import { type Cell, layDown, layDownMerged, type Origin } from "./statement.ts";
@@ -27,6 +35,7 @@ export type Trait =
 	| "on tmpfs"
 	| "on xfs"
 	| "on btrfs"
+	| `on ${LayersOn}`
 	| "libfuse before 3.17"
 	| `FUSE before Linux ${string}`
 	| "overlayfs before Linux 6.3"
@@ -186,7 +195,10 @@ async function inNewTree(prepare: (tree: TemporaryTree) => Promise<Site>): Promi
 	}
 }
 
-const onDisk = (disk?: DiskKind): Trait => (disk === undefined ? "on the machine's disk" : `on ${disk}`);
+function onDisk(disk?: DiskKind): Trait {
+	const on = disk ?? layersOn;
+	return on === undefined ? "on the machine's disk" : `on ${on}`;
+}
 
 function plainDirectory(disk?: DiskKind): Target {
 	return {
@@ -333,8 +345,9 @@ const rootless = [
 	...(["default", ".wh. whiteouts"] as const).map(mounted).map((target) => ({ ...target, getsLong: false })),
 ];
 
-/** What kernels and libraries differ in shows where content lies below. */
+/** What kernels and libraries differ in shows where content lies below; what a server refuses, in a plain directory there. */
 const inShort = [
+	...(layersOn === undefined ? [] : [plainDirectory()]),
 	...(lacks("kernel overlayfs") ? [] : [kernelOverlayfs]),
 	...(["default", "passthrough=off"] as const).map(mounted),
 ].map((target): Target => ({ ...target, origins: ["lower", "layers"], getsLong: false }));

@@ -24,7 +24,7 @@ import { join } from "node:path";
 import { ftruncate, pwrite } from "./exact-offsets.ts";
 import { detachMountsUnder } from "./mount-table.ts";
 import { type BytePath, mknod, mount, setTimes, setxattr } from "./native.ts";
-import { overlayAttributes, setting } from "./setting.ts";
+import { lacks, overlayAttributes, setting } from "./setting.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 export interface Attributes {
@@ -78,8 +78,8 @@ export function sparseFile(
 
 /** The four markers of an opaque directory that are read. */
 export type OpaqueFormat = "trusted" | "user" | "fuseoverlayfs" | "file";
-/** The one that kernel overlayfs reads and writes in this setting. */
-export const kernelsOpaque: OpaqueFormat = overlayAttributes;
+/** The one that kernel overlayfs reads and writes in this setting; where nothing has attributes, the only one there is. */
+export const kernelsOpaque: OpaqueFormat = lacks("user attributes") ? "file" : overlayAttributes;
 const opaqueXattrs = {
 	trusted: "trusted.overlay.opaque",
 	user: "user.overlay.opaque",

@@ -31,13 +31,13 @@ import {
 	setxattr,
 } from "../../harness/native.ts";
 import { letTheClockTick, modeOf, statOf, textOf } from "../observe.ts";
-import { changing, looking, type Place, type Subject } from "../statement.ts";
+import { changing, inPassing, looking, type Place, type Subject } from "../statement.ts";
 
 const second = 1_000_000_000n;
 /** Early in 2001: nothing that a test does is as old. */
 const old = 981_173_106n * second + 123_456_789n;
 const content = {
-	f: file("content", { time: old, xattrs: { "user.a": "1" } }),
+	f: file("content", { time: old, xattrs: inPassing({ "user.a": "1" }) }),
 	d: directory({ time: old }),
 	"d/x": file("x", { time: old }),
 	"d/sub": directory({ time: old }),

@@ -27,10 +27,10 @@ import {
 	mapMemory,
 	setTimesOf,
 } from "../../harness/native.ts";
-import { type Check, changing, type Place, type Subject } from "../statement.ts";
+import { type Check, changing, inPassing, type Place, type Subject } from "../statement.ts";
 
 const content = {
-	f: file("content", { mode: 0o644, uid: 5, gid: 6, xattrs: { "user.note": "kept" } }),
+	f: file("content", { mode: 0o644, uid: 5, gid: 6, xattrs: inPassing({ "user.note": "kept" }) }),
 	other: "other",
 };
 
