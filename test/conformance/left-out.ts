@@ -4,11 +4,12 @@
  */
 
 import { type Need, whyLacking } from "../harness/setting.ts";
+import { reasonsOnNfs } from "./left-out-on-nfs.ts";
 import { type Cell, needsOfContent, type Origin } from "./statement.ts";
 import type { Trait } from "./targets.ts";
 
 /** Which targets, or which origins on them, and why not. */
-type Reasons = Readonly<Partial<Record<Trait | `${Trait}, ${Origin}`, string>>>;
+export type Reasons = Readonly<Partial<Record<Trait | `${Trait}, ${Origin}`, string>>>;
 
 const prefixTooLong =
 	"a name of more than 251 bytes cannot be hidden by a file named after it with .wh. before it";
@@ -199,11 +200,11 @@ export function whyRefused(cell: Cell): string | undefined {
 
 /** Why the cell is not tried on a target with these traits; undefined: it is tried. */
 export function whyLeftOut(cell: Cell, traits: readonly Trait[]): string | undefined {
-	const known = reasons[cell.key] ?? {};
+	const known = { ...reasons[cell.key], ...reasonsOnNfs[cell.key] };
 	return traits
 		.map((trait) => known[trait] ?? known[`${trait}, ${cell.origin}`])
 		.find((why) => why !== undefined);
 }
 
 /** Statements, and subjects, that are left out somewhere, to be checked against the table. */
-export const statementsLeftOut: readonly string[] = [...Object.keys(reasons), ...Object.keys(needs)];
+export const statementsLeftOut: readonly string[] = [reasons, reasonsOnNfs, needs].flatMap(Object.keys);

@@ -35,7 +35,7 @@ export type Trait =
 	| "on tmpfs"
 	| "on xfs"
 	| "on btrfs"
-	| `on ${LayersOn}`
+	| `${"" | "plain " | "program "}on ${LayersOn}`
 	| "libfuse before 3.17"
 	| `FUSE before Linux ${string}`
 	| "overlayfs before Linux 6.3"
@@ -200,10 +200,14 @@ function onDisk(disk?: DiskKind): Trait {
 	return on === undefined ? "on the machine's disk" : `on ${on}`;
 }
 
+function onLayersOf(kind: "plain" | "program"): Trait[] {
+	return layersOn === undefined ? [] : [`${kind} on ${layersOn}`];
+}
+
 function plainDirectory(disk?: DiskKind): Target {
 	return {
 		name: disk === undefined ? "a plain directory" : `a plain directory on ${disk}`,
-		traits: ["plain", onDisk(disk)],
+		traits: ["plain", onDisk(disk), ...onLayersOf("plain")],
 		isReadOnly: false,
 		isForeignToKernel: false,
 		// The others are laid down alike.
@@ -295,6 +299,7 @@ function mounted(name: VariantName): Target {
 			"program",
 			name,
 			onDisk(variant.upperOn),
+			...onLayersOf("program"),
 			...traitsOfLibfuse,
 			...traitsOfKernel,
 			...(variant.declined ?? declined).map((flag) => `without ${flag}` as const),
