@@ -91,6 +91,9 @@ export const reasonsOnNfs: Readonly<Record<string, Reasons>> = {
 	"data: chattr sets and shows flags": onBoth(noIoctl),
 	"offsets: a file has the size it is given, around 2^31, 2^32 and 2^43": on3(tellsNoHoles),
 	"offsets: what is written across 2^31, 2^32 and 2^43 is there, and nowhere else": on3(tellsNoHoles),
+	"offsets: copy_file_range copies across 2^31, 2^32 and 2^43": on3(
+		"NFS 3 does not tell where holes are, so that nobody could compare what is left, of 8 TiB",
+	),
 	"offsets: a file has the size it is given, around 2^53, 2^54 and 2^62, and up to the last":
 		onBoth(serversDisk),
 	"offsets: what is written across 2^53, 2^54 and 2^62 is there, and nowhere else": onBoth(serversDisk),
