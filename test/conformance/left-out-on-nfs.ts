@@ -37,9 +37,10 @@ export const reasonsOnNfs: Readonly<Record<string, Reasons>> = {
 	},
 	"creating: O_TMPFILE makes a file without a name, which linkat can name": onBoth(noTmpfile),
 	"creating: O_TMPFILE with O_EXCL cannot be named": onBoth(noTmpfile),
-	"callers: times: the owner sets any, who may write sets now": plainOnBoth(
-		"who may write may set the time of modification to now alone",
-	),
+	"callers: times: the owner sets any, who may write sets now": {
+		...plainOn42("who may write may set the time of modification to now alone"),
+		...on3(noSuchTime),
+	},
 	"set-id: chown to no other user or group takes them off too": plainOnBoth("the client sends no such chown"),
 	...Object.fromEntries(
 		["truncating", "truncating by descriptor", "opening with O_TRUNC"].flatMap((what) =>
