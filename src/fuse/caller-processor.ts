@@ -66,7 +66,7 @@ export class CallerProcessor {
 		return this.allowed > 1;
 	}
 
-	/** Whether this thread is on its caller's processor, which it takes from that while it does not sleep. */
+	/** Whether it is to be expected that this thread takes the processor from its caller while it does not sleep. */
 	get isShared(): boolean {
 		return this.held !== UNKNOWN || this.allowed === 1;
 	}
