@@ -179,9 +179,9 @@ export class World implements AsyncDisposable {
 		this.#mount?.killDaemon();
 	}
 
-	/** All paths that the kernel shows. */
+	/** All paths that the kernel shows, sorted: what is drawn of them is not to depend on the order that a disk lists them in. */
 	paths(): string[] {
-		return pathsBelow(this.#kernels.mountpoint, "");
+		return pathsBelow(this.#kernels.mountpoint, "").sort();
 	}
 
 	lowers(): Snapshot[] {
