@@ -98,6 +98,27 @@ export const explanations: readonly Explanation[] = [
 			step.operation === "rename" && "error" in kernels && kernels.error === "ESTALE" && "answer" in ours,
 	},
 	{
+		reason: "the same of a rename over a file that is open",
+		holds({ step, ours, kernels }) {
+			const [told, expected] = [toldBy(ours), toldBy(kernels)];
+			const isRefused = told[0] === "done" && expected[0] === "ESTALE";
+			return (
+				step.operation === "renameOverOpen" && isRefused && Bun.deepEquals(told.slice(1), expected.slice(1))
+			);
+		},
+	},
+	{
+		reason:
+			"nor does kernel overlayfs see by one of them what mode the other was given: root may not run what has become executable",
+		holds: ({ step, ours, kernels, plain }) =>
+			isKernelUsers &&
+			step.operation === "access" &&
+			"error" in kernels &&
+			kernels.error === "EACCES" &&
+			"answer" in ours &&
+			Bun.deepEquals(ours, plain),
+	},
+	{
 		reason:
 			"kernel overlayfs moves the time of a file when it brings up data that was left below; opening it changes nothing",
 		holds({ step, ours, kernels, plain }) {
@@ -130,6 +151,13 @@ export const explanations: readonly Explanation[] = [
 /** NaN, which is never fewer, for what is no count of links. */
 function linksIn(line: unknown): number {
 	return Number(/^links (\d+)$/.exec(String(line))?.[1]);
+}
+
+/** What a sequence of calls told, one after the other; empty where there was none. */
+function toldBy(outcome: Outcome): readonly unknown[] {
+	const answer = "answer" in outcome ? outcome.answer : undefined;
+	const isSequence = typeof answer === "object" && answer !== null && "told" in answer;
+	return isSequence && Array.isArray(answer.told) ? answer.told : [];
 }
 
 /** What fstat told; empty when it failed. */
