@@ -178,9 +178,8 @@ function passesThrough({ options, declined }: Variant): boolean {
 /** Whether the kernel gathers all writes. With passthrough it does not, of files that it cannot pass through either. */
 export function gathersWrites(variant: Variant): boolean {
 	const isRefused = variant.declined === "FUSE_WRITEBACK_CACHE";
-	return (
-		!isRefused && !passesThrough(variant) && !variant.options.some((option) => option.includes("writeback=0"))
-	);
+	const isAgainst = variant.options.some((option) => /\b(writeback|timeout)=0\b/.test(option));
+	return !isRefused && !passesThrough(variant) && !isAgainst;
 }
 
 /** Whether ACLs are heeded, and so there. */
