@@ -145,7 +145,6 @@ int fcntl(int fd, int command, ...);
 ssize_t read(int fd, void *buffer, size_t size);
 ssize_t write(int fd, const void *buffer, size_t size);
 ssize_t pread(int fd, void *buffer, size_t size, off_t offset);
-ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags);
 ssize_t pwrite(int fd, const void *buffer, size_t size, off_t offset);
 ssize_t readv(int fd, const struct iovec *iov, int count);
 ssize_t writev(int fd, const struct iovec *iov, int count);

@@ -460,13 +460,6 @@ struct pollfd {
 #define POLLHUP 0x10
 #define POLLNVAL 0x20
 
-struct iovec {
-	void *iov_base;
-	size_t iov_len;
-};
-
-#define RWF_NOWAIT 0x8
-
 struct signalfd_siginfo {
 	uint32_t ssi_signo;
 	int32_t ssi_errno;

@@ -75,7 +75,6 @@ import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context } from "./context.ts";
 import { DirectoryReply } from "./directory-reply.ts";
-import { ReadAround } from "./read-around.ts";
 import { REPLY, REPLY_SIZE } from "./reply.ts";
 import {
 	argument32,
@@ -117,12 +116,11 @@ export function dataOperations({
 	replies,
 	options,
 	agreed,
-	passthrough,
 	notifications,
 	resume,
+	outlives,
 }: Context) {
 	const directories = new DirectoryReply(overlay, replies);
-	const readAround = new ReadAround(overlay, notifications);
 	const tellsTimes = isInitialUserNamespace();
 
 	const sendData = (data: Offset, length: number) => replies.bytes(data, check(length));
@@ -133,7 +131,6 @@ export function dataOperations({
 			const size = Math.min(argument32(fuseReadIn.size), REPLY_SIZE);
 			const offset = argument64(fuseReadIn.offset);
 			preadInPlace(overlay.files.readable(node), REPLY, size, offset, sendData);
-			if (agreed.passthrough && !passthrough.refused) readAround.note(node, offset, size);
 		},
 
 		write() {
@@ -261,6 +258,8 @@ export function dataOperations({
 				replies.bytes(REPLY, fuseLseekOut.sizeof);
 				return;
 			}
+			// Killed while the kernel writes, this process could not end before a write is answered that nobody would answer.
+			if (outlives) fail(ENOSYS);
 			// What the kernel has gathered and not written yet would pass for a hole.
 			const request = replies.takeRequest();
 			notifications.flushPages(kernelId(overlay, node), offset, (flushed) => {

@@ -92,7 +92,8 @@ export class Dispatcher {
 			options.partsReaders,
 			survival?.openings,
 		);
-		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
+		const outlives = survival !== undefined;
+		this.context = { overlay, replies, options, agreed, passthrough, notifications, outlives, resume, log };
 		const operations = {
 			...namespaceOperations(this.context),
 			...openOperations(this.context),

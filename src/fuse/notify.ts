@@ -13,7 +13,7 @@ import {
 	fuseOutHeader,
 } from "../native/layout.ts";
 import { fail } from "../native/libc/errno.ts";
-import { type Fd, NO_FD, pread, preadCached, write } from "../native/libc/file.ts";
+import { type Fd, NO_FD, pread, write } from "../native/libc/file.ts";
 import {
 	allocate,
 	base,
@@ -34,12 +34,8 @@ const MESSAGE_SIZE = fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.sizeof;
 const ATTRIBUTES = reserve(MESSAGE_SIZE);
 /** As much as the kernel reads ahead in its first READ. */
 export const LARGEST_STORE = 128 << 10;
-/** What the kernel is given at once beside other requests. */
-export const LARGEST_STRETCH = 1 << 20;
 const STORE_HEADER = fuseOutHeader.sizeof + fuseNotifyStoreOut.sizeof;
 const STORED = reserveScratch(STORE_HEADER + LARGEST_STORE);
-/** For what is sent by a job: one at a time. */
-const SENT = reserveScratch(STORE_HEADER + LARGEST_STRETCH);
 const PRUNE_HEADER = fuseOutHeader.sizeof + fuseNotifyPruneOut.sizeof;
 const ID_SIZE = 8;
 /** Nodes that the kernel is told of at once not to be in use. */
@@ -50,7 +46,6 @@ export class Notifications {
 	/** The connection to the kernel; set once mounted. */
 	fd: Fd = NO_FD;
 	private readonly jobs: Jobs;
-	private isSending = false;
 
 	constructor(jobs: Jobs) {
 		this.jobs = jobs;
@@ -78,27 +73,9 @@ export class Notifications {
 	 */
 	storeContent(id: number, fd: Fd, size: number): void {
 		if (pread(fd, STORED + STORE_HEADER, size, 0) !== size) return;
-		writeStore(STORED, id, 0, size);
+		writeStore(STORED, id, size);
 		// Where it is refused, for want of memory, the kernel asks by READ.
 		write(this.fd, STORED, STORE_HEADER + size);
-	}
-
-	/**
-	 * Gives the kernel some of a file, at most {@link LARGEST_STRETCH} from `offset` on, as far as it is in memory, beside
-	 * other requests. The file must not be changed until `done` is called. False: not now.
-	 */
-	storeLater(id: number, fd: Fd, offset: number, done: () => void): boolean {
-		if (this.isSending) return false;
-		const size = preadCached(fd, SENT + STORE_HEADER, LARGEST_STRETCH, offset);
-		if (size <= 0) return false;
-		writeStore(SENT, id, offset, size);
-		this.isSending = true;
-		const task = { kind: "send", fd: this.fd, address: base + SENT, length: STORE_HEADER + size } as const;
-		this.jobs.run(task, () => {
-			this.isSending = false;
-			done();
-		});
-		return true;
 	}
 
 	/** Has the kernel send once more what a predecessor has read and not answered. Returns 0 or -errno. */
@@ -133,14 +110,13 @@ export class Notifications {
 	}
 }
 
-/** The header of a FUSE_NOTIFY_STORE of `size` bytes that follow it. */
-function writeStore(message: Offset, id: number, offset: number, size: number): void {
+/** The header of a FUSE_NOTIFY_STORE of a file's first `size` bytes, which follow it. */
+function writeStore(message: Offset, id: number, size: number): void {
 	const out = message + fuseOutHeader.sizeof;
 	bytes.fill(0, message, message + STORE_HEADER);
 	words[(message + fuseOutHeader.len) >>> 2] = STORE_HEADER + size;
 	words[(message + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_STORE;
 	setNumber(out + fuseNotifyStoreOut.nodeid, id);
-	setNumber(out + fuseNotifyStoreOut.offset, offset);
 	words[(out + fuseNotifyStoreOut.size) >>> 2] = size;
 }
 

@@ -1080,7 +1080,6 @@ export const POLLOUT = 4;
 export const POLLERR = 0x8;
 export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
-export const RWF_NOWAIT = 0x8;
 export const IOCB_CMD_FSYNC = 2;
 export const IOCB_CMD_FDSYNC = 3;
 export const IOCB_FLAG_RESFD = 1;
@@ -1346,12 +1345,6 @@ export const pollfd = {
 	fd: 0,
 	events: 4,
 	revents: 6,
-} as const;
-
-export const iovec = {
-	sizeof: 16,
-	iovBase: 0,
-	iovLen: 8,
 } as const;
 
 export const signalfdSiginfo = {

@@ -17,6 +17,7 @@ export const tasks: Readonly<Record<string, number>> = {
 	sqlite: 200,
 	blocks: 20000,
 	names: 400,
+	holes: 3000,
 	appends: 2000,
 	mapping: 3000,
 	nameless: 500,

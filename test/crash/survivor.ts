@@ -24,7 +24,7 @@ import {
 	writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { flock, LOCK_EX, LOCK_UN, mapMemory } from "../harness/native.ts";
+import { flock, LOCK_EX, LOCK_UN, lseek, mapMemory, SEEK_DATA, SEEK_HOLE } from "../harness/native.ts";
 import { fillRandomly, oneOf, randomNumbers } from "../overlay/random.ts";
 
 const [task = "", directory = "", seed = "1", rounds = "100"] = process.argv.slice(2);
@@ -141,6 +141,24 @@ const tasks: Readonly<Record<string, () => Round>> = {
 			);
 			for (const [name, text] of content)
 				demand(readFileSync(at(name), "utf8") === text, `${name} is not ${text}`);
+		};
+	},
+
+	/** Where data and holes are is asked for of what has just been written, and reads at any place. */
+	holes() {
+		const size = 50 * block;
+		const written = Buffer.alloc(size);
+		return (round) => {
+			fillRandomly(written, round + 1);
+			const fd = openSync(at("holes"), round % 2 === 0 ? "w+" : "r+");
+			writeSync(fd, written, 0, size, 0);
+			demand(lseek(fd, 0, SEEK_DATA) === 0, "no data where there is");
+			demand(lseek(fd, 0, SEEK_HOLE) === size, "a hole where there is data");
+			const from = random(size - block);
+			const read = Buffer.alloc(block);
+			readSync(fd, read, 0, block, from);
+			demand(read.equals(written.subarray(from, from + block)), `what is at ${from} is another`);
+			closeSync(fd);
 		};
 	},
 

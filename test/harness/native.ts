@@ -308,6 +308,7 @@ export function mount(source: string, target: string, type: string, flags: numbe
 
 export const MS_REMOUNT = 32;
 export const MNT_DETACH = 2;
+export const MNT_FORCE = 1;
 
 export function umount(target: string, flags = 0): void {
 	checked("umount", libc.umount2(cString(target), flags));

@@ -6,11 +6,9 @@ import {
 	EIO,
 	ENOENT,
 	FICLONE,
-	iovec,
 	O_CLOEXEC,
 	O_CREAT,
 	O_PATH,
-	RWF_NOWAIT,
 	SEEK_SET,
 	SYNC_FILE_RANGE_WAIT_AFTER,
 	SYNC_FILE_RANGE_WAIT_BEFORE,
@@ -29,7 +27,6 @@ import {
 	readString,
 	reserve,
 	setInt64,
-	setNumber,
 	store,
 	writeString,
 } from "../memory.ts";
@@ -53,7 +50,6 @@ const libc = dlopen("libc.so.6", {
 	read: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
 	write: { args: ["i32", "usize", "usize"], returns: FFIType.i64_fast },
 	pread: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
-	preadv2: { args: ["i32", "usize", "i32", FFIType.i64_fast, "i32"], returns: FFIType.i64_fast },
 	pwrite: { args: ["i32", "usize", "usize", FFIType.i64_fast], returns: FFIType.i64_fast },
 	ftruncate: { args: ["i32", FFIType.i64_fast], returns: "i32" },
 	fsync: { args: ["i32"], returns: "i32" },
@@ -164,15 +160,6 @@ export function preadInPlace(
 		askWith(fd, SYS_pread64, [fd, OUTPUT, size, position], size, {}, ({ output, result }) =>
 			take(output, result as number),
 		);
-}
-
-const VECTOR = reserve(iovec.sizeof);
-
-/** As {@link pread}, of what is in memory: -EAGAIN where the disk would have to be waited for. */
-export function preadCached(fd: Fd, target: Offset, size: number, position: number): number {
-	setNumber(VECTOR + iovec.iovBase, base + target);
-	setNumber(VECTOR + iovec.iovLen, size);
-	return outcome(libc.preadv2(fd, base + VECTOR, 1, position, RWF_NOWAIT));
 }
 
 export function pwrite(fd: Fd, source: Offset, size: number, position: Int64): number {
