@@ -125,7 +125,7 @@ export const edgeOperations: Readonly<Record<string, Operation>> = {
 		(pick) => ({
 			slot: pick.slot(),
 			offset: pick.edge(),
-			whence: pick.oneOf(SEEK_SET, SEEK_END, SEEK_DATA, SEEK_HOLE),
+			whence: pick.oneOf(SEEK_SET, SEEK_END, ...(pick.tellsHoles ? [SEEK_DATA, SEEK_HOLE] : [])),
 		}),
 		(side, { slot, offset, whence }) => {
 			const fd = side.fd(slot);

@@ -19,6 +19,8 @@
  * - O_TMPFILE is left out where the version of libfuse does not have it
  * - fallocate(2) modes that a layer's file system may lack are drawn only where the times are set anyway
  *   (edge-operations.ts): the FUSE client changes them before it asks. Those it does not know itself are not drawn
+ * - SEEK_DATA and SEEK_HOLE are not drawn where daemons are killed and the kernel gathers writes (picker.ts): the kernel then
+ *   takes a file for data as a whole
  * - writing where the upper layer's file system has no file so long (picker.ts): what is gathered fails at any later fsync
  */
 

@@ -27,6 +27,8 @@ export class Picker {
 
 	/** What is stored in mapped memory is written at once: without a write cache its time is that of the writing. */
 	readonly writesAtOnce: boolean;
+	/** Where holes are is told: a daemon that others go on for leaves that to a kernel that gathers writes. */
+	readonly tellsHoles: boolean;
 	/** A file system of few MiB: to ask it for too much does no harm. */
 	readonly isSmallDisk: boolean;
 	readonly #openFiles: number | undefined;
@@ -35,6 +37,7 @@ export class Picker {
 	constructor(random: Random, variant: Variant) {
 		this.random = random;
 		this.writesAtOnce = !gathersWrites(variant);
+		this.tellsHoles = variant.killed === undefined || this.writesAtOnce;
 		this.isSmallDisk = variant.onTmpfs === true;
 		this.#openFiles = variant.openFiles;
 		this.#crowd = variant.crowd;
