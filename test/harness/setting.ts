@@ -4,6 +4,7 @@
  */
 
 import { release } from "node:os";
+import { debianIsBefore } from "./program.ts";
 
 export type Setting =
 	| "root"
@@ -94,6 +95,20 @@ const refusals = {
 	"handles of overlays": {
 		...inNamespacesAndOutside("kernel overlayfs gives no file handles in a user namespace"),
 		...(isBefore(6, 6) ? { root: "kernel overlayfs gives no file handles before Linux 6.6" } : {}),
+	},
+	"attributes of users in kernel overlayfs": isBefore(5, 11)
+		? inAnySetting("kernel overlayfs has no option userxattr before Linux 5.11")
+		: {},
+	"whiteouts as attributes": isBefore(6, 7)
+		? inAnySetting("kernel overlayfs does not read them before Linux 6.7")
+		: {},
+	get "users' marks in Debian's program"() {
+		return debianIsBefore(1, 8, 0) ? inAnySetting("fuse-overlayfs reads user.overlay.* since 1.8") : {};
+	},
+	get "ends of merges in Debian's program"() {
+		return debianIsBefore(1, 8, 2)
+			? inAnySetting("before fuse-overlayfs 1.8.2 a directory is merged with those below a file or whiteout")
+			: {};
 	},
 	"Debian's program": onNfs("the program in C finds no marks on NFS"),
 	"ACLs in the kernel": {
