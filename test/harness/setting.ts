@@ -92,6 +92,7 @@ const refusals = {
 		...(isBefore(5, 11) ? inNamespacesAndOutside("user namespaces have no overlayfs before Linux 5.11") : {}),
 		fusermount: "mount(2) is refused to an ordinary user",
 	},
+	"ID-mapped mounts": isBefore(5, 12) ? inAnySetting("the kernel has none before Linux 5.12") : {},
 	"handles of overlays": {
 		...inNamespacesAndOutside("kernel overlayfs gives no file handles in a user namespace"),
 		...(isBefore(6, 6) ? { root: "kernel overlayfs gives no file handles before Linux 6.6" } : {}),
@@ -120,6 +121,7 @@ const refusals = {
 	passthrough: {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",
 		FUSE_INIT_EXT: "without FUSE_INIT_EXT the kernel cannot be asked for passthrough",
+		...(isBefore(6, 9) ? inAnySetting("the kernel passes nothing through before Linux 6.9") : {}),
 	},
 	"forgetting when told": isBefore(6, 18)
 		? inAnySetting("before Linux 6.18 the kernel cannot be told to forget what nobody uses")
@@ -130,12 +132,7 @@ const refusals = {
 	"requests sent again": {
 		FUSE_HAS_RESEND: "the kernel sends nothing a second time",
 		FUSE_INIT_EXT: "the kernel sends nothing a second time",
-		...(isBefore(6, 9)
-			? {
-					root: "the kernel sends nothing a second time before Linux 6.9",
-					...inNamespacesAndOutside("the kernel sends nothing a second time before Linux 6.9"),
-				}
-			: {}),
+		...(isBefore(6, 9) ? inAnySetting("the kernel sends nothing a second time before Linux 6.9") : {}),
 	},
 	"the write cache": { FUSE_WRITEBACK_CACHE: "the kernel gathers no writes" },
 	"writes without questions": {
