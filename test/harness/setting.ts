@@ -93,6 +93,12 @@ const refusals = {
 		fusermount: "mount(2) is refused to an ordinary user",
 	},
 	"ID-mapped mounts": isBefore(5, 12) ? inAnySetting("the kernel has none before Linux 5.12") : {},
+	"zeroing of ranges": isBefore(5, 14)
+		? inAnySetting("FUSE passes no zeroing by fallocate on before Linux 5.14")
+		: {},
+	"attributes on tmpfs": isBefore(6, 6)
+		? inNamespacesAndOutside("tmpfs has none of users before Linux 6.6")
+		: {},
 	"handles of overlays": {
 		...inNamespacesAndOutside("kernel overlayfs gives no file handles in a user namespace"),
 		...(isBefore(6, 6) ? { root: "kernel overlayfs gives no file handles before Linux 6.6" } : {}),

@@ -1,7 +1,7 @@
 /** What layers hold that older peers do not read as today's do: they are compared with where there is none of it. */
 
-import { type Dirent, readdirSync } from "node:fs";
-import { type BytePath, codeOf, listxattr } from "./native.ts";
+import { lstatSync, readdirSync } from "node:fs";
+import { codeOf, listxattr } from "./native.ts";
 import { lacks, overlayAttributes } from "./setting.ts";
 
 interface Found {
@@ -10,37 +10,54 @@ interface Found {
 	readonly marks: readonly string[];
 }
 
-/** All below a layer's root, by path; without what the caller may not look into. */
-function contentOf(layer: string): Map<string, Found> {
+type Content = ReadonlyMap<string, Found>;
+
+/** What `look` lists; nothing where the caller may not look. */
+function whereOpen<Listed>(look: () => readonly Listed[]): readonly Listed[] {
+	let listed: readonly Listed[] = [];
+	const refusal = codeOf(() => {
+		listed = look();
+	});
+	if (refusal !== undefined && refusal !== "EACCES") throw new Error(`a layer cannot be read: ${refusal}`);
+	return listed;
+}
+
+/** All below a layer's root, by path. */
+function contentOf(layer: string): Content {
 	const found = new Map<string, Found>();
 	const walk = (directory: Buffer, below: string) => {
-		let entries: Dirent<Buffer>[] = [];
-		const refusal = codeOf(() => {
-			entries = readdirSync(directory, { encoding: "buffer", withFileTypes: true });
-		});
-		if (refusal !== undefined && refusal !== "EACCES") throw new Error(`${layer}/${below}: ${refusal}`);
-		for (const entry of entries) {
-			const path = Buffer.concat([directory, Buffer.from("/"), entry.name]);
-			const name = below + entry.name.toString("latin1");
-			const isDirectory = entry.isDirectory();
-			found.set(name, { isDirectory, marks: isDirectory || entry.isFile() ? marksOf(path) : [] });
-			if (isDirectory) walk(path, `${name}/`);
+		for (const name of whereOpen(() => readdirSync(directory, { encoding: "buffer" }))) {
+			const path = Buffer.concat([directory, Buffer.from("/"), name]);
+			const shown = below + name.toString("latin1");
+			const stats = lstatSync(path);
+			const isDirectory = stats.isDirectory();
+			const marks = isDirectory || stats.isFile() ? whereOpen(() => listxattr(path)) : [];
+			found.set(shown, { isDirectory, marks });
+			if (isDirectory) walk(path, `${shown}/`);
 		}
 	};
 	walk(Buffer.from(layer), "");
 	return found;
 }
 
-function marksOf(path: BytePath): readonly string[] {
-	let names: readonly string[] = [];
-	codeOf(() => {
-		names = listxattr(path);
-	});
-	return names;
+const hasAny = (layers: readonly string[], is: (found: Found) => boolean) =>
+	layers.some((layer) => [...contentOf(layer).values()].some(is));
+
+export function hasWhiteoutAttributes(layers: readonly string[]): boolean {
+	return hasAny(layers, ({ marks }) => marks.includes(`${overlayAttributes}.overlay.whiteout`));
 }
 
-/** Whether a path is a directory, in a layer below something else, and in one below that a directory again. */
-function hasMergeThatEnds(contents: readonly Map<string, Found>[]): boolean {
+/** Directories that are opaque by `user.overlay.opaque` alone. What this program marks as a user has both attributes. */
+export function hasUsersMarks(layers: readonly string[]): boolean {
+	return hasAny(
+		layers,
+		({ marks }) => marks.includes("user.overlay.opaque") && !marks.includes("user.fuseoverlayfs.opaque"),
+	);
+}
+
+/** A path that is a directory in one of the layers, topmost first, something else further down, and below that a directory. */
+export function hasMergeThatEnds(layers: readonly string[]): boolean {
+	const contents = layers.map(contentOf);
 	const paths = new Set(contents.flatMap((content) => [...content.keys()]));
 	return [...paths].some((path) => {
 		const kinds = contents.flatMap((content) => content.get(path)?.isDirectory ?? []);
@@ -49,24 +66,15 @@ function hasMergeThatEnds(contents: readonly Map<string, Found>[]): boolean {
 	});
 }
 
-/** Whether kernel overlayfs shows these layers, topmost first, otherwise than newer kernels do. */
+/** Whether kernel overlayfs shows these layers otherwise than newer kernels do. */
 export function isUnreadByKernel(layers: readonly string[]): boolean {
-	if (!lacks("whiteouts as attributes")) return false;
-	const whiteout = `${overlayAttributes}.overlay.whiteout`;
-	return layers.some((layer) => [...contentOf(layer).values()].some(({ marks }) => marks.includes(whiteout)));
+	return lacks("whiteouts as attributes") && hasWhiteoutAttributes(layers);
 }
 
 /** The same of Debian's fuse-overlayfs. */
 export function isUnreadByDebian(layers: readonly string[]): boolean {
-	const lacksMarks = lacks("users' marks in Debian's program");
-	const lacksEnds = lacks("ends of merges in Debian's program");
-	if (!lacksMarks && !lacksEnds) return false;
-	const contents = layers.map(contentOf);
-	// What this program writes as a user has the mark that all versions read, too.
-	const isUnread = ({ marks }: Found) =>
-		marks.includes("user.overlay.opaque") && !marks.includes("user.fuseoverlayfs.opaque");
 	return (
-		(lacksMarks && contents.some((content) => [...content.values()].some(isUnread))) ||
-		(lacksEnds && hasMergeThatEnds(contents))
+		(lacks("users' marks in Debian's program") && hasUsersMarks(layers)) ||
+		(lacks("ends of merges in Debian's program") && hasMergeThatEnds(layers))
 	);
 }
