@@ -1,12 +1,12 @@
 /** What layers hold that older peers do not read as today's do: they are compared with where there is none of it. */
 
 import { lstatSync, readdirSync } from "node:fs";
-import { codeOf, listxattr } from "./native.ts";
+import { codeOf, getxattr, listxattr } from "./native.ts";
 import { lacks, overlayAttributes } from "./setting.ts";
 
 interface Found {
 	readonly isDirectory: boolean;
-	/** Names of attributes. */
+	/** Attributes of overlays, `NAME=VALUE`. */
 	readonly marks: readonly string[];
 }
 
@@ -22,6 +22,14 @@ function whereOpen<Listed>(look: () => readonly Listed[]): readonly Listed[] {
 	return listed;
 }
 
+function marksOf(path: Buffer): readonly string[] {
+	return whereOpen(() =>
+		listxattr(path)
+			.filter((name) => /^(trusted|user)\.(overlay|fuseoverlayfs)\./.test(name))
+			.map((name) => `${name}=${getxattr(path, name).toString("latin1")}`),
+	);
+}
+
 /** All below a layer's root, by path. */
 function contentOf(layer: string): Content {
 	const found = new Map<string, Found>();
@@ -31,8 +39,7 @@ function contentOf(layer: string): Content {
 			const shown = below + name.toString("latin1");
 			const stats = lstatSync(path);
 			const isDirectory = stats.isDirectory();
-			const marks = isDirectory || stats.isFile() ? whereOpen(() => listxattr(path)) : [];
-			found.set(shown, { isDirectory, marks });
+			found.set(shown, { isDirectory, marks: isDirectory || stats.isFile() ? marksOf(path) : [] });
 			if (isDirectory) walk(path, `${shown}/`);
 		}
 	};
@@ -44,14 +51,15 @@ const hasAny = (layers: readonly string[], is: (found: Found) => boolean) =>
 	layers.some((layer) => [...contentOf(layer).values()].some(is));
 
 export function hasWhiteoutAttributes(layers: readonly string[]): boolean {
-	return hasAny(layers, ({ marks }) => marks.includes(`${overlayAttributes}.overlay.whiteout`));
+	const mark = `${overlayAttributes}.overlay.whiteout=`;
+	return hasAny(layers, ({ marks }) => marks.some((each) => each.startsWith(mark)));
 }
 
 /** Directories that are opaque by `user.overlay.opaque` alone. What this program marks as a user has both attributes. */
 export function hasUsersMarks(layers: readonly string[]): boolean {
 	return hasAny(
 		layers,
-		({ marks }) => marks.includes("user.overlay.opaque") && !marks.includes("user.fuseoverlayfs.opaque"),
+		({ marks }) => marks.includes("user.overlay.opaque=y") && !marks.includes("user.fuseoverlayfs.opaque=y"),
 	);
 }
 
