@@ -11,24 +11,29 @@ const MOUNT_ATTR_IDMAP = 0x100000;
 /** `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd. */
 const ATTRIBUTES_SIZE = 32;
 
+/** By their numbers, on any processor: the C library has the calls since glibc 2.36. */
+const SYS_open_tree = 428;
+const SYS_move_mount = 429;
+const SYS_mount_setattr = 442;
 const libc = dlopen("libc.so.6", {
-	mount_setattr: { args: ["i32", "ptr", "u32", "ptr", "u64"], returns: "i32" },
-	move_mount: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
-	open_tree: { args: ["i32", "ptr", "u32"], returns: FFIType.i32 },
+	syscall: { args: ["i64", "i64", "ptr", "i64", "ptr", "u64"], returns: FFIType.i64_fast },
 }).symbols;
 
 /** Mounts `source` on `target`, its ids mapped as the lines of a uid_map(5) say: on disk, shown, how many. */
 export async function mountIdMapped(source: string, target: string, map: string): Promise<void> {
 	const namespace = await userNamespace(map);
 	try {
-		const tree = checked("open_tree", libc.open_tree(AT_FDCWD, cString(source), OPEN_TREE_CLONE));
+		const opened = libc.syscall(SYS_open_tree, AT_FDCWD, cString(source), OPEN_TREE_CLONE, null, 0);
+		const tree = checked("open_tree", opened);
 		const attributes = stableBuffer(ATTRIBUTES_SIZE);
 		attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0);
 		attributes.writeBigUInt64LE(BigInt(namespace), 24);
 		const empty = cString("");
-		const set = libc.mount_setattr(tree, empty, AT_EMPTY_PATH, ptr(attributes), ATTRIBUTES_SIZE);
+		const address = ptr(attributes);
+		const set = libc.syscall(SYS_mount_setattr, tree, empty, AT_EMPTY_PATH, address, ATTRIBUTES_SIZE);
 		checked("mount_setattr", set);
-		const moved = libc.move_mount(tree, empty, AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH);
+		const place = cString(target);
+		const moved = libc.syscall(SYS_move_mount, tree, empty, AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
 		checked("move_mount", moved);
 		closeSync(tree);
 	} finally {

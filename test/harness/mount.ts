@@ -9,7 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { detachMountsUnder, findMount } from "./mount-table.ts";
 import { mount as mountSystemCall, umount } from "./native.ts";
 import { isKernel, program as programUnderTest } from "./program.ts";
-import { overlayAttributes } from "./setting.ts";
+import { overlayAttributes, setting } from "./setting.ts";
 import { watchdog } from "./watchdog-client.ts";
 
 /** Names the daemon in /proc/PID/environ, whatever it calls itself. */
@@ -73,6 +73,13 @@ export async function runProgram(args: readonly string[], options: RunOptions = 
 	} finally {
 		clearTimeout(impatience);
 	}
+}
+
+async function runUmount(path: string): Promise<ProgramResult> {
+	const result = await runProgram([path], { program: "umount" });
+	// An ordinary user's umount(8) of util-linux 2.36 does not take away a mount whose daemon was killed.
+	const isRefused = setting === "fusermount" && result.stderr.includes("Transport endpoint is not connected");
+	return isRefused ? runProgram(["-u", path], { program: "fusermount3" }) : result;
 }
 
 /** The living processes that a run of the program left, the program itself included. */
@@ -247,7 +254,7 @@ export class OverlayMount implements AsyncDisposable {
 
 	async #unmount(): Promise<void> {
 		const { daemons } = this;
-		const { exitCode, stderr } = await runProgram([this.path], { program: "umount" });
+		const { exitCode, stderr } = await runUmount(this.path);
 		try {
 			if (exitCode !== 0) throw new Error(`umount: ${stderr}`);
 			await until(

@@ -16,6 +16,7 @@ import { type MountRequest, mountKernelOverlay, mountOverlay, type OverlayMount 
 import { debianProgram, isExecutable } from "./program.ts";
 import { lacks } from "./setting.ts";
 import { differences, type Snapshot, type SnapshotOptions, snapshot, withTimesOf } from "./snapshot.ts";
+import { isUnreadByDebian, isUnreadByKernel } from "./unread.ts";
 
 export interface OverlaySettings extends Omit<Partial<MountRequest>, "lower" | "upper" | "work"> {
 	/** What the upper layer holds from the start. */
@@ -101,17 +102,23 @@ export class Overlay implements AsyncDisposable {
 		}
 	}
 
-	/** What the other implementations show of these layers, which must not be mounted meanwhile. */
+	/**
+	 * What the other implementations show of these layers, which must not be mounted meanwhile; without those that are
+	 * not here, or too old for what the layers have.
+	 */
 	async snapshotsOfPeers(options: LastingOptions = {}): Promise<Record<string, Snapshot>> {
 		const { lower, upper, work } = this.layers;
 		const writable = this.#readOnly ? {} : { upper, work };
+		const all = [...(this.#readOnly ? [] : [upper]), ...lower];
 		const shown: Record<string, Snapshot> = {};
-		if (options.kernel !== false && !lacks("kernel overlayfs") && (!this.#readOnly || lower.length > 1)) {
+		const isForKernel = !lacks("kernel overlayfs") && (!this.#readOnly || lower.length > 1);
+		if (options.kernel !== false && isForKernel && !isUnreadByKernel(all)) {
 			using kernel = mountKernelOverlay({ lower, ...writable, mountpoint: this.tree.join("kernel") });
 			// It does not know these, and so does not hide them.
 			shown.kernel = snapshot(kernel.path, { ...options, ignoreAttributes: /^user\.fuseoverlayfs\./ });
 		}
-		if (options.debian !== false && !lacks("Debian's program") && isExecutable(debianProgram)) {
+		const isForDebian = !lacks("Debian's program") && isExecutable(debianProgram);
+		if (options.debian !== false && isForDebian && !isUnreadByDebian(all)) {
 			const request = { lower, ...writable, mountpoint: this.tree.layer("debian"), program: debianProgram };
 			await using debian = await mountOverlay(request);
 			// Before 1.10 it does not hide the marks of ordinary users.

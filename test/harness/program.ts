@@ -18,6 +18,22 @@ export const isCompiled = program.endsWith("/dist/fuse-overlayfs");
 /** The C program as Debian packages it: a peer that must read what we write. */
 export const debianProgram = "/usr/bin/fuse-overlayfs";
 
+let debianVersion: readonly number[] | undefined;
+
+/** Whether it is older than that version; false where there is none. */
+export function debianIsBefore(...version: readonly [number, number, number]): boolean {
+	if (!isExecutable(debianProgram)) return false;
+	if (debianVersion === undefined) {
+		const { stdout } = Bun.spawnSync([debianProgram, "--version"], { stderr: "ignore" });
+		const told = /^fuse-overlayfs: version (\d[\d.]*)/m.exec(stdout.toString())?.[1];
+		if (told === undefined) throw new Error(`${debianProgram} tells no version`);
+		debianVersion = told.split(".").map(Number);
+	}
+	const own = debianVersion;
+	const at = version.findIndex((part, index) => part !== (own[index] ?? 0));
+	return at >= 0 && (own[at] ?? 0) < version[at]!;
+}
+
 /**
  * FUSE_OVERLAYFS_PROGRAM=kernel: the tests' statements are tried on kernel overlayfs itself. It is the yardstick,
  * so a statement that fails there needs a reason.

@@ -4,6 +4,7 @@
  */
 
 import { release } from "node:os";
+import { debianIsBefore } from "./program.ts";
 
 export type Setting =
 	| "root"
@@ -91,9 +92,30 @@ const refusals = {
 		...(isBefore(5, 11) ? inNamespacesAndOutside("user namespaces have no overlayfs before Linux 5.11") : {}),
 		fusermount: "mount(2) is refused to an ordinary user",
 	},
+	"ID-mapped mounts": isBefore(5, 12) ? inAnySetting("the kernel has none before Linux 5.12") : {},
+	"zeroing of ranges": isBefore(5, 14)
+		? inAnySetting("FUSE passes no zeroing by fallocate on before Linux 5.14")
+		: {},
+	"attributes on tmpfs": isBefore(6, 6)
+		? inNamespacesAndOutside("tmpfs has none of users before Linux 6.6")
+		: {},
 	"handles of overlays": {
 		...inNamespacesAndOutside("kernel overlayfs gives no file handles in a user namespace"),
 		...(isBefore(6, 6) ? { root: "kernel overlayfs gives no file handles before Linux 6.6" } : {}),
+	},
+	"attributes of users in kernel overlayfs": isBefore(5, 11)
+		? inAnySetting("kernel overlayfs has no option userxattr before Linux 5.11")
+		: {},
+	"whiteouts as attributes": isBefore(6, 7)
+		? inAnySetting("kernel overlayfs does not read them before Linux 6.7")
+		: {},
+	get "users' marks in Debian's program"() {
+		return debianIsBefore(1, 8, 0) ? inAnySetting("fuse-overlayfs reads user.overlay.* since 1.8") : {};
+	},
+	get "ends of merges in Debian's program"() {
+		return debianIsBefore(1, 8, 2)
+			? inAnySetting("before fuse-overlayfs 1.8.2 a directory is merged with those below a file or whiteout")
+			: {};
 	},
 	"Debian's program": onNfs("the program in C finds no marks on NFS"),
 	"ACLs in the kernel": {
@@ -105,6 +127,7 @@ const refusals = {
 	passthrough: {
 		FUSE_PASSTHROUGH: "the kernel passes nothing through",
 		FUSE_INIT_EXT: "without FUSE_INIT_EXT the kernel cannot be asked for passthrough",
+		...(isBefore(6, 9) ? inAnySetting("the kernel passes nothing through before Linux 6.9") : {}),
 	},
 	"forgetting when told": isBefore(6, 18)
 		? inAnySetting("before Linux 6.18 the kernel cannot be told to forget what nobody uses")
@@ -115,12 +138,7 @@ const refusals = {
 	"requests sent again": {
 		FUSE_HAS_RESEND: "the kernel sends nothing a second time",
 		FUSE_INIT_EXT: "the kernel sends nothing a second time",
-		...(isBefore(6, 9)
-			? {
-					root: "the kernel sends nothing a second time before Linux 6.9",
-					...inNamespacesAndOutside("the kernel sends nothing a second time before Linux 6.9"),
-				}
-			: {}),
+		...(isBefore(6, 9) ? inAnySetting("the kernel sends nothing a second time before Linux 6.9") : {}),
 	},
 	"the write cache": { FUSE_WRITEBACK_CACHE: "the kernel gathers no writes" },
 	"writes without questions": {

@@ -5,7 +5,7 @@ const subjects = [
 	..."xattr rename whiteout copy-up create file-io attributes readdir".split(" "),
 	..."passthrough new-files user remove link symlink special-files unlinked space".split(" "),
 	..."id-mapping options lookup offsets live-layers command-line layers closed-modes".split(" "),
-	..."override-stat formats names confinement read-only marks elsewhere".split(" "),
+	..."override-stat formats names confinement read-only marks redirect metacopy".split(" "),
 ];
 
 export const planned: readonly string[] = [

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { projectDirectory } from "../harness/program.ts";
 import { machines } from "./machines.ts";
 import { type FileResult, readReport, show } from "./report.ts";
@@ -39,8 +41,14 @@ describe("what a machine reports", () => {
 		);
 		const both = { files: [file], modes: ["root", "fusermount"] } as const;
 		const shown = show(report, both);
-		expect(shown).toContain(`${file}  2 passed, 0 failed, 1 skipped  -\n`);
+		expect(shown).toEndWith(`${file}  2 passed, 0 failed, 1 skipped  -`);
 		expect(shown).not.toContain("not reached");
+	});
+
+	test("says why tests are skipped there", () => {
+		const skips = ["root: skipped without this: that"];
+		const report = readReport(machine, told({ traits }, { skips }, { result }, { end: true }), "ended");
+		expect(show(report, plan).split("\n").at(-1)).toBe("root: skipped without this: that");
 	});
 
 	test("is good as far as it got when its time was up, and what was cut off is left out", () => {
@@ -62,6 +70,11 @@ describe("what a machine reports", () => {
 		expect(report.isGood).toBeFalse();
 		expect(show(report, plan)).toContain(says);
 	});
+});
+
+test("the files that are planned are there", () => {
+	const files = new Set(machines.flatMap(({ files }) => files));
+	expect([...files].filter((file) => !existsSync(join(projectDirectory, file)))).toEqual([]);
 });
 
 describe("the command", () => {

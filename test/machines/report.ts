@@ -1,7 +1,7 @@
 /** What a machine reports, a line of JSON each, and how that is shown. */
 
 import { summary } from "../harness/report.ts";
-import { type LayersOn, reasonsToSkip, type Setting } from "../harness/setting.ts";
+import type { LayersOn, Setting } from "../harness/setting.ts";
 import type { Machine } from "./machines.ts";
 
 /** As whom the tests are run in a machine, and on what. */
@@ -51,7 +51,12 @@ export interface FileResult {
 	readonly seconds: number;
 }
 
-export type Report = { readonly traits: Traits } | { readonly result: FileResult } | { readonly end: true };
+/** `skips`: why tests are skipped there, which its kernel and programs have a say in. */
+export type Report =
+	| { readonly traits: Traits }
+	| { readonly skips: readonly string[] }
+	| { readonly result: FileResult }
+	| { readonly end: true };
 
 /** How it came to an end: by itself, because its time was up, or why not. */
 export type Ending = "ended" | "time is up" | { readonly complaint: string };
@@ -60,6 +65,7 @@ export type Ending = "ended" | "time is up" | { readonly complaint: string };
 export interface MachineReport {
 	readonly machine: Machine;
 	readonly traits: Traits | undefined;
+	readonly skips: readonly string[];
 	readonly results: readonly FileResult[];
 	/** Why it did not come to its end; undefined: it did, or its time was up. */
 	readonly complaint: string | undefined;
@@ -74,15 +80,16 @@ export function readReport(machine: Machine, text: string, ending: Ending): Mach
 	const records = lines.map((line) => JSON.parse(line) as Report);
 	const results = records.flatMap((record) => ("result" in record ? [record.result] : []));
 	const [traits] = records.flatMap((record) => ("traits" in record ? [record.traits] : []));
+	const skips = records.flatMap((record) => ("skips" in record ? record.skips : []));
 	const hasEnded = records.some((record) => "end" in record);
 	const early = hasEnded || ending === "time is up" ? undefined : "it ended before its time: see its console";
 	const why = typeof ending === "object" ? ending.complaint : early;
 	const isGood = why === undefined && results.length > 0 && results.every(({ failed }) => failed === 0);
-	return { machine, traits, results, complaint: why, isGood };
+	return { machine, traits, skips, results, complaint: why, isGood };
 }
 
 /** A table of files and modes, and below it what failed and why tests are skipped. */
-export function show({ machine, traits, results, complaint }: MachineReport, plan: Plan): string {
+export function show({ machine, traits, skips, results, complaint }: MachineReport, plan: Plan): string {
 	const cell = (file: string, mode: Mode) => {
 		if (!isMeantFor(mode, file)) return "-";
 		const result = results.find((one) => one.file === file && one.mode === mode);
@@ -94,9 +101,6 @@ export function show({ machine, traits, results, complaint }: MachineReport, pla
 	const missed = plan.files.length - rows.length;
 	const failures = results.flatMap(({ file, mode, failures }) =>
 		failures.map((name) => `failed: ${mode}: ${file}: ${name}`),
-	);
-	const skips = plan.modes.flatMap((mode) =>
-		reasonsToSkip(mode).map((reason) => `${mode}: skipped ${reason}`),
 	);
 	const system =
 		traits === undefined

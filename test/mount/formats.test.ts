@@ -40,7 +40,11 @@ const debian = { program: debianProgram };
 const isDebianMissing = !isExecutable(debianProgram);
 const writers: readonly Writer[] = [
 	{ name: "kernel overlayfs", isMissing: lacks("trusted attributes"), within: kernel("") },
-	{ name: "kernel overlayfs with userxattr", isMissing: lacks("mounting"), within: kernel(",userxattr") },
+	{
+		name: "kernel overlayfs with userxattr",
+		isMissing: lacks("kernel overlayfs", "attributes of users in kernel overlayfs"),
+		within: kernel(",userxattr"),
+	},
 	{ name: "Debian's fuse-overlayfs", isMissing: isDebianMissing, within: program(debian) },
 	{
 		name: "Debian's fuse-overlayfs, `.wh.` files",
@@ -117,7 +121,9 @@ describe("marks that only tools write", () => {
 	const below: Description = { a: "a", b: "b", "d/a": "a", "d/b": "b" };
 
 	/** The kernel reads those of the user namespace with `userxattr` only. */
-	test.skipIf(lacks("mounting")).each(lacks("trusted attributes") ? ["user"] : ["trusted", "user"])(
+	test
+		.skipIf(lacks("kernel overlayfs", "whiteouts as attributes"))
+		.each(lacks("trusted attributes") ? ["user"] : ["trusted", "user"])(
 		"whiteouts by %s.overlay.whiteout, in directories with overlay.opaque=x, hide what the kernel hides",
 		async (namespace) => {
 			using tree = temporaryTree();

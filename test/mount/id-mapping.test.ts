@@ -286,46 +286,49 @@ describe.skipIf(lacks("all ids", "ACLs in the kernel"))("ids in ACLs", () => {
 	});
 });
 
-describe.skipIf(lacks("all ids", "the machine's root"))("a lower layer on an ID-mapped mount", () => {
-	/** user::rw-, user:7:rw-, group::r--, mask::rw-, other::---, as on disk. */
-	const acl = Buffer.from(
-		"0200000001000600ffffffff020006000700000004000400ffffffff10000600ffffffff20000000ffffffff",
-		"hex",
-	);
-	const lower = {
-		root: file("x", { uid: 0, gid: 0 }),
-		user: file("x", { uid: 7, gid: 8 }),
-		outside: file("x", { uid: 70_000, gid: 70_000 }),
-		acl: file("x", { uid: 7, gid: 7, xattrs: { "system.posix_acl_access": acl } }),
-	};
-	const options = ["uidmapping=:0:100000:65536", "gidmapping=:0:100000:65536"];
+describe.skipIf(lacks("all ids", "the machine's root", "ID-mapped mounts"))(
+	"a lower layer on an ID-mapped mount",
+	() => {
+		/** user::rw-, user:7:rw-, group::r--, mask::rw-, other::---, as on disk. */
+		const acl = Buffer.from(
+			"0200000001000600ffffffff020006000700000004000400ffffffff10000600ffffffff20000000ffffffff",
+			"hex",
+		);
+		const lower = {
+			root: file("x", { uid: 0, gid: 0 }),
+			user: file("x", { uid: 7, gid: 8 }),
+			outside: file("x", { uid: 70_000, gid: 70_000 }),
+			acl: file("x", { uid: 7, gid: 7, xattrs: { "system.posix_acl_access": acl } }),
+		};
+		const options = ["uidmapping=:0:100000:65536", "gidmapping=:0:100000:65536"];
 
-	async function mountMapped() {
-		const tree = temporaryTree();
-		const layers = tree.layers([lower]);
-		const mapped = tree.layer("mapped");
-		await mountIdMapped(layers.lower[0] ?? "", mapped, "0 100000 65536");
-		const overlay = await mountOverlay({ ...layers, lower: [mapped], options });
-		return { tree, layers, overlay };
-	}
+		async function mountMapped() {
+			const tree = temporaryTree();
+			const layers = tree.layers([lower]);
+			const mapped = tree.layer("mapped");
+			await mountIdMapped(layers.lower[0] ?? "", mapped, "0 100000 65536");
+			const overlay = await mountOverlay({ ...layers, lower: [mapped], options });
+			return { tree, layers, overlay };
+		}
 
-	test.skipIf(lacks("ACLs in the kernel"))(
-		"has the ids that it is shown with: they are not mapped twice",
-		async () => {
-			const { tree, layers, overlay } = await mountMapped();
-			using _tree = tree;
-			await using _overlay = overlay;
-			const shown = ["root", "user", "outside"].map((name) => ownerOf(overlay.at(name)));
-			expect(shown).toEqual(["100000:100000", "100007:100008", "165534:165534"]);
-			expect(getfacl(overlay.at("acl"))).toContain("user:100007:rw-");
-			const copied = ["root", "user", "outside", "acl"];
-			for (const name of copied) writeFileSync(overlay.at(name), "y", { flag: "a" });
-			expect(copied.slice(0, 3).map((name) => ownerOf(overlay.at(name)))).toEqual(shown);
-			expect(getfacl(overlay.at("acl"))).toContain("user:100007:rw-");
-			await overlay.unmount();
-			const onDisk = copied.map((name) => ownerOf(`${layers.upper}/${name}`));
-			expect(onDisk).toEqual(["0:0", "7:8", overflow, "7:7"]);
-			expect(getxattr(`${layers.upper}/acl`, "system.posix_acl_access")).toEqual(acl);
-		},
-	);
-});
+		test.skipIf(lacks("ACLs in the kernel"))(
+			"has the ids that it is shown with: they are not mapped twice",
+			async () => {
+				const { tree, layers, overlay } = await mountMapped();
+				using _tree = tree;
+				await using _overlay = overlay;
+				const shown = ["root", "user", "outside"].map((name) => ownerOf(overlay.at(name)));
+				expect(shown).toEqual(["100000:100000", "100007:100008", "165534:165534"]);
+				expect(getfacl(overlay.at("acl"))).toContain("user:100007:rw-");
+				const copied = ["root", "user", "outside", "acl"];
+				for (const name of copied) writeFileSync(overlay.at(name), "y", { flag: "a" });
+				expect(copied.slice(0, 3).map((name) => ownerOf(overlay.at(name)))).toEqual(shown);
+				expect(getfacl(overlay.at("acl"))).toContain("user:100007:rw-");
+				await overlay.unmount();
+				const onDisk = copied.map((name) => ownerOf(`${layers.upper}/${name}`));
+				expect(onDisk).toEqual(["0:0", "7:8", overflow, "7:7"]);
+				expect(getxattr(`${layers.upper}/acl`, "system.posix_acl_access")).toEqual(acl);
+			},
+		);
+	},
+);

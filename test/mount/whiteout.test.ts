@@ -132,7 +132,7 @@ describe("upper layers that others wrote are read", () => {
 	}
 	const lower = { ...below, lower: file("x", { mode: 0o640, xattrs: { "user.note": "y" } }) };
 
-	test.skipIf(lacks("mounting"))("by kernel overlayfs", async () => {
+	test.skipIf(lacks("kernel overlayfs"))("by kernel overlayfs", async () => {
 		await using overlay = await mountLayers([lower]);
 		await overlay.unmount();
 		let seen: ReturnType<typeof snapshot>;
@@ -163,7 +163,7 @@ describe("upper layers that others wrote are read", () => {
 		},
 	);
 
-	test.skipIf(lacks("mounting"))("an upper layer that grew under the work of all three", async () => {
+	test.skipIf(lacks("kernel overlayfs"))("an upper layer that grew under the work of all three", async () => {
 		await using overlay = await mountLayers([{ ...lower, "d/more": "1", "d/most": "2" }]);
 		rmSync(overlay.at("d/more"));
 		fillLayer(overlay.at("ours"), { a: "a" });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Outcome, type Run, runFile } from "../../harness/lanes.ts";
 import { projectDirectory } from "../../harness/program.ts";
 import { rootRun } from "../../harness/root-run.ts";
+import { reasonsToSkip } from "../../harness/setting.ts";
 import { rootlessRuns } from "../../rootless/run.ts";
 import { type FileResult, isMeantFor, type Mode, type Plan, type Report, type Traits } from "../report.ts";
 import { isOnNfs, nfsRun, startNfsServer } from "./nfs.ts";
@@ -80,6 +81,9 @@ async function tryFile(file: string, mode: Mode): Promise<FileResult> {
 
 const plan = JSON.parse(readFileSync("/tmp/plan.json", "utf8")) as Plan;
 tell({ traits: traits() });
+tell({
+	skips: plan.modes.flatMap((mode) => reasonsToSkip(mode).map((reason) => `${mode}: skipped ${reason}`)),
+});
 if (plan.modes.some(isOnNfs)) startNfsServer();
 console.log(JSON.stringify(traits()));
 for (const file of plan.files) {
