@@ -28,8 +28,6 @@ export interface Context {
 	/** Used where `agreed.passthrough`. */
 	readonly passthrough: Passthrough;
 	readonly notifications: Notifications;
-	/** Another process goes on with the mount when this one is killed. */
-	readonly outlives: boolean;
 	/** Goes on with a request on `node` that was taken out of `replies`, guarded as it was before. */
 	readonly resume: (name: string, node: NodeId, request: FuseRequest, rest: () => void) => void;
 	readonly log: Log;

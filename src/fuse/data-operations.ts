@@ -111,15 +111,7 @@ const CONTROLS: ReadonlyMap<number, InodeControl> = new Map([
 ]);
 const CONTROL = reserve(64);
 
-export function dataOperations({
-	overlay,
-	replies,
-	options,
-	agreed,
-	notifications,
-	resume,
-	outlives,
-}: Context) {
+export function dataOperations({ overlay, replies, options, agreed, notifications, resume }: Context) {
 	const directories = new DirectoryReply(overlay, replies);
 	const tellsTimes = isInitialUserNamespace();
 
@@ -259,7 +251,7 @@ export function dataOperations({
 				return;
 			}
 			// Killed while the kernel writes, this process could not end before a write is answered that nobody would answer.
-			if (outlives) fail(ENOSYS);
+			if (overlay.options.outlives) fail(ENOSYS);
 			// What the kernel has gathered and not written yet would pass for a hole.
 			const request = replies.takeRequest();
 			notifications.flushPages(kernelId(overlay, node), offset, (flushed) => {

@@ -92,8 +92,7 @@ export class Dispatcher {
 			options.partsReaders,
 			survival?.openings,
 		);
-		const outlives = survival !== undefined;
-		this.context = { overlay, replies, options, agreed, passthrough, notifications, outlives, resume, log };
+		this.context = { overlay, replies, options, agreed, passthrough, notifications, resume, log };
 		const operations = {
 			...namespaceOperations(this.context),
 			...openOperations(this.context),

@@ -177,6 +177,19 @@ describe("SEEK_DATA and SEEK_HOLE", () => {
 		}
 	});
 
+	test.skipIf(lacks("requests sent again", "the write cache"))(
+		"take all for data where another daemon is to go on and the kernel gathers writes",
+		async () => {
+			await using overlay = await mountLayers([{ f: sparseFile(3_000_000, { 1048576: "data" }) }], {
+				options: ["failover=on,passthrough=off"],
+			});
+			using handle = open(overlay.at("f"), "r+");
+			writeSync(handle.fd, "end", 3_000_000);
+			expect([lseek(handle.fd, 0, SEEK_DATA), lseek(handle.fd, 0, SEEK_HOLE)]).toEqual([0, 3_000_003]);
+			expect(codeOf(() => lseek(handle.fd, 3_000_003, SEEK_DATA))).toBe("ENXIO");
+		},
+	);
+
 	test("find data that was written and synced", async () => {
 		await using overlay = await mountLayers([{}]);
 		using handle = open(overlay.at("new"), "w+");
