@@ -106,6 +106,10 @@ function commandOf(pid: number): string {
 	}
 }
 
+function isServing(pid: number): boolean {
+	return commandOf(pid) === "fuse-overlayfs";
+}
+
 /** False only once the process has let go of all it had open. */
 function isRunning(pid: number): boolean {
 	try {
@@ -204,16 +208,21 @@ export class OverlayMount implements AsyncDisposable {
 
 	/** Those of them that serve the mount, or are about to: not who waits for their end. */
 	get serving(): number[] {
-		return this.daemons.filter((pid) => commandOf(pid) === "fuse-overlayfs");
+		return this.daemons.filter(isServing);
 	}
 
-	/** With `failover=on`: resolves, with the pid of who serves, once somebody waits for its end. */
+	/**
+	 * With `failover=on`: resolves, with the pid of who serves, once somebody waits for its end. Seen in one look: who is to
+	 * wait is called what it comes from until it runs its own program.
+	 */
 	async settled(): Promise<number> {
-		await until(
-			() => this.serving.length === 1 && this.daemons.length === 2,
-			"no daemon, or nobody who waits for its end",
-		);
-		return this.serving[0]!;
+		let serving: number[] = [];
+		await until(() => {
+			const { daemons } = this;
+			serving = daemons.filter(isServing);
+			return serving.length === 1 && daemons.length === 2;
+		}, "no daemon, or nobody who waits for its end");
+		return serving[0]!;
 	}
 
 	/** Ends the daemon as a crash does. */
