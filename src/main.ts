@@ -5,6 +5,11 @@ import type { ByteString } from "./options.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
+/**
+ * How many times as often as usual code must run to be compiled: what a start runs again and again it hardly runs later. A mount
+ * in use ends that (fuse/session.ts). Versions of Bun before 1.4 cannot be told.
+ */
+const RELUCTANCE = 16;
 /** Errors whose message says all there is to say. */
 const EXPECTED = [
 	"UsageError",
@@ -109,6 +114,7 @@ function explain(error: unknown, isTracing: boolean): void {
 	}
 }
 
+Bun.unsafe.setJITPolicy?.(RELUCTANCE);
 const args = userArguments();
 try {
 	process.exit(await main(args));

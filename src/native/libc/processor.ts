@@ -2,7 +2,7 @@
 import { dlopen } from "bun:ffi";
 import type { ByteString } from "../../options.ts";
 import { O_CLOEXEC, O_RDONLY, statx } from "../layout.ts";
-import { base, bytes, type Offset, reserve, store, view, writeString } from "../memory.ts";
+import { base, bytes, type Offset, reserve, store, view, words, writeString } from "../memory.ts";
 import { outcome } from "./errno.ts";
 import { close, type Fd, NO_FD, openAt, pread, read, WORKING_DIRECTORY } from "./file.ts";
 import { stat } from "./metadata.ts";
@@ -34,8 +34,8 @@ const STAT = reserve(statx.sizeof);
 export function noteAllowed(): number {
 	if (outcome(libc.sched_getaffinity(OWN_THREAD, SET_SIZE, base + ALLOWED)) < 0) return 0;
 	let count = 0;
-	for (let at = ALLOWED; at < ALLOWED + SET_SIZE; at++)
-		for (let rest = bytes[at]!; rest !== 0; rest &= rest - 1) count++;
+	for (let at = ALLOWED >>> 2; at < (ALLOWED + SET_SIZE) >>> 2; at++)
+		for (let rest = words[at]!; rest !== 0; rest &= rest - 1) count++;
 	return count;
 }
 
