@@ -9,7 +9,7 @@ const STDERR = 2;
  * How many times as often as usual code must run to be compiled: what a start runs again and again it hardly runs later. A mount
  * in use ends that (fuse/session.ts). Older versions of Bun cannot be told.
  */
-const RELUCTANCE = 16;
+const RELUCTANCE = 8;
 /** Errors whose message says all there is to say. */
 const EXPECTED = [
 	"UsageError",

@@ -51,8 +51,8 @@ const PATIENCE = 50_000;
 
 /** So many requests, less one (a power of two), are served before it is seen which jobs are done. */
 const LONGEST_TURN = 15;
-/** After as many the mount is in use, and what serves it is worth to be compiled. */
-const FIRST_TURNS = LONGEST_TURN + 1;
+/** After as many requests the mount is in use, and what serves it is worth to be compiled. */
+const FIRST_REQUESTS = 4;
 
 /** In milliseconds. */
 const LONGEST_PARTING = 1000;
@@ -87,7 +87,8 @@ export class Session {
 	/** Open while the mount waits to be uncovered, for its end. */
 	private mountTable = NO_FD;
 	private ended = false;
-	private turns = 0;
+	/** Counts requests. The first turn is short: it ends after {@link FIRST_REQUESTS}. */
+	private turns = LONGEST_TURN + 1 - FIRST_REQUESTS;
 	private readonly callerProcessor = new CallerProcessor();
 	private readonly idleness: Idleness;
 	/** The kernel has given the mount up: nothing is left to unmount. */
@@ -190,7 +191,7 @@ export class Session {
 			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
 			// However many requests there are, those that wait for a job must not wait for their end.
 			if ((++this.turns & LONGEST_TURN) === 0) {
-				if (this.turns === FIRST_TURNS) Bun.unsafe.setJITPolicy?.(1);
+				if (this.turns === LONGEST_TURN + 1) Bun.unsafe.setJITPolicy?.(1);
 				this.jobs.advance();
 				this.collectReady();
 				this.overlay.files.rest(Bun.nanoseconds());
