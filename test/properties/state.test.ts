@@ -13,10 +13,10 @@ const messageSize = (1 << 20) + (1 << 16);
 const depth = 40;
 let state: State;
 const columns = () => [
-	state.columns.parents,
-	state.columns.names,
-	state.columns.inodesLow,
-	state.columns.generations,
+	state.columns.arrays.parents,
+	state.columns.arrays.names,
+	state.columns.arrays.inodesLow,
+	state.columns.arrays.generations,
 ];
 
 /** A chain of directories, each with a file. */

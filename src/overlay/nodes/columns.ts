@@ -7,21 +7,40 @@ export const FREE = 0;
 /** Generations begin again after as many, so that one stands in the upper half of a safe integer. */
 export const GENERATIONS = 2 ** 20;
 
+/**
+ * What is noted of each node, and in arrays of what kind. In this order they lie in memory that outlives a process (state-layout.ts):
+ * its layout is another one with any change here.
+ */
+export const COLUMNS = {
+	parents: Uint32Array,
+	names: Uint32Array,
+	lengths: Uint8Array,
+	lookups: Float64Array,
+	layers: Uint16Array,
+	kinds: Uint8Array,
+	flags: Uint8Array,
+	inodesLow: Uint32Array,
+	inodesHigh: Uint32Array,
+	generations: Uint32Array,
+} as const;
+
+type ColumnKind = (typeof COLUMNS)[keyof typeof COLUMNS];
+type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array;
+export type ColumnArrays = { readonly [Name in keyof typeof COLUMNS]: InstanceType<(typeof COLUMNS)[Name]> };
+
+/** An array for each column, as `make` has it. */
+export function arraysBy(make: (kind: ColumnKind) => Column): ColumnArrays {
+	const arrays: Record<string, Column> = {};
+	for (const [name, kind] of Object.entries(COLUMNS)) arrays[name] = make(kind);
+	return arrays as unknown as ColumnArrays;
+}
+
 export interface Columns {
 	/** Nodes there is room for. */
 	readonly capacity: number;
 	/** The largest id ever given out. */
 	highest: number;
-	readonly parents: Uint32Array;
-	readonly names: Uint32Array;
-	readonly lengths: Uint8Array;
-	readonly lookups: Float64Array;
-	readonly layers: Uint16Array;
-	readonly kinds: Uint8Array;
-	readonly flags: Uint8Array;
-	readonly inodesLow: Uint32Array;
-	readonly inodesHigh: Uint32Array;
-	readonly generations: Uint32Array;
+	readonly arrays: ColumnArrays;
 	/** Whether they can be made smaller. */
 	readonly shrinks: boolean;
 	/** The same with room for as many and more; undefined: there cannot be as many. `used`: the entries to keep; all, if undefined. */
@@ -37,30 +56,12 @@ const LARGEST_CAPACITY = 2 ** 28;
 /** Of this process alone. */
 export class OwnColumns implements Columns {
 	readonly capacity: number;
+	readonly arrays: ColumnArrays;
 	highest = 0;
-	readonly parents: Uint32Array;
-	readonly names: Uint32Array;
-	readonly lengths: Uint8Array;
-	readonly lookups: Float64Array;
-	readonly layers: Uint16Array;
-	readonly kinds: Uint8Array;
-	readonly flags: Uint8Array;
-	readonly inodesLow: Uint32Array;
-	readonly inodesHigh: Uint32Array;
-	readonly generations: Uint32Array;
 
 	constructor(capacity = INITIAL_CAPACITY) {
 		this.capacity = capacity;
-		this.parents = new Uint32Array(capacity);
-		this.names = new Uint32Array(capacity);
-		this.lengths = new Uint8Array(capacity);
-		this.lookups = new Float64Array(capacity);
-		this.layers = new Uint16Array(capacity);
-		this.kinds = new Uint8Array(capacity);
-		this.flags = new Uint8Array(capacity);
-		this.inodesLow = new Uint32Array(capacity);
-		this.inodesHigh = new Uint32Array(capacity);
-		this.generations = new Uint32Array(capacity);
+		this.arrays = arraysBy((kind) => new kind(capacity));
 	}
 
 	get shrinks(): boolean {
@@ -73,16 +74,8 @@ export class OwnColumns implements Columns {
 		if (capacity > LARGEST_CAPACITY) return undefined;
 		const other = new OwnColumns(capacity);
 		other.highest = this.highest;
-		moved(this.parents, other.parents, used);
-		moved(this.names, other.names, used);
-		moved(this.lengths, other.lengths, used);
-		moved(this.lookups, other.lookups, used);
-		moved(this.layers, other.layers, used);
-		moved(this.kinds, other.kinds, used);
-		moved(this.flags, other.flags, used);
-		moved(this.inodesLow, other.inodesLow, used);
-		moved(this.inodesHigh, other.inodesHigh, used);
-		moved(this.generations, other.generations, used);
+		for (const name of Object.keys(COLUMNS) as (keyof ColumnArrays)[])
+			moved<Column>(this.arrays[name], other.arrays[name], used);
 		return other;
 	}
 
@@ -96,11 +89,7 @@ export class OwnColumns implements Columns {
 }
 
 /** `to`, with what `from` has, or, where `used` says so, some of that. */
-export function moved<Column extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(
-	from: Column,
-	to: Column,
-	used: readonly number[] | undefined,
-): Column {
+export function moved<Kept extends Column>(from: Kept, to: Kept, used: readonly number[] | undefined): Kept {
 	if (used === undefined) to.set(from);
 	else for (const index of used) to[index] = from[index]!;
 	return to;

@@ -75,16 +75,17 @@ export class NodeTable {
 
 	private use(columns: Columns): void {
 		this.columns = columns;
-		this.parents = columns.parents;
-		this.names = columns.names;
-		this.lengths = columns.lengths;
-		this.lookups = columns.lookups;
-		this.layers = columns.layers;
-		this.kinds = columns.kinds;
-		this.flags = columns.flags;
-		this.inodesLow = columns.inodesLow;
-		this.inodesHigh = columns.inodesHigh;
-		this.generations = columns.generations;
+		const { arrays } = columns;
+		this.parents = arrays.parents;
+		this.names = arrays.names;
+		this.lengths = arrays.lengths;
+		this.lookups = arrays.lookups;
+		this.layers = arrays.layers;
+		this.kinds = arrays.kinds;
+		this.flags = arrays.flags;
+		this.inodesLow = arrays.inodesLow;
+		this.inodesHigh = arrays.inodesHigh;
+		this.generations = arrays.generations;
 		this.buckets = new Uint32Array(columns.capacity);
 	}
 

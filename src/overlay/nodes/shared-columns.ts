@@ -3,7 +3,7 @@
 import { ENOMEM } from "../../native/layout.ts";
 import { fail } from "../../native/libc/errno.ts";
 import { blockSize, bytes, type Offset, words } from "../../native/memory.ts";
-import { type Columns, FREE, GENERATIONS } from "./columns.ts";
+import { arraysBy, type ColumnArrays, type Columns, FREE, GENERATIONS } from "./columns.ts";
 import { COLUMNS_AT, field, NAMES_AT, NODES, SIZE } from "./state-layout.ts";
 
 /** What another process has left cannot be gone on with. */
@@ -17,16 +17,7 @@ const CLASS_SHIFT = 3;
 /** The columns, as far as they are in use: others see the same memory. */
 export class SharedColumns implements Columns {
 	readonly capacity: number;
-	readonly parents: Uint32Array;
-	readonly names: Uint32Array;
-	readonly lengths: Uint8Array;
-	readonly lookups: Float64Array;
-	readonly layers: Uint16Array;
-	readonly kinds: Uint8Array;
-	readonly flags: Uint8Array;
-	readonly inodesLow: Uint32Array;
-	readonly inodesHigh: Uint32Array;
-	readonly generations: Uint32Array;
+	readonly arrays: ColumnArrays;
 	private readonly at: Offset;
 	private readonly heap: NameHeap;
 
@@ -38,21 +29,11 @@ export class SharedColumns implements Columns {
 		this.capacity = capacity;
 		const { buffer } = bytes;
 		let next = at + COLUMNS_AT;
-		const place = (size: number) => {
+		this.arrays = arraysBy((kind) => {
 			const start = next;
-			next += size * NODES;
-			return start;
-		};
-		this.parents = new Uint32Array(buffer, place(4), capacity);
-		this.names = new Uint32Array(buffer, place(4), capacity);
-		this.lengths = new Uint8Array(buffer, place(1), capacity);
-		this.lookups = new Float64Array(buffer, place(8), capacity);
-		this.layers = new Uint16Array(buffer, place(2), capacity);
-		this.kinds = new Uint8Array(buffer, place(1), capacity);
-		this.flags = new Uint8Array(buffer, place(1), capacity);
-		this.inodesLow = new Uint32Array(buffer, place(4), capacity);
-		this.inodesHigh = new Uint32Array(buffer, place(4), capacity);
-		this.generations = new Uint32Array(buffer, place(4), capacity);
+			next += kind.BYTES_PER_ELEMENT * NODES;
+			return new kind(buffer, start, capacity);
+		});
 	}
 
 	get highest(): number {
@@ -81,22 +62,24 @@ export class SharedColumns implements Columns {
 	/** Throws StateUnusable where a node has a name that is none, or parents that have no end. */
 	check(): void {
 		if (this.highest >= this.capacity) throw new StateUnusable("its nodes are damaged");
+		const { names, parents } = this.arrays;
 		const isSound = new Uint8Array(this.highest + 1);
 		/** By which node's way each was met last. */
 		const metBy = new Uint32Array(this.highest + 1);
 		for (let first = 2; first <= this.highest; first++) {
-			for (let node = first; this.names[node] !== 0 && isSound[node] === 0; node = this.parents[node]!) {
+			for (let node = first; names[node] !== 0 && isSound[node] === 0; node = parents[node]!) {
 				if (metBy[node] === first || !this.isWhole(node)) throw new StateUnusable("its nodes are damaged");
 				metBy[node] = first;
 			}
-			for (let node = first; metBy[node] === first && isSound[node] === 0; node = this.parents[node]!)
+			for (let node = first; metBy[node] === first && isSound[node] === 0; node = parents[node]!)
 				isSound[node] = 1;
 		}
 	}
 
 	/** Whether what has a name has one that can be, and a parent that can be. */
 	private isWhole(node: number): boolean {
-		const [name, length, parent] = [this.names[node]!, this.lengths[node]!, this.parents[node]!];
+		const { names, lengths, parents } = this.arrays;
+		const [name, length, parent] = [names[node]!, lengths[node]!, parents[node]!];
 		const isWithin = name >= this.at + NAMES_AT && name + length < this.at + SIZE;
 		if (!isWithin || length === 0 || bytes[name + length] !== 0 || parent === 0 || parent > this.highest)
 			return false;
@@ -108,30 +91,28 @@ export class SharedColumns implements Columns {
 	 * free, as is the memory of its names.
 	 */
 	keepHeld(): void {
+		const { lookups, lengths, names, parents } = this.arrays;
 		const isKept = new Uint8Array(this.highest + 1);
 		for (let held = 2; held <= this.highest; held++) {
-			if (this.lookups[held] === 0) continue;
-			for (
-				let node = held;
-				node > 1 && isKept[node] === 0;
-				node = this.names[node] === 0 ? 0 : this.parents[node]!
-			)
+			if (lookups[held] === 0) continue;
+			for (let node = held; node > 1 && isKept[node] === 0; node = names[node] === 0 ? 0 : parents[node]!)
 				isKept[node] = 1;
 		}
 		const used: [Offset, number][] = [];
 		for (let node = 2; node <= this.highest; node++) {
 			if (isKept[node] === 0) this.clear(node);
-			else if (this.names[node] !== 0) used.push([this.names[node]!, this.lengths[node]! + 1]);
+			else if (names[node] !== 0) used.push([names[node]!, lengths[node]! + 1]);
 		}
 		this.heap.restore(used);
 	}
 
 	/** The kernel may know the id by the generation it had. */
 	private clear(node: number): void {
-		this.names[node] = 0;
-		this.lookups[node] = 0;
-		this.kinds[node] = FREE;
-		this.generations[node] = (this.generations[node]! + 1) % GENERATIONS;
+		const { generations, kinds, lookups, names } = this.arrays;
+		names[node] = 0;
+		lookups[node] = 0;
+		kinds[node] = FREE;
+		generations[node] = (generations[node]! + 1) % GENERATIONS;
 	}
 }
 

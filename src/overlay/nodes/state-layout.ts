@@ -11,6 +11,7 @@
  */
 
 import { CHUNK } from "../../native/memory.ts";
+import { COLUMNS } from "./columns.ts";
 
 /** To be raised with any change of the layout, or of what something in it means. */
 export const LAYOUT = 2;
@@ -39,8 +40,9 @@ export const LOST = REFERRED;
 export const LOST_HEADER = 4;
 export const OPENINGS_AT = LOST_AT + LOST * 4;
 export const COLUMNS_AT = OPENINGS_AT + OPENINGS * opening.sizeof;
-export const COLUMN_SIZES = [4, 4, 1, 8, 2, 1, 1, 4, 4, 4];
-export const NAMES_AT = COLUMNS_AT + COLUMN_SIZES.reduce((sum, size) => sum + size, 0) * NODES;
+/** Bytes of a node in all columns. */
+const ENTRY_SIZE = Object.values(COLUMNS).reduce((sum, { BYTES_PER_ELEMENT }) => sum + BYTES_PER_ELEMENT, 0);
+export const NAMES_AT = COLUMNS_AT + ENTRY_SIZE * NODES;
 
 /** Numbers in the header, by where they are. */
 export const field = {

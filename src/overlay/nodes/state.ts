@@ -140,7 +140,7 @@ export class State {
 	}
 
 	private setCount(node: number): void {
-		if (node <= this.columns.highest) this.columns.lookups[node] = getNumber(this.at + field.count);
+		if (node <= this.columns.highest) this.columns.arrays.lookups[node] = getNumber(this.at + field.count);
 	}
 
 	/** The answer to the request in hand counts an opening, see `field.opened`. */
