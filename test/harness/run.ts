@@ -7,6 +7,7 @@
 
 import { readdirSync } from "node:fs";
 import { join, normalize } from "node:path";
+import { parseArgs } from "node:util";
 import { rootlessRuns } from "../rootless/run.ts";
 import { type Run, runAll } from "./lanes.ts";
 import { projectDirectory } from "./program.ts";
@@ -93,8 +94,22 @@ function narrowed(runs: readonly Run[], chosen: readonly string[]): Run[] {
 		.filter(({ paths }) => paths.length > 0);
 }
 
-async function main(args: readonly string[]): Promise<void> {
-	const isQuick = args.includes("--quick");
+const help = `npm test [-- PATH...]
+  All tests, or those of some files and directories of test/, in every run that has them.
+
+  --quick   without a build, in one run: what takes no time (npm run test:quick)
+  --help    this text`;
+
+async function main(): Promise<void> {
+	const { values, positionals } = parseArgs({
+		allowPositionals: true,
+		options: { quick: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+	});
+	if (values.help) {
+		console.log(help);
+		return;
+	}
+	const isQuick = values.quick === true;
 	const isBuilt = isQuick || build();
 	using project = reachableProject();
 	const source = join(project.path, "src/fuse-overlayfs");
@@ -111,11 +126,16 @@ async function main(args: readonly string[]): Promise<void> {
 		}),
 		...(isBuilt ? compiled : []),
 	];
-	const chosen = args.filter((arg) => !arg.startsWith("-")).map((path) => normalize(path).replace(/\/$/, ""));
+	const chosen = positionals.map((path) => normalize(path).replace(/\/$/, ""));
 	const quick = [rootRun("as root: from source, in short", quickTests, source)];
-	const totals = await runAll(isQuick ? quick : chosen.length > 0 ? narrowed(all, chosen) : all);
+	const runs = isQuick ? quick : chosen.length > 0 ? narrowed(all, chosen) : all;
+	const totals = await runAll(runs);
+	if (runs.length === 0) {
+		console.error(`no tests in ${chosen.join(" ")}`);
+		totals.push(oneFailure);
+	}
 	if (!isBuilt) totals.push(oneFailure);
 	conclude(totals);
 }
 
-await main(process.argv.slice(2));
+await main();
