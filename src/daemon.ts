@@ -87,11 +87,6 @@ const OLD_GARBAGE_RATIO = "0.9";
  * takes from whoever waits for the daemon more processor time than it spares in a hundred thousand requests.
  */
 const RUNS_BEFORE_LAST_STAGE = "3000000";
-/**
- * Likewise the stage before that, on one processor: there whoever waits for the daemon waits for the compiler, too, and what that
- * spares makes up for it after ten thousand requests or so. With another processor it is no one's loss.
- */
-const RUNS_BEFORE_MIDDLE_STAGE = "300000";
 /** Variables that would have Bun run or load something else. */
 const UNWANTED = /^(BUN_|NODE_|JSC_|LD_)/;
 
@@ -187,11 +182,6 @@ function environmentFor(stage: string): ByteString[] {
 		BUN_JSC_maxNumberOfWorklistThreads: "1",
 		BUN_JSC_minNumberOfWorklistThreads: "1",
 		BUN_JSC_numberOfBaselineCompilerThreads: "1",
-		...(navigator.hardwareConcurrency === 1 && {
-			BUN_JSC_thresholdForOptimizeAfterWarmUp: RUNS_BEFORE_MIDDLE_STAGE,
-			BUN_JSC_thresholdForOptimizeAfterLongWarmUp: RUNS_BEFORE_MIDDLE_STAGE,
-			BUN_JSC_thresholdForOptimizeSoon: RUNS_BEFORE_MIDDLE_STAGE,
-		}),
 		BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: RUNS_BEFORE_LAST_STAGE,
 		BUN_JSC_thresholdForFTLOptimizeSoon: RUNS_BEFORE_LAST_STAGE,
 		// A start is over before blocks that a thread has made ready for it would be of use.
