@@ -84,7 +84,7 @@ export class Session {
 	private readonly signals: Fd;
 	private readonly mountpoint: Mountpoint;
 	private fd = NO_FD;
-	/** Open while the mount waits to be uncovered, for its end. */
+	/** Open once the mount is to end: it may have to be uncovered first. */
 	private mountTable = NO_FD;
 	private ended = false;
 	/** Counts requests. The first turn is short: it ends after {@link FIRST_REQUESTS}. */
@@ -342,19 +342,21 @@ export class Session {
 
 	/** Ends the mount as soon as its path leads to it: what is mounted over it is not ours to take away. */
 	private leave(): void {
+		const isFirst = this.mountTable === NO_FD;
+		// poll(2) tells of changes since this was opened: after a look at the table, one in between would be missed.
+		if (isFirst) this.mountTable = check(openAt(WORKING_DIRECTORY, TABLE, O_RDONLY));
 		const covered = this.mountpoint.coveredPath();
-		if (covered === undefined) {
-			this.idleness.end(() => {
-				this.ended = true;
-			});
-			return;
-		}
-		if (this.mountTable !== NO_FD) return;
-		this.log.warn(
-			`something else is mounted over ${display(covered)}: the mount there ends when that is unmounted, or with another signal`,
-		);
-		// poll(2) tells of changes of it.
-		this.mountTable = check(openAt(WORKING_DIRECTORY, TABLE, O_RDONLY));
+		if (covered === undefined) this.end();
+		else if (isFirst)
+			this.log.warn(
+				`something else is mounted over ${display(covered)}: the mount there ends when that is unmounted, or with another signal`,
+			);
+	}
+
+	private end(): void {
+		this.idleness.end(() => {
+			this.ended = true;
+		});
 	}
 
 	private takeSignal(): void {
@@ -374,7 +376,7 @@ export class Session {
 		}
 		if (signal === SIGXCPU) this.log.error("the limit on processor time (ulimit -t) is reached: unmounting");
 		// Whoever asks a second time will not wait.
-		if (this.mountTable !== NO_FD) this.ended = true;
+		if (this.mountTable !== NO_FD) this.end();
 		else this.leave();
 	}
 

@@ -28,6 +28,7 @@ import { mountLayers, Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
 import { refusing } from "../harness/refusing.ts";
 import { lacks } from "../harness/setting.ts";
+import { traced } from "../harness/strace.ts";
 import { expectNothingLeft } from "./leftovers.ts";
 
 const MS_BIND = 4096;
@@ -186,6 +187,26 @@ describe.skipIf(isKernel)("SIGTERM unmounts wherever the mount is by then", () =
 			file.close();
 			unmount(cover);
 			await below.ended();
+			expect(below.types).toEqual([]);
+		},
+	);
+
+	test.skipIf(lacks("mounting") || Bun.which("strace") === null)(
+		"with another mount over it, which goes just when that has been seen",
+		async () => {
+			await using below = await MountBelow.make();
+			makeTmpfs(below.mounted.path);
+			const traceable = { mount: below.mounted, tree: below.tree };
+			// The daemon is slow between its looks at the table of mounts.
+			await traced(traceable, ["trace=openat", "inject=openat:delay_enter=300000"], async () => {
+				below.signal();
+				await until(
+					() => /^fuse-overlayfs: something else is mounted over /m.test(below.log),
+					"no word of it",
+				);
+				unmount(below.mounted.path);
+				await below.ended();
+			});
 			expect(below.types).toEqual([]);
 		},
 	);

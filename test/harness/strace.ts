@@ -12,7 +12,7 @@ const enginesOwn = /"\/proc\/self\/statm"/;
  * `expressions` are values of strace's option -e.
  */
 export async function traced(
-	{ mount, tree }: Overlay,
+	{ mount, tree }: Pick<Overlay, "mount" | "tree">,
 	expressions: readonly string[],
 	action: () => unknown,
 ): Promise<string[]> {
