@@ -1,6 +1,6 @@
-/** What a file system's daemon is to a benchmark: process ids, memory, and an end. */
+/** What processes are to a benchmark, above all a file system's daemon: process ids, memory, and an end. */
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** Marks a daemon in /proc/PID/environ, whatever it calls itself. */
 export const MARKER_VARIABLE = "FUSE_OVERLAYFS_BENCH_RUN";
@@ -17,17 +17,33 @@ export interface Memory {
 /** The living processes whose environment carries the marker; this one does not count. */
 export function daemonsOf(marker: string): number[] {
 	const entry = `${MARKER_VARIABLE}=${marker}\0`;
+	return processes().filter((pid) => isMarked(pid, entry));
+}
+
+function processes(): number[] {
 	return readdirSync("/proc")
-		.filter((name) => /^\d+$/.test(name) && isMarked(name, entry))
+		.filter((name) => /^\d+$/.test(name))
 		.map(Number);
 }
 
-function isMarked(pid: string, entry: string): boolean {
+function isMarked(pid: number, entry: string): boolean {
 	try {
 		return readFileSync(`/proc/${pid}/environ`, "latin1").includes(entry);
 	} catch {
 		return false; // It has left meanwhile, or is somebody else's.
 	}
+}
+
+/** The living processes whose program or an argument lies below a directory. */
+export function programsBelow(directory: string): number[] {
+	return processes().filter((pid) => {
+		try {
+			const args = readFileSync(`/proc/${pid}/cmdline`, "latin1");
+			return `${readlinkSync(`/proc/${pid}/exe`)}\0${args}`.includes(directory);
+		} catch {
+			return false; // It has left meanwhile, or is the kernel's.
+		}
+	});
 }
 
 /** Summed up over the processes. */

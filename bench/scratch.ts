@@ -8,7 +8,7 @@ import { chmodSync, mkdirSync, mkdtempSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { mountDisk } from "../test/harness/disk.ts";
 import { detachMountsUnder } from "../test/harness/mount-table.ts";
-import { daemonsOf, endProcesses } from "./daemon.ts";
+import { daemonsOf, endProcesses, haveLeft, programsBelow } from "./daemon.ts";
 
 const IMAGES = "/var/tmp";
 /** The image is sparse. */
@@ -39,6 +39,8 @@ export class Scratch implements AsyncDisposable {
 	async [Symbol.asyncDispose](): Promise<void> {
 		// First the daemons: of a mount whose daemon hangs, nothing can be asked.
 		await endProcesses(daemonsOf(this.path));
+		// Steps that an interruption has killed, and what they had started: until now they may have waited for a daemon.
+		await haveLeft(programsBelow(this.path));
 		detachMountsUnder(this.outermost);
 		await removeTree(this.outermost);
 	}

@@ -1,12 +1,12 @@
 /** The benchmark works: every workload once, at a small scale, by the program under test. Its figures are no matter. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Progress, runBenchmark, type Settings } from "../../bench/bench.ts";
 import { Client, runStep } from "../../bench/client.ts";
-import { daemonsOf } from "../../bench/daemon.ts";
+import { daemonsOf, programsBelow } from "../../bench/daemon.ts";
 import { type Peer, parsePeer } from "../../bench/peers.ts";
 import { type Placement, parsePlacement } from "../../bench/placement.ts";
 import { renderReport } from "../../bench/report.ts";
@@ -167,18 +167,6 @@ async function interrupt(workload: Workload): Promise<void> {
 	expect(daemonsOf(scratch.path)).toEqual([]);
 	expect(programsBelow(scratch.path)).toEqual([]);
 	expect(existsSync(scratch.path)).toBe(false);
-}
-
-/** Living processes whose program or an argument lies below a directory. */
-function programsBelow(directory: string): string[] {
-	return readdirSync("/proc").filter((pid) => {
-		try {
-			const args = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-			return `${readlinkSync(`/proc/${pid}/exe`)}\0${args}`.includes(directory);
-		} catch {
-			return false; // No process, or it has left.
-		}
-	});
 }
 
 describe("processor time", () => {
