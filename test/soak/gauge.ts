@@ -4,9 +4,13 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { OverlayMount } from "../harness/mount.ts";
 import { countNodes } from "../harness/requests.ts";
 
+/** An epoll descriptor, and one to wake it. */
+const DESCRIPTORS_OF_WORKER = 2;
+
 export interface Held {
 	/** What the kernel can name: 1 is the root alone. */
 	readonly nodes: number;
+	/** But for those by which Bun runs the threads for long tasks. */
 	readonly descriptors: number;
 	/** Threads for long tasks. */
 	readonly workers: number;
@@ -23,9 +27,10 @@ export async function measure(mount: OverlayMount): Promise<Held> {
 function measureProcess(pid: number): Omit<Held, "nodes"> {
 	const status = readFileSync(`/proc/${pid}/status`, "latin1");
 	const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]);
+	const workers = threadNames(pid).filter((name) => name === "Worker").length;
 	return {
-		descriptors: readdirSync(`/proc/${pid}/fd`).length,
-		workers: threadNames(pid).filter((name) => name === "Worker").length,
+		descriptors: readdirSync(`/proc/${pid}/fd`).length - workers * DESCRIPTORS_OF_WORKER,
+		workers,
 		memory: Math.round(field("RssAnon") / 1024),
 	};
 }
