@@ -86,15 +86,15 @@ export class Listings {
 	}
 
 	/**
-	 * The listing, if it is there or can be read at once. Undefined also where a layer cannot be read: names may be found
-	 * all the same, and those of others are.
+	 * The listing, if it is there or can be read at once. Undefined also where a layer cannot be read, or the directory is being
+	 * copied up: names may be found all the same, and those of others are.
 	 */
 	ifReadable(directory: Directory): Listing | undefined {
 		if (directory.isLarge) return undefined;
 		try {
 			return this.atOnce(directory);
 		} catch (error) {
-			if (!(error instanceof Errno)) throw error;
+			if (!(error instanceof Errno || error instanceof Deferred)) throw error;
 			directory.lookups = 0;
 			return undefined;
 		}
@@ -170,19 +170,28 @@ export class Listings {
 				directory.isLarge = false;
 				return this.keep(directory, listing);
 			}
-			directory.isLarge = true;
-			if (goOn === undefined) reading.abandon();
-			else goOn(reading);
-			return undefined;
 		} catch (error) {
 			reading.abandon();
 			throw error;
 		}
+		directory.isLarge = true;
+		if (goOn === undefined) reading.abandon();
+		else goOn(reading);
+		return undefined;
 	}
 
-	/** Goes on reading in steps. Until the end the node is busy: nobody changes the directory. */
+	/**
+	 * Goes on reading in steps. Until the end the node is busy: nobody changes the directory. Throws {@link Deferred} while it is
+	 * being copied up, by which another layer comes to take part.
+	 */
 	private readOn(directory: Directory, reading: Reading): void {
-		reading.makeLasting();
+		try {
+			if (this.nodes.flag(directory.node, BUSY)) throw new Deferred(directory.node);
+			reading.makeLasting();
+		} catch (error) {
+			reading.abandon();
+			throw error;
+		}
 		this.readings.set(directory, reading);
 		directory.isBeingRead = true;
 		this.nodes.setFlag(directory.node, BUSY, true);

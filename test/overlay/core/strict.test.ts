@@ -48,6 +48,22 @@ describe("with fsync=strict", () => {
 		expect(core.read("d/f")).toBe("F");
 	});
 
+	test("a directory of many names is listed once its copy has its name, and they are found then", () => {
+		const names = Array.from({ length: 1300 }, (_, index) => `${"n".repeat(230)}${index}`);
+		const lower = Object.fromEntries(names.map((name) => [`d/${name}`, name]));
+		const jobs = new LateJobs();
+		using core = openCore([lower], { jobs, ...strict });
+		jobs.hasOthers = true;
+		const [directory, node] = [core.node("d"), core.node(`d/${names[0]}`)];
+		expect(waitsFor(() => core.writeTo(node, "N"))).toBe(directory);
+		expect([waitsFor(() => core.entries(directory)), jobs.steps.length]).toEqual([directory, 0]);
+		jobs.finish();
+		expect([waitsFor(() => core.entries(directory)), jobs.steps.length]).toEqual([directory, 1]);
+		jobs.advance();
+		expect(core.names("d").sort()).toEqual(names.toSorted());
+		for (const name of names) expect(core.read(`d/${name}`)).toBe(name);
+	});
+
 	test("done at once, everything is as without", () => {
 		using core = openCore([{ "d/e/f": "f", "d/e/g": large, l: symlink("f") }], strict);
 		core.write("d/e/f", "F");
