@@ -186,6 +186,24 @@ test.skipIf(lacks("the machine's root") || isKernel).each(cases)(
 	},
 );
 
+test.skipIf(lacks("the machine's root") || isKernel).each([
+	["the move fails", "renameat:error=EIO:when=1"],
+	["what it had cannot be removed", "unlinkat:error=EIO:when=2"],
+])("a directory with whiteouts that is to be replaced can be used where %s", async (_, failure) => {
+	await using overlay = await mountLayers([{ "d/low": "low" }], { upper: { "e/up": "up" } });
+	unlinkSync(overlay.at("d/low"));
+	let code: string | undefined;
+	await traced(overlay, ["trace=renameat,unlinkat", `inject=${failure}`], () => {
+		code = codeOf(() => renameSync(overlay.at("e"), overlay.at("d")));
+	});
+	const names = code === undefined ? ["new", "up"] : ["new"];
+	writeFileSync(overlay.at("d", "new"), "new");
+	expect(readdirSync(overlay.at("d")).sort()).toEqual(names);
+	await overlay.remount();
+	expect(readdirSync(overlay.at("d")).sort()).toEqual(names);
+	await expectNothingLeft(overlay);
+});
+
 test.skipIf(lacks("the machine's root") || isKernel)(
 	"what a directory hides does not show where its mark cannot be read",
 	async () => {

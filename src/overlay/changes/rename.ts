@@ -233,10 +233,6 @@ function moveInUpper(overlay: Overlay, work: Workdir, from: End, to: End): void 
  * not replace it. An empty opaque one that looks the same takes its place first. Source: ovl_clear_empty.
  */
 function moveOverEmpty(overlay: Overlay, work: Workdir, from: End, to: End): void {
-	if (work.takes(RENAME_EXCHANGE) && exchangeForEmpty(overlay, work, to)) {
-		moveInUpper(overlay, work, from, to);
-		return;
-	}
 	const { directories } = overlay;
 	const own = directories.get(to.node).fds[0]!;
 	const move = () => {
@@ -244,10 +240,12 @@ function moveOverEmpty(overlay: Overlay, work: Workdir, from: End, to: End): voi
 		moveInUpper(overlay, work, from, to);
 	};
 	try {
-		if (to.below) covered(to.directory.fds[0]!, to.name, move);
+		if (work.takes(RENAME_EXCHANGE) && exchangeForEmpty(overlay, work, to))
+			moveInUpper(overlay, work, from, to);
+		else if (to.below) covered(to.directory.fds[0]!, to.name, move);
 		else move();
 	} catch (error) {
-		// What its whiteouts hid is hidden in another way now.
+		// It may be another directory by now, and what its whiteouts hid is hidden in another way.
 		directories.drop(to.node);
 		overlay.listings.drop(to.directory);
 		throw error;
@@ -271,7 +269,7 @@ function exchangeForEmpty(overlay: Overlay, work: Workdir, end: End): boolean {
 		if (exchanged !== -EXDEV) check(exchanged);
 		return exchanged === 0;
 	} finally {
-		work.removeTree(temporary);
+		work.discard(temporary);
 	}
 }
 

@@ -155,12 +155,7 @@ export class Workdir {
 		return serial < SERIALS || serial >= TAKEN_OVER;
 	}
 
-	/** Removes a file or a whole directory from the workdir. */
-	removeTree(name: Name): void {
-		removeTreeAt(this.fd, name);
-	}
-
-	/** As {@link removeTree}, for what only tidies up: what cannot be removed is left to the next mount. */
+	/** Removes a file or a whole directory from the workdir; what cannot be removed is left to the next mount. */
 	discard(name: Name): void {
 		try {
 			removeTreeAt(this.fd, name);
