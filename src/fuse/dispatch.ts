@@ -197,8 +197,9 @@ export class Dispatcher {
 	/** Keeps the request until what it waits for has ended. Nothing has been changed by it yet. */
 	private defer(waitsFor: Deferred | Pending, replay: Replay | undefined, again?: () => void): void {
 		const waiting: Waiting = { request: again ?? copyMessage(), replay, isOver: false };
-		// What goes on without its message is not of one that can be told to end.
-		if (again === undefined) this.interrupts.add(waiting);
+		// What goes on without its message is not of one that can be told to end; nor may that end which has begun.
+		const isBegun = waitsFor instanceof Deferred && waitsFor.isBegun;
+		if (again === undefined && !isBegun) this.interrupts.add(waiting);
 		if (waitsFor instanceof Pending) {
 			whenEnded(() => this.ready.push(waiting));
 		} else {
@@ -250,6 +251,7 @@ export class Dispatcher {
 
 	/** Puts the oldest message that may go on back in the place of a request; returns its size, 0 if there is none. */
 	takeReady(): number {
+		const { failures } = this.context.overlay;
 		for (let next = this.ready.shift(); next !== undefined; next = this.ready.shift()) {
 			const { request, replay } = next;
 			this.interrupts.delete(next);
@@ -266,6 +268,8 @@ export class Dispatcher {
 			beginMessage(request.length);
 			return request.length;
 		}
+		// Who waited for a copy that has failed was told so, or has been killed: nobody else is to be.
+		if (failures.size > 0) failures.clear();
 		return 0;
 	}
 

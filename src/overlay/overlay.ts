@@ -328,11 +328,11 @@ export class Overlay implements Places {
 
 	/**
 	 * Starts a job on a node: requests that would interfere wait for it. `done` may return a task that is to follow. Throws
-	 * {@link Deferred} unless it is done at once.
+	 * {@link Deferred} unless it is done at once. `cuts`: the file is shorter then than it was.
 	 */
-	runJob(node: NodeId, task: Task, done: (result: number) => Task | undefined): void {
+	runJob(node: NodeId, task: Task, done: (result: number) => Task | undefined, cuts = false): void {
 		this.startJob(node, task, done);
-		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
+		if (this.nodes.flag(node, BUSY)) throw new Deferred(node, cuts);
 	}
 
 	private startJob(node: NodeId, task: Task, done: (result: number) => Task | undefined): void {

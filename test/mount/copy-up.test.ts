@@ -4,6 +4,7 @@ import {
 	appendFileSync,
 	chmodSync,
 	existsSync,
+	fstatSync,
 	fsyncSync,
 	lchownSync,
 	lstatSync,
@@ -11,12 +12,14 @@ import {
 	readdirSync,
 	readFileSync,
 	statSync,
+	unlinkSync,
 	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
 import { device, directory, fifo, file, smallDisk, socket, sparseFile, symlink } from "../harness/layers.ts";
-import { codeOf, getxattr, lseek, SEEK_DATA, SEEK_HOLE, setTimes } from "../harness/native.ts";
+import { until } from "../harness/mount.ts";
+import { codeOf, getxattr, lseek, mount, SEEK_DATA, SEEK_HOLE, setTimes } from "../harness/native.ts";
 import { debianOpensFifos, mountLayers, type Overlay } from "../harness/overlay.ts";
 import { lacks } from "../harness/setting.ts";
 import { snapshot } from "../harness/snapshot.ts";
@@ -38,6 +41,17 @@ function litter(overlay: Overlay): string[] {
 	return Object.entries(snapshot(overlay.layers.work))
 		.filter(([, description]) => !/^dir|device 0:0/.test(description))
 		.map(([name]) => name);
+}
+
+const scratch = ({ layers }: Overlay) =>
+	readdirSync(`${layers.work}/work`).filter((name) => /^#[0-9a-f]+$/.test(name));
+
+/** Runs a program that has something copied up, and kills it meanwhile. */
+async function killedCopying(overlay: Overlay, ...command: string[]): Promise<void> {
+	const program = Bun.spawn(command, { stderr: "ignore" });
+	await until(() => scratch(overlay).length > 0 || program.exitCode !== null, "nothing is copied");
+	program.kill("SIGKILL");
+	await program.exited;
 }
 
 describe("copy-up", () => {
@@ -190,6 +204,35 @@ describe("copy-up", () => {
 			expect(statSync(overlay.at("d/a")).mode & 0o777).toBe(0o644);
 			writeFileSync(overlay.at("small"), "still works");
 			expect(readFileSync(overlay.at("small"), "utf8")).toBe("still works");
+		},
+	);
+
+	test.skipIf(lacks("mounting"))(
+		"that fails is not told of to who comes later, where who waited for it was killed",
+		async () => {
+			const disk = (path: string) => mount("tmpfs", path, "tmpfs", 0, "size=100m");
+			await using overlay = await mountLayers([{ a: Buffer.alloc(64_000_000, "x") }], { disk });
+			writeFileSync(overlay.at("fill"), Buffer.alloc(60_000_000, "x"));
+			await killedCopying(overlay, "chmod", "600", overlay.at("a"));
+			await until(() => scratch(overlay).length === 0, "it is still copied");
+			unlinkSync(overlay.at("fill"));
+			chmodSync(overlay.at("a"), 0o640);
+			expect(statSync(overlay.at("a"))).toMatchObject({ size: 64_000_000, mode: 0o100640 });
+		},
+	);
+
+	test.each(["passthrough=on", "passthrough=off"])(
+		"for a cut is whole or cut, with %s, where who waits for it is killed",
+		async (option) => {
+			const [size, less] = [200_000_000, 150_000_000];
+			await using overlay = await mountLayers([{ a: Buffer.alloc(size, "x") }], { options: [option] });
+			await killedCopying(overlay, "truncate", `--size=${less}`, overlay.at("a"));
+			appendFileSync(overlay.at("a"), "end");
+			await overlay.remount();
+			using appended = open(overlay.at("a"));
+			const isCut = fstatSync(appended.fd).size === less + 3;
+			const [end, between] = isCut ? [less, "d"] : [size, "x".repeat(10)];
+			expect([appended.text(10, end - 1), appended.text(10, less + 2)]).toEqual(["xend", between]);
 		},
 	);
 

@@ -139,7 +139,7 @@ function readCapability(file: Fd): ByteString | undefined {
 function finishLater(completion: Completion, task: Task, isSettled: boolean): void {
 	const { overlay, node, to, durability } = completion;
 	let settled = isSettled;
-	overlay.runJob(node, task, (result) => {
+	const done = (result: number) => {
 		try {
 			return orEnd(completion, () => {
 				check(result);
@@ -156,7 +156,8 @@ function finishLater(completion: Completion, task: Task, isSettled: boolean): vo
 			overlay.failures.set(node, error.code);
 			return undefined;
 		}
-	});
+	};
+	overlay.runJob(node, task, done, completion.isCut);
 	overlay.throwFailure(node);
 }
 

@@ -152,7 +152,7 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 		nameFile(kept, described);
 		return undefined;
 	};
-	overlay.runJob(node, task, (result) => {
+	const done = (result: number) => {
 		let next: Task | undefined;
 		try {
 			next = goOn(result);
@@ -166,7 +166,8 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 			}
 		}
 		return next;
-	});
+	};
+	overlay.runJob(node, task, done, copy.isCut);
 	overlay.throwFailure(node);
 }
 

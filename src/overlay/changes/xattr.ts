@@ -101,8 +101,8 @@ export function deleteAttribute(overlay: Overlay, node: NodeId, attribute: Offse
 		const before = overlay.locate(node);
 		const stored = storedName(overlay, node, attribute);
 		check(orNoAcl(attribute, getAttribute(before.directory, before.name, stored, VALUE, 0)));
-		copyUp(overlay, node);
 	}
+	copyUp(overlay, node);
 	const stored = storedName(overlay, node, attribute);
 	const isRepeated = wasBegun(overlay, node, stored, true);
 	const removed = overlay.attemptAt(node, ({ directory, name }) => removeAttribute(directory, name, stored));

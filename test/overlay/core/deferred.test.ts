@@ -4,6 +4,7 @@ import { fstatSync, readFileSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
 import type { Task } from "../../../src/overlay/jobs/job.ts";
+import { Deferred } from "../../../src/overlay/nodes/deferred.ts";
 import type { NodeId } from "../../../src/overlay/nodes/node.ts";
 import { type Description, file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
@@ -76,6 +77,32 @@ describe("a large copy-up", () => {
 		expect(core.readFrom(node).slice(0, 2)).toBe("Xx");
 	});
 
+	test("that cuts the file has begun with what it is for: nobody is told meanwhile that it was not done", () => {
+		const { core, jobs } = openLate();
+		using _ = core;
+		const node = core.node("d/large");
+		const isBegun = (size: number) => {
+			try {
+				core.change("d/large", { size });
+			} catch (error) {
+				if (error instanceof Deferred) return error.isBegun;
+				throw error;
+			}
+			return undefined;
+		};
+		expect(waitsFor(() => core.writeTo(node, "X"))).toBe(node);
+		expect(isBegun(large.length - 1)).toBeFalse();
+		jobs.finish(-EIO);
+		expect(errnoOf(() => core.writeTo(node, "X"))).toBe("EIO");
+		core.overlay.diskPace.isSlow();
+		core.overlay.work!.durability = "synced";
+		Object.assign(core.overlay.options, { fsync: true });
+		expect(isBegun(5)).toBeTrue();
+		jobs.finish();
+		expect(isBegun(5)).toBeUndefined();
+		expect(core.read("d/large")).toBe("xxxxx");
+	});
+
 	test("of a node that is forgotten meanwhile ends all the same", () => {
 		const { core, jobs } = openLate();
 		using _ = core;
@@ -110,6 +137,19 @@ describe("a large copy-up", () => {
 		core.writeTo(node, "X");
 		expect(core.readFrom(node).slice(0, 2)).toBe("Xx");
 	});
+});
+
+test("data that is copied after the file has removals of its attributes wait: it puts back what writing takes away", () => {
+	const { core, jobs } = openLate({ options: { leavesData: true, redirects: "on" } });
+	using _ = core;
+	core.setxattr("d/large", "user.word", "word");
+	const node = core.node("d/large");
+	expect([jobs.tasks.length, core.overlay.metacopies.has(node)]).toEqual([0, true]);
+	expect(waitsFor(() => core.writeTo(node, "X"))).toBe(node);
+	expect(waitsFor(() => core.removexattr("d/large", "user.word"))).toBe(node);
+	jobs.finish();
+	core.removexattr("d/large", "user.word");
+	expect(core.listxattr("d/large")).toEqual([]);
 });
 
 describe("with fsync", () => {
