@@ -193,6 +193,11 @@ export class Overlay implements Places {
 		return uid === this.options.uid && gid === this.options.gid;
 	}
 
+	/** As {@link isOwn}, of what is made in the workdir. */
+	isOwnInWorkdir(uid: number, gid: number): boolean {
+		return this.isOwn(uid, gid) && this.work?.handsDownGroup !== true;
+	}
+
 	/**
 	 * Throws what giving an object away has failed with; EOVERFLOW for an id that does not exist in this process's
 	 * namespace. Where owners are squashed a refusal does not matter.

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import {
 	appendFileSync,
 	chmodSync,
+	chownSync,
 	existsSync,
 	fstatSync,
 	fsyncSync,
@@ -11,12 +12,15 @@ import {
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	rmdirSync,
+	rmSync,
 	statSync,
 	unlinkSync,
 	writeFileSync,
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
+import { mountDisk } from "../harness/disk.ts";
 import { device, directory, fifo, file, smallDisk, socket, sparseFile, symlink } from "../harness/layers.ts";
 import { until } from "../harness/mount.ts";
 import { codeOf, getxattr, lseek, mount, SEEK_DATA, SEEK_HOLE, setTimes } from "../harness/native.ts";
@@ -265,6 +269,25 @@ describe("copy-up", () => {
 			expect(litter(overlay)).toEqual([]);
 		}
 	});
+
+	test.skipIf(lacks("the machine's root"))(
+		"keeps the group where new files get that of their directory",
+		async () => {
+			const disk = (path: string) => {
+				rmdirSync(path);
+				mountDisk("ext4", path, { options: "grpid" });
+			};
+			const layers = { "d/a": "a", l: symlink("t"), f: fifo() };
+			await using overlay = await mountLayers([layers], { disk });
+			await overlay.unmount();
+			chownSync(overlay.layers.work, 0, 12);
+			rmSync(`${overlay.layers.work}/work`, { recursive: true });
+			await overlay.remount();
+			for (const name of ["d/a", "d", "l", "f"]) setTimes(overlay.at(name), time, time);
+			expect(["d/a", "d", "l", "f"].map((name) => lstatSync(overlay.at(name)).gid)).toEqual([0, 0, 0, 0]);
+			expect(existsSync(overlay.inUpper("d/a"))).toBeTrue();
+		},
+	);
 
 	test.skipIf(lacks("other ids", "mounting"))("works on an upper layer of another kind: tmpfs", async () => {
 		await using overlay = await mountLayers(

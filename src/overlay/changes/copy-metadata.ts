@@ -83,7 +83,7 @@ export function copyMetadata(
 	} else {
 		const uid = words[(SOURCE + statx.stxUid) >>> 2]!;
 		const gid = words[(SOURCE + statx.stxGid) >>> 2]!;
-		if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
+		if (!overlay.isOwnInWorkdir(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
 	}
 	const { place, kind, inodeMode } = original;
 	if (original.takesOrigin) {

@@ -100,7 +100,7 @@ function takeOverRemoved(overlay: Overlay, warn: (message: string) => void): voi
 }
 
 function appearAs(overlay: Overlay, { uid, gid, mode, times }: RemovedDirectory, fd: Fd, name: Name): void {
-	if (!overlay.isOwn(uid, gid)) overlay.checkOwner(changeOwner(fd, name, uid, gid));
+	if (!overlay.isOwnInWorkdir(uid, gid)) overlay.checkOwner(changeOwner(fd, name, uid, gid));
 	check(changeMode(fd, name, mode & MODE_BITS));
 	check(changeTimes(fd, name, times));
 }

@@ -54,6 +54,8 @@ export class Workdir {
 	keepsAttributes = false;
 	/** Files may have been copied up by a program that does not mark their directories, as C fuse-overlayfs does not. */
 	mayLackMarks = false;
+	/** What is made here is not of this process's group but of the directory's, as the file system was mounted (`grpid`). */
+	handsDownGroup = false;
 	/** How a copy is made durable before it gets its name in the upper layer. */
 	durability: Durability = "synced";
 	/** `RENAME_*` that the file system takes. */

@@ -12,12 +12,15 @@ import {
 	RENAME_NOREPLACE,
 	RENAME_WHITEOUT,
 	S_IFREG,
+	statx,
 } from "../../native/layout.ts";
 import { makeDirectory, makeNode, moveName, removeName } from "../../native/libc/directory.ts";
 import { check, isForLackOfSpace } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt } from "../../native/libc/file.ts";
+import { statDescriptor } from "../../native/libc/metadata.ts";
+import { effectiveGid, effectiveUid } from "../../native/libc/process.ts";
 import { getAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
-import { EMPTY_NAME, store } from "../../native/memory.ts";
+import { EMPTY_NAME, reserve, store, words } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { isEmpty } from "../layers/remove-tree.ts";
 import type { Workdir } from "../layers/workdir.ts";
@@ -27,6 +30,7 @@ const SELF = store("." as ByteString);
 /** On `WORKDIR/work`: whoever works here marks the directories into which files are copied up. */
 const MARKING = store("user.fuseoverlayfs.impure" as ByteString);
 const YES = store("y" as ByteString);
+const STAT = reserve(statx.sizeof);
 
 /**
  * Opens the workdir and tries out the file system, see {@link tryOut}. `isUsed`: others are known to use the workdir.
@@ -51,6 +55,7 @@ function tryAttributes(work: Workdir, upper: Fd): void {
 	const isFull = isForLackOfSpace(made);
 	if (!isFull) check(made);
 	const fd = check(openAt(work.fd, isFull ? SELF : probe, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+	work.handsDownGroup = !isFull && isOfOtherGroup(fd);
 	work.trustedAttributes = !work.options.userAttributes && canSetTrustedAttributes(fd);
 	work.keepsAttributes = markImpure(work, fd) === 0 || isFull;
 	const isOurs = getAttributeOf(work.fd, MARKING, EMPTY_NAME, 0) >= 0;
@@ -58,6 +63,13 @@ function tryAttributes(work: Workdir, upper: Fd): void {
 	work.mayLackMarks = work.keepsAttributes && !isOurs && !isNew;
 	close(fd);
 	if (!isFull) check(removeName(work.fd, probe, AT_REMOVEDIR));
+}
+
+/** Whether what this process has made, open on `fd`, has another group than its own; where another user, too, nothing is ours. */
+function isOfOtherGroup(fd: Fd): boolean {
+	check(statDescriptor(fd, STAT));
+	const [uid, gid] = [words[(STAT + statx.stxUid) >>> 2], words[(STAT + statx.stxGid) >>> 2]];
+	return uid === effectiveUid() && gid !== effectiveGid();
 }
 
 function tryRenames(work: Workdir): void {
