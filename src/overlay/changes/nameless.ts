@@ -20,12 +20,15 @@ import { descriptorPath, type Fd, WORKING_DIRECTORY } from "../../native/libc/fi
 import { statDescriptor } from "../../native/libc/metadata.ts";
 import { attributeNames } from "../../native/libc/xattr.ts";
 import { EMPTY_NAME, type Name, reserve, writeString } from "../../native/memory.ts";
+import type { Place } from "../layers/layer.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
+import { writeRedirect } from "../marks/redirect.ts";
 import { change } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId } from "../nodes/node.ts";
 import type { OtherName } from "../nodes/upper-links.ts";
 import type { Overlay } from "../overlay.ts";
+import { hasDataBelow } from "./complete.ts";
 import { copyAppearance } from "./copy-metadata.ts";
 
 const PROBE = reserve(statx.sizeof);
@@ -63,6 +66,7 @@ export function withoutName(
 		removal.run();
 		return;
 	}
+	if (overlay.isUpper(node) && outlastsDescriptors(overlay, node)) noteData(overlay, node);
 	const moves = removal.from !== undefined && canMove(overlay, node);
 	if (!moves) keep(overlay, node);
 	try {
@@ -85,6 +89,28 @@ function canMove(overlay: Overlay, node: NodeId): boolean {
 /** Whether somebody may go on with a file after this process. */
 export function outlastsDescriptors(overlay: Overlay, node: NodeId): boolean {
 	return overlay.options.outlives && overlay.mayBeOpen(node);
+}
+
+/**
+ * Where a file's data is in a layer below: has its mark say where that is, as a successor cannot tell by the name that goes. Where
+ * no mark can say that, it is lost to that one.
+ */
+function noteData(overlay: Overlay, node: NodeId): void {
+	overlay.settle(node);
+	const { metacopies, redirects } = overlay;
+	try {
+		if (overlay.nodes.lookupCount(node) === 0 || !hasDataBelow(overlay, node)) return;
+		const own = metacopies.redirectOf(node);
+		const value = redirects.valueFor(node, false, own);
+		if (value === undefined || value === own) return;
+		const namespace = metacopies.namespaceOf(node)!;
+		const mark = ({ directory, name }: Place) => writeRedirect(directory, name, namespace, value);
+		check(overlay.attemptAt(node, mark));
+		metacopies.setRedirect(node, value);
+	} catch (error) {
+		// What cannot be read can be removed.
+		if (!(error instanceof Errno)) throw error;
+	}
 }
 
 /** Moves a file from its name to one in the workdir; false where it takes more than that. */

@@ -18,7 +18,7 @@ import { inodeHigh, inodeLow } from "../../native/libc/stat.ts";
 import { lengthOf, type Name, release, reserve, store } from "../../native/memory.ts";
 import { namesIn } from "../layers/remove-tree.ts";
 import { hasWhiteoutFile, isWhiteoutDevice } from "../marks/whiteout.ts";
-import { LINKED, PLAIN, PURE } from "../nodes/flags.ts";
+import { LINKED, PLAIN, PURE, RETIRED } from "../nodes/flags.ts";
 import { change, type Journal, type Names } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../nodes/node.ts";
@@ -42,10 +42,13 @@ export function takeOver(overlay: Overlay, journal: Journal, warn: (message: str
 	journal.end();
 	takeOverWorkdir(overlay);
 	takeOverRemoved(overlay, warn);
+	overlay.isTakenOver = true;
+	overlay.metacopies.inherit();
 	for (let node = (ROOT + 1) as NodeId; node < overlay.nodes.end; node++) {
 		if (!overlay.nodes.has(node)) continue;
 		try {
 			takeOverFile(overlay, node);
+			takeOverWay(overlay, node);
 		} catch (error) {
 			if (!(error instanceof Errno)) throw error;
 			// What cannot be looked at now is not where its name says, and will be an error for who asks.
@@ -62,6 +65,17 @@ function takeOverFile(overlay: Overlay, node: NodeId): void {
 	nodes.setFlag(node, LINKED, false);
 	const { directory, name, flags } = overlay.locate(node);
 	if (succeeds(statFlagged(directory, name, flags, STAT))) overlay.linkUpper(node, STAT);
+}
+
+/** A removed object of a lower layer is reached by former names, of which directories above it may have got others since. */
+function takeOverWay({ nodes, directories, redirects }: Overlay, node: NodeId): void {
+	if (!nodes.flag(node, RETIRED) || redirects.areRefused) return;
+	let above = nodes.parent(node);
+	while (!nodes.isNamed(above) && above !== NO_NODE) above = nodes.parent(above);
+	if (above === NO_NODE || above === ROOT) return;
+	// Its mark, and those of all above it, are learned by that.
+	directories.get(above);
+	directories.dropBeyondLimit(above);
 }
 
 /** Names of what has none in the mount stay, as does what others have who use the same workdir. */

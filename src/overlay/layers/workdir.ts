@@ -23,8 +23,9 @@ const WORK = store("work" as ByteString);
 const DEFAULT_ACL = store("system.posix_acl_default" as ByteString);
 /** Of the whiteout to which others are hard links. */
 export const SHARED_WHITEOUT = store("#whiteout" as ByteString);
-/** Numbers of temporary names: from 0 on, of mounts that share a workdir from a multiple of their process's, below 2^42. */
+/** Numbers of temporary names: from 0 on, of mounts that share a workdir from a multiple of their process's on, above these. */
 const SERIALS = 2 ** 20;
+const SHARED = 2 ** 43;
 /** Numbers of those who go on after another process. */
 const TAKEN_OVER = 2 ** 44;
 const TEMPORARY_NAMES = [reserve(32), reserve(32), reserve(32), reserve(32)];
@@ -106,7 +107,7 @@ export class Workdir {
 		if (this.options.isVolatile) this.mark();
 		else if (this.wasVolatile && !this.isShared) this.unmark();
 		// A start value of its own keeps two mounts that share a workdir from meeting on a name.
-		this.serial = this.isShared ? process.pid * SERIALS : 0;
+		this.serial = this.isShared ? SHARED + process.pid * SERIALS : 0;
 	}
 
 	/**
@@ -154,7 +155,7 @@ export class Workdir {
 		const [, digits] = /^#([0-9a-f]+)$/.exec(name) ?? [];
 		if (digits === undefined) return false;
 		const serial = Number.parseInt(digits, 16);
-		return serial < SERIALS || serial >= TAKEN_OVER;
+		return serial < SHARED || serial >= TAKEN_OVER;
 	}
 
 	/** Removes a file or a whole directory from the workdir; what cannot be removed is left to the next mount. */

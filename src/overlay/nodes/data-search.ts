@@ -35,6 +35,7 @@ import { ATTRIBUTE_WHITEOUTS, hasWhiteoutAttribute, hasWhiteoutFile } from "../m
 import type { Data } from "./data-only.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryCache } from "./directory-cache.ts";
+import { RETIRED } from "./flags.ts";
 import { measure } from "./name.ts";
 import { type NodeId, type NodeTable, ROOT } from "./node.ts";
 import type { Places } from "./places.ts";
@@ -142,9 +143,13 @@ export class DataSearch {
 	find(node: NodeId, namespace: RedirectNamespace, marked: Fd): DataPlace {
 		const { nodes, directories } = this;
 		const from = nodes.layer(node);
-		const ownName = readBytes(nodes.name(node), nodes.nameLength(node));
+		const isRemoved = nodes.flag(node, RETIRED);
+		const ownName = isRemoved
+			? this.redirects.pathIn(from, node)
+			: readBytes(nodes.name(node), nodes.nameLength(node));
 		const search: Course = {
-			way: { fromRoot: false, names: [ownName] },
+			// The directory that it was in may be gone as well.
+			way: { fromRoot: isRemoved, names: ownName.split("/") as ByteString[] },
 			isOver: false,
 			isLinkedBelow: undefined,
 			digest: NO_DIGEST,

@@ -17,7 +17,8 @@ import type { RedirectNamespace } from "../marks/redirect.ts";
 import { measureVerity, NO_DIGEST } from "../marks/verity.ts";
 import { findData } from "./data-only.ts";
 import type { DataPlace, DataSearch } from "./data-search.ts";
-import type { NodeId, NodeTable } from "./node.ts";
+import { PLAIN } from "./flags.ts";
+import { type NodeId, type NodeTable, ROOT } from "./node.ts";
 import type { Redirects } from "./redirects.ts";
 import type { Refusals } from "./refusals.ts";
 
@@ -59,6 +60,8 @@ export class Metacopies {
 	private readonly known = new Map<NodeId, Metacopy>();
 	/** Those whose data is open, in order of last use. */
 	private readonly open = new Set<NodeId>();
+	/** By id, 1: files that another process has known, at which this one has not looked yet. */
+	private unseen = new Uint8Array(0);
 
 	constructor(
 		nodes: NodeTable,
@@ -76,6 +79,24 @@ export class Metacopies {
 		this.redirects = redirects;
 		this.refusals = refusals;
 		this.verity = verity;
+	}
+
+	/** Another process has known the nodes there are, and which of them are without data of their own. */
+	inherit(): void {
+		const { nodes } = this;
+		this.unseen = new Uint8Array(nodes.end);
+		for (let node = (ROOT + 1) as NodeId; node < nodes.end; node++)
+			if (nodes.has(node) && nodes.kind(node) === DT_REG && !nodes.flag(node, PLAIN)) this.unseen[node] = 1;
+	}
+
+	/** Whether a file is still to be looked at because of {@link inherit}. */
+	isUnseen(node: NodeId): boolean {
+		return this.unseen[node] === 1;
+	}
+
+	/** A file need not be looked at any more, or is about to be another one. */
+	noteSeen(node: NodeId): void {
+		if (this.unseen[node] === 1) this.unseen[node] = 0;
 	}
 
 	/** No file that the kernel knows is without data of its own. */
@@ -130,6 +151,7 @@ export class Metacopies {
 
 	/** A file of a lower layer is about to have a copy in the upper layer stand for it that is without its data. */
 	leave(node: NodeId, left: Left): void {
+		this.noteSeen(node);
 		const { nodes, layers, redirects, known } = this;
 		const index = nodes.layer(node);
 		// Where the file was without data itself, it is where that was.
@@ -242,6 +264,7 @@ export class Metacopies {
 
 	/** The file has its own data, or its node is freed. */
 	forget(node: NodeId): void {
+		this.noteSeen(node);
 		if (this.areNone) return;
 		this.shut(node);
 		this.known.delete(node);

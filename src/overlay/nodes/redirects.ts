@@ -174,12 +174,11 @@ export class Redirects {
 		if (number !== undefined && this.shownBy.get(number) === node) this.shownBy.delete(number);
 	}
 
-	/** The path of a node's object in a lower layer, from its root and without a leading slash. */
+	/** The path of a node's object in a lower layer, from its root and without a leading slash; former names lead there, too. */
 	pathIn(layer: number, node: NodeId): ByteString {
 		const { nodes } = this;
-		if (this.areNone) return nodes.path(node);
 		const names: ByteString[] = [];
-		for (let at = node; at !== ROOT && nodes.isNamed(at); at = nodes.parent(at)) {
+		for (let at = node; at !== ROOT && nodes.name(at) !== 0; at = nodes.parent(at)) {
 			const way = this.wayTo(at, layer);
 			names.unshift(...(way?.names ?? [readBytes(nodes.name(at), nodes.nameLength(at))]));
 			if (way?.fromRoot) break;

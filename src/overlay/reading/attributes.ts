@@ -1,7 +1,7 @@
 /** What stat(2) shows of a node. */
 
 import { DT_DIR, EACCES, ESTALE, statx } from "../../native/layout.ts";
-import { check, fail } from "../../native/libc/errno.ts";
+import { check, Errno, fail } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { statFileSystem, statFlagged } from "../../native/libc/metadata.ts";
 import { kindOf, linkCount } from "../../native/libc/stat.ts";
@@ -53,6 +53,7 @@ export function finishAttributes(overlay: Overlay, node: NodeId): void {
 	const { nodes, metacopies, indexed } = overlay;
 	words[(STAT + statx.stxIno) >>> 2] = nodes.inodeLow(node);
 	words[(STAT + statx.stxIno + 4) >>> 2] = nodes.inodeHigh(node);
+	if (metacopies.isUnseen(node)) lookForData(overlay, node);
 	if (!metacopies.areNone) metacopies.showBlocks(node, STAT);
 	if (nodes.kind(node) === DT_DIR) {
 		const links = directoryLinks(overlay, node);
@@ -64,6 +65,20 @@ export function finishAttributes(overlay: Overlay, node: NodeId): void {
 	} else if (overlay.parked.has(node)) {
 		words[(STAT + statx.stxNlink) >>> 2] = linkCount(STAT) - 1;
 	}
+}
+
+/** Finds out again what another process has known of a file. Where its data is not to be had, that is told to who asks for it. */
+function lookForData(overlay: Overlay, node: NodeId): void {
+	const { metacopies } = overlay;
+	try {
+		if (!metacopies.has(node)) {
+			const { directory, name } = overlay.locate(node);
+			metacopies.look(node, directory, name);
+		}
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
+	}
+	metacopies.noteSeen(node);
 }
 
 /** The link count of a directory: itself, "." and the ".." of each subdirectory; undefined: as on disk. */
