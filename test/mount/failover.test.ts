@@ -8,6 +8,7 @@ import {
 	copyFileSync,
 	fchmodSync,
 	fstatSync,
+	linkSync,
 	mkdirSync,
 	opendirSync,
 	openSync,
@@ -219,6 +220,25 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 			expect(removed.text(1 << 20)).toBe(long("removed ").toString());
 		},
 	);
+
+	test("with few descriptors, hard links in many directories stay one file", async () => {
+		const count = 600;
+		await using overlay = await mountLayers([{ other: "" }], { ...survives, openFiles: 256 });
+		await overlay.mount.settled();
+		const pairs = Array.from({ length: count }, (_, index) => [`${index}/a`, `${index}/b`] as const);
+		for (const [one, other] of pairs) {
+			mkdirSync(overlay.at(one, ".."));
+			writeFileSync(overlay.at(one), "one");
+			linkSync(overlay.at(one), overlay.at(other));
+		}
+		overlay.mount.killDaemon();
+		for (const [one, other] of pairs) {
+			expect(readFileSync(overlay.at(other), "utf8")).toBe("one");
+			appendFileSync(overlay.at(one), " and more");
+			expect(readFileSync(overlay.at(other), "utf8")).toBe("one and more");
+		}
+		expect(overlay.mount.log).toContain(goesOn);
+	});
 
 	test("a file that was closed when it lost its name goes by its descriptor while the daemon lives", async () => {
 		await using overlay = await mountSome();

@@ -65,17 +65,20 @@ function takeOverFile(overlay: Overlay, node: NodeId): void {
 	nodes.setFlag(node, LINKED, false);
 	const { directory, name, flags } = overlay.locate(node);
 	if (succeeds(statFlagged(directory, name, flags, STAT))) overlay.linkUpper(node, STAT);
+	// There may be more directories than descriptors.
+	overlay.trim();
 }
 
 /** A removed object of a lower layer is reached by former names, of which directories above it may have got others since. */
-function takeOverWay({ nodes, directories, redirects }: Overlay, node: NodeId): void {
+function takeOverWay(overlay: Overlay, node: NodeId): void {
+	const { nodes, directories, redirects } = overlay;
 	if (!nodes.flag(node, RETIRED) || redirects.areRefused) return;
 	let above = nodes.parent(node);
 	while (!nodes.isNamed(above) && above !== NO_NODE) above = nodes.parent(above);
 	if (above === NO_NODE || above === ROOT) return;
 	// Its mark, and those of all above it, are learned by that.
 	directories.get(above);
-	directories.dropBeyondLimit(above);
+	overlay.trim();
 }
 
 /** Names of what has none in the mount stay, as does what others have who use the same workdir. */
