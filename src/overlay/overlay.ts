@@ -83,8 +83,6 @@ export class Overlay implements Places {
 	readonly inodes: InodeNumbers;
 	/** Told of each change before it is made; undefined: nobody goes on after this process. */
 	journal: Journal | undefined;
-	/** Another process has had this overlay before, and known of renamed directories that are gone by now. */
-	isTakenOver = false;
 	/** Copies made in the background that failed, with their errno, for the request that waits for them. */
 	readonly failures = new Map<NodeId, number>();
 	/** POSIX ACLs can be used through the mount. Not where whoever checks permissions there does not heed them. */
@@ -195,11 +193,6 @@ export class Overlay implements Places {
 		return uid === this.options.uid && gid === this.options.gid;
 	}
 
-	/** As {@link isOwn}, of what is made in the workdir. */
-	isOwnInWorkdir(uid: number, gid: number): boolean {
-		return this.isOwn(uid, gid) && this.work?.handsDownGroup !== true;
-	}
-
 	/**
 	 * Throws what giving an object away has failed with; EOVERFLOW for an id that does not exist in this process's
 	 * namespace. Where owners are squashed a refusal does not matter.
@@ -307,32 +300,19 @@ export class Overlay implements Places {
 	openNameless(node: NodeId, flags: number): Fd {
 		const { work, nodes, parked, indexed } = this;
 		let fd = -ESTALE as Fd;
-		let isByNames = false;
-		if (indexed?.isCopied(node)) {
+		if (indexed?.isCopied(node))
 			fd = this.layers[0]!.open(indexed.fd, indexed.name(indexed.get(node)!), flags);
-		} else if (work !== undefined && parked.has(node)) {
+		else if (work !== undefined && parked.has(node))
 			fd = this.layers[0]!.open(work.fd, parked.name(node), flags);
-		} else if (!this.isUpper(node) && nodes.name(node) !== 0) {
-			isByNames = true;
-			fd = this.directories.openByNames(node, flags);
-		}
+		else if (!this.isUpper(node) && nodes.name(node) !== 0) fd = this.directories.openByNames(node, flags);
 		check(fd === -ENOENT ? (-ESTALE as Fd) : fd);
 		try {
 			this.checkOpened(node, fd);
-			if (isByNames && this.isTakenOver && this.redirects.areMade) this.checkNumber(node, fd);
 		} catch (error) {
 			close(fd);
 			throw error;
 		}
 		return fd;
-	}
-
-	/** Throws ESTALE where `fd` is not open on the object of a lower layer that a node is. */
-	private checkNumber(node: NodeId, fd: Fd): void {
-		const { nodes, inodes } = this;
-		check(statDescriptor(fd, STAT));
-		inodes.translate(nodes.layer(node), inodeLow(STAT), inodeHigh(STAT));
-		if (inodes.low !== nodes.inodeLow(node) || inodes.high !== nodes.inodeHigh(node)) fail(ESTALE);
 	}
 
 	/** Throws {@link Deferred} while a job works on the node. */

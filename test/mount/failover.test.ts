@@ -8,13 +8,11 @@ import {
 	copyFileSync,
 	fchmodSync,
 	fstatSync,
-	linkSync,
 	mkdirSync,
 	opendirSync,
 	openSync,
 	readdirSync,
 	readFileSync,
-	renameSync,
 	rmdirSync,
 	statSync,
 	symlinkSync,
@@ -24,8 +22,7 @@ import {
 } from "node:fs";
 import { killAtEach, operations } from "../crash/each-call.ts";
 import { O_PATH, open } from "../harness/descriptor.ts";
-import { file, smallDisk } from "../harness/layers.ts";
-import { hollow } from "../harness/metacopies.ts";
+import { file } from "../harness/layers.ts";
 import { mountOverlay, type OverlayMount, until } from "../harness/mount.ts";
 import {
 	codeOf,
@@ -159,85 +156,6 @@ describe.skipIf(lacks("requests sent again"))("where the daemon is killed", () =
 		expect(changed[3]).toBe("1700 ENODATA");
 		expect(changed[8]).toEndWith(" eight");
 		for (const { fd } of many) closeSync(fd);
-	});
-
-	const changesDirectories = { options: ["failover=on", "redirect_dir=on", "passthrough=off"] };
-	/** More than the kernel reads ahead. */
-	const long = (word: string) => Buffer.alloc(1 << 20, word);
-
-	test("removed files of lower layers are what they were, whatever the directories above are called by now", async () => {
-		await using overlay = await mountLayers(
-			[
-				{
-					"a/f": long("of a "),
-					"a/stays": "",
-					"b/f": long("of b "),
-					"c/f": long("of c "),
-					"d/f": long("of d "),
-				},
-			],
-			changesDirectories,
-		);
-		await overlay.mount.settled();
-		using moved = open(overlay.at("a/f"), "r");
-		using gone = open(overlay.at("c/f"), "r");
-		for (const name of ["a", "b", "c", "d"]) unlinkSync(overlay.at(name, "f"));
-		for (const [from, to] of [
-			["a", "b"],
-			["c", "d"],
-		] as const) {
-			rmdirSync(overlay.at(to));
-			renameSync(overlay.at(from), overlay.at(to));
-		}
-		rmdirSync(overlay.at("d"));
-		overlay.mount.killDaemon();
-		expect(moved.text(1 << 20)).toBe(long("of a ").toString());
-		// What said where it is went with its directory.
-		expect(codeOf(() => gone.text())).toBe("ESTALE");
-	});
-
-	test.skipIf(lacks("the machine's root"))(
-		"files whose data is in a layer below are read, and take as much room, with their names and without",
-		async () => {
-			const top = { "d/marked": hollow(1 << 20), "d/removed": hollow(1 << 20) };
-			const bottom = { "d/marked": long("marked "), "d/removed": long("removed "), own: long("own ") };
-			await using overlay = await mountLayers([top, { ...bottom, other: long("other ") }], {
-				options: [...changesDirectories.options, "metacopy=on"],
-				disk: smallDisk,
-			});
-			await overlay.mount.settled();
-			for (const name of ["own", "other"]) chmodSync(overlay.at(name), 0o600);
-			const blocks = () => ["own", "d/marked"].map((name) => statSync(overlay.at(name)).blocks);
-			const before = blocks();
-			using other = open(overlay.at("other"), "r");
-			using removed = open(overlay.at("d/removed"), "r");
-			unlinkSync(overlay.at("other"));
-			unlinkSync(overlay.at("d/removed"));
-			overlay.mount.killDaemon();
-			for (const name of ["own", "d/marked"]) utimesSync(overlay.at(name), 1, 1);
-			expect(blocks()).toEqual(before);
-			expect(other.text(1 << 20)).toBe(long("other ").toString());
-			expect(removed.text(1 << 20)).toBe(long("removed ").toString());
-		},
-	);
-
-	test("with few descriptors, hard links in many directories stay one file", async () => {
-		const count = 600;
-		await using overlay = await mountLayers([{ other: "" }], { ...survives, openFiles: 256 });
-		await overlay.mount.settled();
-		const pairs = Array.from({ length: count }, (_, index) => [`${index}/a`, `${index}/b`] as const);
-		for (const [one, other] of pairs) {
-			mkdirSync(overlay.at(one, ".."));
-			writeFileSync(overlay.at(one), "one");
-			linkSync(overlay.at(one), overlay.at(other));
-		}
-		overlay.mount.killDaemon();
-		for (const [one, other] of pairs) {
-			expect(readFileSync(overlay.at(other), "utf8")).toBe("one");
-			appendFileSync(overlay.at(one), " and more");
-			expect(readFileSync(overlay.at(other), "utf8")).toBe("one and more");
-		}
-		expect(overlay.mount.log).toContain(goesOn);
 	});
 
 	test("a file that was closed when it lost its name goes by its descriptor while the daemon lives", async () => {

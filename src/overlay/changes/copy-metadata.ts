@@ -83,7 +83,8 @@ export function copyMetadata(
 	} else {
 		const uid = words[(SOURCE + statx.stxUid) >>> 2]!;
 		const gid = words[(SOURCE + statx.stxGid) >>> 2]!;
-		if (!overlay.isOwnInWorkdir(uid, gid)) overlay.checkOwner(changeOwner(directory, name, uid, gid));
+		const isGiven = overlay.isOwn(uid, gid) && overlay.work?.handsDownGroup !== true;
+		if (!isGiven) overlay.checkOwner(changeOwner(directory, name, uid, gid));
 	}
 	const { place, kind, inodeMode } = original;
 	if (original.takesOrigin) {

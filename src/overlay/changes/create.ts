@@ -101,8 +101,23 @@ export function create(
 	const blueprint = mode === asked.mode ? asked : { ...asked, mode };
 	const creation = { overlay, work, directory, name, maker, blueprint };
 	overlay.journal?.begin(change.making, free(parent, name));
-	const fd = isDone ? finish(creation) : make(creation);
-	return enter(overlay, directory, name, fd, blueprint.access);
+	// First: where there is no room for it, nothing is to be made.
+	const node = overlay.nodes.add((mode & S_IFMT) >> 12, 0);
+	let fd = NO_FD;
+	try {
+		fd = isDone ? finish(creation) : make(creation);
+		enter(creation, node, fd);
+		return node;
+	} catch (error) {
+		giveUp(overlay, node, fd);
+		throw error;
+	}
+}
+
+/** Lets go of the node of what could not be made, and of `fd`, which may be the node's. */
+function giveUp({ files, nodes }: Overlay, node: NodeId, fd: Fd): void {
+	if (fd !== NO_FD && files.openFd(node) !== fd) close(fd);
+	nodes.freeIfUnused(node);
 }
 
 /**
@@ -317,8 +332,8 @@ function isAttributed({ identity }: Overlay): boolean {
 	return identity?.attribute !== undefined;
 }
 
-/** The node of an object just made in the upper layer, whose attributes are in STAT; takes over `fd`, open as `access` says. */
-function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd, access: number): NodeId {
+/** Has a node be an object just made in the upper layer, whose attributes are in STAT; takes over `fd`. */
+function enter({ overlay, directory, name, blueprint }: Creation, node: NodeId, fd: Fd): void {
 	const { nodes, inodes } = overlay;
 	const upper = directory.fds[0]!;
 	const measured = measure(name);
@@ -326,14 +341,13 @@ function enter(overlay: Overlay, directory: Directory, name: Name, fd: Fd, acces
 	const stale = nodes.find(directory.node, name, measured);
 	if (stale !== NO_NODE) overlay.loseName(stale);
 	overlay.identity?.show(0, upper, name, STAT);
-	const node = nodes.add(kindOf(STAT), 0);
+	nodes.setKind(node, kindOf(STAT));
 	nodes.attach(node, directory.node, name, measure(name));
 	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
 	nodes.setInode(node, inodes.low, inodes.high);
 	nodes.setFlag(node, PURE | PLAIN, true);
-	if (fd !== NO_FD) overlay.files.replace(node, fd, access);
+	if (fd !== NO_FD) overlay.files.replace(node, fd, blueprint.access);
 	finishAttributes(overlay, node);
-	return node;
 }
 
 /** Gives the file `fd`, just made in the directory `upper`, to its maker. */
@@ -363,23 +377,24 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	copyUp(overlay, parent);
 	const maker = makerOf(overlay, caller);
 	const mode = modeOfNew(overlay, caller, maker, asked);
-	setUmask(caller.umask);
-	const opened = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
-	setUmask(0);
-	const fd = check(opened);
+	const { nodes, inodes } = overlay;
+	const node = nodes.add(DT_REG, 0);
+	let fd = NO_FD;
 	try {
+		setUmask(caller.umask);
+		const opened = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
+		setUmask(0);
+		fd = check(opened);
 		prepareNameless(overlay, directory.fds[0]!, fd, maker, mode);
+		check(statDescriptor(fd, STAT));
+		inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
+		nodes.setInode(node, inodes.low, inodes.high);
+		nodes.setFlag(node, LINKABLE, true);
+		overlay.files.replace(node, fd);
+		holdOrPark(overlay, node, overlay.options.outlives);
+		return show(overlay, node, fd, EMPTY_NAME);
 	} catch (error) {
-		close(fd);
+		giveUp(overlay, node, fd);
 		throw error;
 	}
-	check(statDescriptor(fd, STAT));
-	const { nodes, inodes } = overlay;
-	const node = nodes.add(kindOf(STAT), 0);
-	inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
-	nodes.setInode(node, inodes.low, inodes.high);
-	nodes.setFlag(node, LINKABLE, true);
-	overlay.files.replace(node, fd);
-	holdOrPark(overlay, node, overlay.options.outlives);
-	return show(overlay, node, fd, EMPTY_NAME);
 }

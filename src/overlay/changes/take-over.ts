@@ -3,15 +3,16 @@
  * with the layers where a change was being made (nodes/journal.ts); all that is derived from the two begins anew.
  */
 
-import { DT_DIR, statx } from "../../native/layout.ts";
+import { DT_DIR, O_PATH, statx } from "../../native/layout.ts";
 import { check, Errno, succeeds } from "../../native/libc/errno.ts";
-import type { Fd } from "../../native/libc/file.ts";
+import { close, type Fd } from "../../native/libc/file.ts";
 import {
 	changeMode,
 	changeOwner,
 	changeTimes,
 	changeTimesOf,
 	stat,
+	statDescriptor,
 	statFlagged,
 } from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow } from "../../native/libc/stat.ts";
@@ -42,7 +43,6 @@ export function takeOver(overlay: Overlay, journal: Journal, warn: (message: str
 	journal.end();
 	takeOverWorkdir(overlay);
 	takeOverRemoved(overlay, warn);
-	overlay.isTakenOver = true;
 	overlay.metacopies.inherit();
 	for (let node = (ROOT + 1) as NodeId; node < overlay.nodes.end; node++) {
 		if (!overlay.nodes.has(node)) continue;
@@ -69,16 +69,29 @@ function takeOverFile(overlay: Overlay, node: NodeId): void {
 	overlay.trim();
 }
 
-/** A removed object of a lower layer is reached by former names, of which directories above it may have got others since. */
+/**
+ * A removed object of a lower layer is reached by former names, of which directories above it may have got others since. Where
+ * such a directory is gone, too, nothing says any more which, and the names may lead to another object.
+ */
 function takeOverWay(overlay: Overlay, node: NodeId): void {
 	const { nodes, directories, redirects } = overlay;
 	if (!nodes.flag(node, RETIRED) || redirects.areRefused) return;
 	let above = nodes.parent(node);
 	while (!nodes.isNamed(above) && above !== NO_NODE) above = nodes.parent(above);
-	if (above === NO_NODE || above === ROOT) return;
 	// Its mark, and those of all above it, are learned by that.
-	directories.get(above);
+	if (above !== NO_NODE) directories.get(above);
+	if (redirects.areMade && leadsElsewhere(overlay, node)) nodes.detach(node);
 	overlay.trim();
+}
+
+function leadsElsewhere({ nodes, directories, inodes }: Overlay, node: NodeId): boolean {
+	const fd = directories.openByNames(node, O_PATH);
+	if (fd < 0) return false;
+	const looked = statDescriptor(fd, STAT);
+	close(fd);
+	if (looked < 0) return false;
+	inodes.translate(nodes.layer(node), inodeLow(STAT), inodeHigh(STAT));
+	return inodes.low !== nodes.inodeLow(node) || inodes.high !== nodes.inodeHigh(node);
 }
 
 /** Names of what has none in the mount stay, as does what others have who use the same workdir. */
@@ -117,7 +130,8 @@ function takeOverRemoved(overlay: Overlay, warn: (message: string) => void): voi
 }
 
 function appearAs(overlay: Overlay, { uid, gid, mode, times }: RemovedDirectory, fd: Fd, name: Name): void {
-	if (!overlay.isOwnInWorkdir(uid, gid)) overlay.checkOwner(changeOwner(fd, name, uid, gid));
+	const isGiven = overlay.isOwn(uid, gid) && overlay.work?.handsDownGroup !== true;
+	if (!isGiven) overlay.checkOwner(changeOwner(fd, name, uid, gid));
 	check(changeMode(fd, name, mode & MODE_BITS));
 	check(changeTimes(fd, name, times));
 }

@@ -1,6 +1,7 @@
 /** What is held is given back: nodes after forget, descriptors and memory within their limits. */
 import { describe, expect, test } from "bun:test";
-import { S_IFREG } from "../../../src/native/layout.ts";
+import { ENOMEM, S_IFREG } from "../../../src/native/layout.ts";
+import { fail } from "../../../src/native/libc/errno.ts";
 import { bytes, reserve } from "../../../src/native/memory.ts";
 import { NO_NODE, ROOT } from "../../../src/overlay/nodes/node.ts";
 import { directory, hardLink } from "../../harness/layers.ts";
@@ -61,6 +62,24 @@ describe.each(cacheModes)("with %s", (_, options) => {
 			expect(errnoOf(action)).toBe(code);
 			expect({ code, nodes: core.overlay.nodes.count }).toEqual({ code, nodes: before });
 		}
+	});
+
+	test("where there is no room for a further node, nothing is made", () => {
+		using core = openCore([{ d: directory() }], { options });
+		core.node("d");
+		const { nodes } = core.overlay;
+		const add = nodes.add.bind(nodes);
+		nodes.add = () => fail(ENOMEM);
+		const attempts = [
+			() => core.create("d/new"),
+			() => core.mkdir("d/new"),
+			() => core.symlink("target", "d/new"),
+			() => core.createNameless("d"),
+		];
+		expect(attempts.map(errnoOf)).toEqual(attempts.map(() => "ENOMEM"));
+		nodes.add = add;
+		expect(core.names("d")).toEqual([]);
+		core.create("d/new");
 	});
 
 	test("names that the kernel does not hold can be changed, and are not kept", () => {
