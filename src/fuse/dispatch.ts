@@ -114,6 +114,8 @@ export class Dispatcher {
 		this.handlers = handlers;
 		overlay.mayBeOpen = (node) => passthrough.mayBeOpen(node);
 		overlay.onIdle = (node) => this.wake(node);
+		// Who has started a job is the first to wait for it.
+		overlay.isAwaited = (node) => this.waiting.get(node)?.[0]?.isOver !== true;
 		overlay.refusals.onRefused = (message) => log.warn(message);
 		overlay.metacopies.onBlocks = (node) => notifications.invalidateAttributes(kernelId(overlay, node));
 		overlay.onParted = (node, directory) => {
@@ -197,9 +199,8 @@ export class Dispatcher {
 	/** Keeps the request until what it waits for has ended. Nothing has been changed by it yet. */
 	private defer(waitsFor: Deferred | Pending, replay: Replay | undefined, again?: () => void): void {
 		const waiting: Waiting = { request: again ?? copyMessage(), replay, isOver: false };
-		// What goes on without its message is not of one that can be told to end; nor may that end which has begun.
-		const isBegun = waitsFor instanceof Deferred && waitsFor.isBegun;
-		if (again === undefined && !isBegun) this.interrupts.add(waiting);
+		// What goes on without its message is not of one that can be told to end.
+		if (again === undefined) this.interrupts.add(waiting);
 		if (waitsFor instanceof Pending) {
 			whenEnded(() => this.ready.push(waiting));
 		} else {

@@ -89,6 +89,8 @@ export class Overlay implements Places {
 	acl: boolean;
 	/** Whether somebody may have the node open, or a mapping of it. */
 	mayBeOpen: (node: NodeId) => boolean = () => true;
+	/** Whether the request that has started the job on a node still waits: what is of use to nobody else need not be done. */
+	isAwaited: (node: NodeId) => boolean = () => true;
 	/** Told of every node on which a job has ended: what waited for it can be run again. */
 	onIdle: (node: NodeId) => void = () => {};
 	/** Told of a file parted from its other names by copy-up, and its directory: number and link count are others now. */
@@ -326,13 +328,10 @@ export class Overlay implements Places {
 		if (this.failures.delete(node)) fail(failure!);
 	}
 
-	/**
-	 * Starts a job on a node: requests that would interfere wait for it. `done` may return a task that is to follow. Throws
-	 * {@link Deferred} unless it is done at once. `cuts`: the file is shorter then than it was.
-	 */
-	runJob(node: NodeId, task: Task, done: (result: number) => Task | undefined, cuts = false): void {
+	/** Starts a job on a node, for which others wait; `done` may return a further task. Throws {@link Deferred} unless it is done. */
+	runJob(node: NodeId, task: Task, done: (result: number) => Task | undefined): void {
 		this.startJob(node, task, done);
-		if (this.nodes.flag(node, BUSY)) throw new Deferred(node, cuts);
+		if (this.nodes.flag(node, BUSY)) throw new Deferred(node);
 	}
 
 	private startJob(node: NodeId, task: Task, done: (result: number) => Task | undefined): void {

@@ -140,6 +140,11 @@ function finishLater(completion: Completion, task: Task, isSettled: boolean): vo
 	const { overlay, node, to, durability } = completion;
 	let settled = isSettled;
 	const done = (result: number) => {
+		// Who was killed has not cut the file.
+		if (completion.isCut && !overlay.isAwaited(node)) {
+			giveUp(completion);
+			return undefined;
+		}
 		try {
 			return orEnd(completion, () => {
 				check(result);
@@ -157,7 +162,7 @@ function finishLater(completion: Completion, task: Task, isSettled: boolean): vo
 			return undefined;
 		}
 	};
-	overlay.runJob(node, task, done, completion.isCut);
+	overlay.runJob(node, task, done);
 	overlay.throwFailure(node);
 }
 
@@ -166,11 +171,15 @@ function orEnd<Result>(completion: Completion, step: () => Result): Result {
 	try {
 		return step();
 	} catch (error) {
-		undo(completion);
-		close(completion.to);
-		end(completion);
+		giveUp(completion);
 		throw error;
 	}
+}
+
+function giveUp(completion: Completion): void {
+	undo(completion);
+	close(completion.to);
+	end(completion);
 }
 
 function undo(completion: Completion): void {

@@ -144,6 +144,11 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 	let described = original;
 	const remember = remembering();
 	const goOn = (result: number): Task | undefined => {
+		// Who was killed has not cut the file.
+		if (copy.isCut && !overlay.isAwaited(node)) {
+			discard(kept);
+			return undefined;
+		}
 		orDiscard(kept, () => check(result));
 		if (described === undefined) {
 			described = remember(() => orDiscard(kept, () => describeFile(kept)));
@@ -167,7 +172,7 @@ function finishLater(copy: FileCopy, task: Task, original: Original | undefined,
 		}
 		return next;
 	};
-	overlay.runJob(node, task, done, copy.isCut);
+	overlay.runJob(node, task, done);
 	overlay.throwFailure(node);
 }
 
@@ -176,10 +181,14 @@ function orDiscard<Result>(copy: FileCopy, step: () => Result): Result {
 	try {
 		return step();
 	} catch (error) {
-		close(copy.to);
-		removeName(copy.work.fd, copy.temporary, 0);
+		discard(copy);
 		throw error;
 	}
+}
+
+function discard({ to, work, temporary }: FileCopy): void {
+	close(to);
+	removeName(work.fd, temporary, 0);
 }
 
 /** Gives a copy, whose content is there, all that describes it. */

@@ -6,12 +6,9 @@ import type { NodeId } from "./node.ts";
 export class Deferred extends Error {
 	override readonly name = "Deferred";
 	readonly node: NodeId;
-	/** The job changes what users see already: the operation must be run again, whatever becomes of who asks for it. */
-	readonly isBegun: boolean;
 
-	constructor(node: NodeId, isBegun = false) {
+	constructor(node: NodeId) {
 		super("waits for a job");
 		this.node = node;
-		this.isBegun = isBegun;
 	}
 }

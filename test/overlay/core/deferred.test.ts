@@ -4,7 +4,6 @@ import { fstatSync, readFileSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
 import type { Task } from "../../../src/overlay/jobs/job.ts";
-import { Deferred } from "../../../src/overlay/nodes/deferred.ts";
 import type { NodeId } from "../../../src/overlay/nodes/node.ts";
 import { type Description, file } from "../../harness/layers.ts";
 import { type CoreSettings, errnoOf, openCore } from "./core.ts";
@@ -77,31 +76,29 @@ describe("a large copy-up", () => {
 		expect(core.readFrom(node).slice(0, 2)).toBe("Xx");
 	});
 
-	test("that cuts the file has begun with what it is for: nobody is told meanwhile that it was not done", () => {
-		const { core, jobs } = openLate();
-		using _ = core;
-		const node = core.node("d/large");
-		const isBegun = (size: number) => {
-			try {
-				core.change("d/large", { size });
-			} catch (error) {
-				if (error instanceof Deferred) return error.isBegun;
-				throw error;
+	test.each(["a copy", "a copy without data"])(
+		"that cuts the file is given up where nobody waits for it any more: %s",
+		(what) => {
+			const leavesData = what !== "a copy";
+			const { core, jobs } = openLate({ options: { leavesData, redirects: "on" } });
+			using _ = core;
+			if (leavesData) core.change("d/large", { mode: 0o600 });
+			const [node, less] = [core.node("d/large"), large.length - 1];
+			const other = core.create("other", large);
+			expect(jobs.tasks).toEqual([]);
+			core.overlay.isAwaited = () => false;
+			core.overlay.diskPace.isSlow();
+			Object.assign(core.overlay.options, { fsync: true });
+			for (const size of [5, less]) {
+				expect(waitsFor(() => core.change("d/large", { size }))).toBe(node);
+				jobs.finish();
+				expect([core.stat("d/large").size, core.litter()]).toEqual([large.length, []]);
 			}
-			return undefined;
-		};
-		expect(waitsFor(() => core.writeTo(node, "X"))).toBe(node);
-		expect(isBegun(large.length - 1)).toBeFalse();
-		jobs.finish(-EIO);
-		expect(errnoOf(() => core.writeTo(node, "X"))).toBe("EIO");
-		core.overlay.diskPace.isSlow();
-		core.overlay.work!.durability = "synced";
-		Object.assign(core.overlay.options, { fsync: true });
-		expect(isBegun(5)).toBeTrue();
-		jobs.finish();
-		expect(isBegun(5)).toBeUndefined();
-		expect(core.read("d/large")).toBe("xxxxx");
-	});
+			core.overlay.isAwaited = () => true;
+			while (waitsFor(() => core.change("d/large", { size: 5 })) !== undefined) jobs.finish();
+			expect([core.read("d/large"), core.readFrom(other).length]).toEqual(["xxxxx", large.length]);
+		},
+	);
 
 	test("of a node that is forgotten meanwhile ends all the same", () => {
 		const { core, jobs } = openLate();
