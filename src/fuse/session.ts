@@ -194,7 +194,9 @@ export class Session {
 				if (this.turns === LONGEST_TURN + 1) Bun.unsafe.setJITPolicy?.(1);
 				this.jobs.advance();
 				this.collectReady();
-				this.overlay.files.rest(Bun.nanoseconds());
+				const now = Bun.nanoseconds();
+				this.overlay.files.rest(now);
+				this.dispatcher.interrupts.rest(now);
 			}
 			const ready = this.dispatcher.takeReady();
 			const size = ready !== 0 ? ready : this.receive();
@@ -310,7 +312,8 @@ export class Session {
 	/** Gives back what has not been used for some time; in how many milliseconds to look again, -1: not before a request. */
 	private longestRest(now: number): number {
 		const files = this.overlay.files.rest(now);
-		return sooner(sooner(files, this.jobs.rest(now)), this.idleness.rest(now));
+		const soonest = sooner(sooner(files, this.jobs.rest(now)), this.idleness.rest(now));
+		return sooner(soonest, this.dispatcher.interrupts.rest(now));
 	}
 
 	/** Goes on with jobs that are done, without waiting; returns whether a message may go on by that. */

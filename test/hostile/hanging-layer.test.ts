@@ -153,6 +153,27 @@ describe.skipIf(lacks("mounting"))("a lower layer that hangs", () => {
 		expect(readFileSync(overlay.at("d/slow"), "utf8")).toBe("slow");
 	});
 
+	test("does not keep those from being killed who had another signal before", async () => {
+		await using stage = await set();
+		const { overlay } = stage;
+		statSync(overlay.at("d"));
+		stage.stop();
+		const script = 'trap : USR1; : <"$0"';
+		const child = Bun.spawn(["sh", "-c", script, overlay.at("d/slow")], { cwd: "/" });
+		await until(() => waitsForLayer(child.pid), "it does not wait for the layer");
+		child.kill("SIGUSR1");
+		const pending = /^ShdPnd:\s*0*200$/m;
+		const hasHad = () => pending.test(readFileSync(`/proc/${child.pid}/status`, "latin1"));
+		await until(hasHad, "it has not had the first signal");
+		// The daemon has been told of that by then.
+		expect(readFileSync(overlay.at("quick"), "utf8")).toBe("quick");
+		child.kill("SIGKILL");
+		await child.exited;
+		expect(child.signalCode).toBe("SIGKILL");
+		stage.goOn();
+		expect(readFileSync(overlay.at("d/slow"), "utf8")).toBe("slow");
+	});
+
 	test("whose daemon dies is an error to those who ask it, and to nobody else", async () => {
 		await using stage = await set();
 		const { overlay, layer } = stage;
