@@ -39,8 +39,7 @@ export class Idleness {
 	/** Nodes from this one on the kernel was told of, or need not be. */
 	private told = 0;
 	/** The kernel is told of nodes, and may need answers meanwhile. */
-	isTelling = false;
-	private onTold: (() => void) | undefined;
+	private isTelling = false;
 
 	/** @param after see {@link IDLE_AFTER} */
 	constructor(overlay: Overlay, dispatcher: Dispatcher, jobs: WorkerJobs, after: number) {
@@ -82,12 +81,6 @@ export class Idleness {
 		return -1;
 	}
 
-	/** Calls `action` as soon as the kernel does not look at nodes any more, which may need answers: now, or later. */
-	end(action: () => void): void {
-		if (this.isTelling) this.onTold = action;
-		else action();
-	}
-
 	private get count(): number {
 		return this.dispatcher.handled - this.dispatcher.unusing;
 	}
@@ -116,7 +109,6 @@ export class Idleness {
 			this.isTelling = false;
 			if (result < 0) this.told = ROOT;
 			if (result === -EINVAL) this.dispatcher.agreed.prunes = false;
-			this.onTold?.();
 		});
 		return true;
 	}

@@ -28,7 +28,7 @@ import {
 	view,
 	words,
 } from "../native/memory.ts";
-import type { Jobs } from "../overlay/jobs/job.ts";
+import type { Jobs, Task } from "../overlay/jobs/job.ts";
 
 const MESSAGE_SIZE = fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.sizeof;
 const ATTRIBUTES = reserve(MESSAGE_SIZE);
@@ -46,9 +46,38 @@ export class Notifications {
 	/** The connection to the kernel; set once mounted. */
 	fd: Fd = NO_FD;
 	private readonly jobs: Jobs;
+	/** Messages that jobs are writing. */
+	private underWay = 0;
+	private whenTaken: (() => void) | undefined;
 
 	constructor(jobs: Jobs) {
 		this.jobs = jobs;
+	}
+
+	/** Whether there are messages that the kernel has not taken yet, and may need answers for. */
+	get areUnderWay(): boolean {
+		return this.underWay > 0;
+	}
+
+	/**
+	 * Calls `action` as soon as there are none: now, or later. No further job begins: who waits for one is told that the mount
+	 * has ended.
+	 */
+	end(action: () => void): void {
+		this.whenTaken = action;
+		if (this.underWay === 0) action();
+	}
+
+	private send(task: Task, done: (result: number) => void): void {
+		this.underWay++;
+		this.jobs.run(task, (result) => {
+			this.underWay--;
+			try {
+				done(result);
+			} finally {
+				if (this.underWay === 0) this.whenTaken?.();
+			}
+		});
 	}
 
 	/**
@@ -56,11 +85,12 @@ export class Notifications {
 	 * -ENOMEM where it could not be told.
 	 */
 	flushPages(id: number, offset: Int64, done: (result: number) => void): void {
+		if (this.whenTaken !== undefined) return;
 		const message = allocate(MESSAGE_SIZE);
 		writeInvalidation(message, id);
 		setInt64(message + fuseOutHeader.sizeof + fuseNotifyInvalInodeOut.off, offset);
 		const task = { kind: "send", fd: this.fd, address: base + message, length: MESSAGE_SIZE } as const;
-		this.jobs.run(task, (result) => {
+		this.send(task, (result) => {
 			release(message, MESSAGE_SIZE);
 			// A kernel that has dropped the node already has nothing to write.
 			done(result === -ENOMEM ? result : 0);
@@ -92,13 +122,14 @@ export class Notifications {
 	 * answer.
 	 */
 	prune(ids: readonly number[], done: (result: number) => void): void {
+		if (this.whenTaken !== undefined) return;
 		const length = PRUNE_HEADER + ids.length * ID_SIZE;
 		bytes.fill(0, PRUNED, PRUNED + PRUNE_HEADER);
 		words[(PRUNED + fuseOutHeader.len) >>> 2] = length;
 		words[(PRUNED + fuseOutHeader.error) >>> 2] = FUSE_NOTIFY_PRUNE;
 		words[(PRUNED + fuseOutHeader.sizeof + fuseNotifyPruneOut.count) >>> 2] = ids.length;
 		ids.forEach((id, index) => void setNumber(PRUNED + PRUNE_HEADER + index * ID_SIZE, id));
-		this.jobs.run({ kind: "send", fd: this.fd, address: base + PRUNED, length, isIdle: true }, done);
+		this.send({ kind: "send", fd: this.fd, address: base + PRUNED, length, isIdle: true }, done);
 	}
 
 	/** Has the kernel ask for a node's attributes anew. That needs no answer of ours, so it is sent at once. */

@@ -188,7 +188,7 @@ export class Session {
 		const { survival } = this;
 		this.whenServing = whenServing;
 		while (!this.ended) {
-			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
+			if (this.isToBeReplaced && !this.dispatcher.notifications.areUnderWay) this.replace();
 			// However many requests there are, those that wait for a job must not wait for their end.
 			if ((++this.turns & LONGEST_TURN) === 0) {
 				if (this.turns === LONGEST_TURN + 1) Bun.unsafe.setJITPolicy?.(1);
@@ -303,7 +303,7 @@ export class Session {
 			this.wait(false, advanced ? 0 : isNew ? FIRST_PAUSE : this.longestRest(now));
 			if (isNew && !this.hasMessage()) this.tellServing();
 			idleSince = 0;
-			if (this.isToBeReplaced && !this.idleness.isTelling) this.replace();
+			if (this.isToBeReplaced && !this.dispatcher.notifications.areUnderWay) this.replace();
 			const ready = this.dispatcher.takeReady();
 			if (ready !== 0) return ready;
 		}
@@ -357,7 +357,7 @@ export class Session {
 	}
 
 	private end(): void {
-		this.idleness.end(() => {
+		this.dispatcher.notifications.end(() => {
 			this.ended = true;
 		});
 	}

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../harness/mount.ts";
 import { findMount } from "../harness/mount-table.ts";
+import { MNT_FORCE, umount } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
 import { expectNothingLeft } from "./leftovers.ts";
@@ -97,6 +98,40 @@ describe.skipIf(isKernel)("under load", () => {
 		},
 	);
 });
+
+test.skipIf(isKernel)(
+	"SIGTERM ends the mount while the kernel writes out a file to tell where its holes are",
+	async () => {
+		await using overlay = await mountLayers([{}], { options: ["passthrough=off"] });
+		const seeks = `
+			import { openSync, writeSync } from "node:fs";
+			import { lseek, SEEK_DATA } from ${JSON.stringify(join(import.meta.dir, "../harness/native.ts"))};
+			const fd = openSync("file", "w+");
+			const part = Buffer.alloc(1 << 20, "content ");
+			for (let written = 0; written < 128; written++) writeSync(fd, part);
+			console.log("written");
+			console.log(lseek(fd, 0, SEEK_DATA));
+		`;
+		const child = Bun.spawn([process.execPath, "-e", seeks], {
+			cwd: overlay.path,
+			stdio: ["ignore", "pipe", "ignore"],
+		});
+		const output = child.stdout.getReader();
+		await output.read();
+		for (const pid of overlay.mount.daemons) process.kill(pid, "SIGTERM");
+		try {
+			await until(() => overlay.mount.daemons.length === 0, "the daemon stays after SIGTERM");
+		} catch (error) {
+			// Nothing else ends it, and who waits for it.
+			umount(overlay.path, MNT_FORCE);
+			throw error;
+		}
+		await child.exited;
+		expect(findMount(overlay.path)).toBeUndefined();
+		await overlay.mount.forget();
+		await overlay.mount.start();
+	},
+);
 
 /** Of a process in the background; `kill` knows the real-time ones by number only. */
 const send = (pid: number, signal: string) =>
