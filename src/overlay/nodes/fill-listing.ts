@@ -84,7 +84,13 @@ export class Reading {
 	/** Reads some more; true: the listing is complete. Throws what reading may; then {@link abandon}. */
 	step(): boolean {
 		const { directory } = this;
-		const layer = this.layers[directory.layers[this.at]!]!;
+		const index = directory.layers[this.at];
+		if (index === undefined) {
+			// Replaced in the upper layer by others, it has lost all layers but that.
+			this.closeReader();
+			return true;
+		}
+		const layer = this.layers[index]!;
 		if (this.reader === NO_FD) this.beginLayer(layer);
 		const length = check(readEntries(this.reader, ENTRIES, ENTRIES_SIZE));
 		if (length > 0) {

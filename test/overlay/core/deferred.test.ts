@@ -1,6 +1,6 @@
 /** Operations that wait for a job: nothing is half done, and what waited goes on. */
 import { describe, expect, test } from "bun:test";
-import { fstatSync, readFileSync } from "node:fs";
+import { fstatSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { EIO } from "../../../src/native/layout.ts";
 import { fail } from "../../../src/native/libc/errno.ts";
 import type { Task } from "../../../src/overlay/jobs/job.ts";
@@ -339,6 +339,22 @@ describe("a directory of more names than are read at once", () => {
 		jobs.advance();
 		expect(core.names("d").length).toBe(1301);
 	});
+
+	test.each([2, 6, 14])(
+		"is replaced in a live upper layer after %i steps: it has what it had there",
+		(steps) => {
+			const jobs = new LateJobs();
+			using core = openCore([inD, { "d/below": "" }], { upper: inD, jobs, options: { live: true } });
+			const node = core.node("d");
+			expect(waitsFor(() => core.entries(node))).toBe(node);
+			for (let count = 0; count < steps; count++) expect(jobs.steps[0]?.()).toBeFalse();
+			renameSync(core.inUpper("d"), core.inUpper("moved"));
+			mkdirSync(core.inUpper("d"));
+			expect(core.node("d")).not.toBe(node);
+			jobs.advance();
+			expect(core.entries(node).length).toBeGreaterThanOrEqual(Object.keys(many).length);
+		},
+	);
 
 	test("is forgotten by the kernel meanwhile: nothing is left", () => {
 		const { core, jobs } = openMany();
