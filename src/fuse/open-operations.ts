@@ -58,7 +58,6 @@ export function openOperations({ overlay, replies, passthrough, notifications }:
 			if (overlay.nodes.kind(node) === DT_REG && (writing || (flags & O_TRUNC) !== 0)) prepare(node, flags);
 			const id = requestId();
 			passthrough.open(node, id, writing);
-			if (!passthrough.hearsOpenings) fail(ENOSYS);
 			// What is written through a mapping is noted in the real file only, and the kernel must ask for it.
 			if (writing) notifications.invalidateAttributes(id);
 			if (!replies.opened(passthrough.flags, passthrough.backing)) passthrough.release(node, id, writing);

@@ -115,9 +115,12 @@ export class Passthrough {
 		if (opened !== 0 && file !== undefined) this.release(nodeOf(file), file.id, (opened & 1) === 1);
 	}
 
-	/** Where others may change the layers, too: what is opened is what was looked up, and stays so. */
+	/**
+	 * Where others may change the layers, too: what is opened is what was looked up, and stays so. Also once it is refused: the
+	 * kernel then leaves it to OPEN to cut a file (FUSE_ATOMIC_O_TRUNC), and without that it would not be cut.
+	 */
 	get hearsOpenings(): boolean {
-		return this.overlay.options.live || (this.agreed.passthrough && !this.refused);
+		return this.overlay.options.live || this.agreed.passthrough;
 	}
 
 	/** Whether somebody may have the node open, or a mapping of it. */
@@ -214,7 +217,8 @@ export class Passthrough {
 
 	/** Whether the pages the kernel keeps of a file may be older than what was written behind them. */
 	private mayHaveChanged(node: NodeId): boolean {
-		return this.overlay.options.live || (this.hasUpperData(node) && !this.unfit.has(0));
+		if (this.overlay.options.live) return true;
+		return !this.refused && !this.unfit.has(0) && this.hasUpperData(node);
 	}
 
 	private hasUpperData(node: NodeId): boolean {

@@ -24,6 +24,8 @@
 #define SYS_removexattrat 466
 #endif
 
+#define FUSE_DEV_IOC_BACKING_OPEN 0x4010e501
+
 static const struct {
 	const char *name;
 	unsigned int number;
@@ -54,8 +56,21 @@ static struct sock_filter filter[64] = {
 };
 static unsigned short length = 1;
 
+/** The call by which a FUSE server names a file that is passed through: one of ioctl(2). */
+static int refuse_backing_open(unsigned int error)
+{
+	filter[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4);
+	filter[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1]));
+	filter[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FUSE_DEV_IOC_BACKING_OPEN, 0, 1);
+	filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+	filter[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	return 0;
+}
+
 static int refuse(const char *name, unsigned int error)
 {
+	if (strcmp(name, "backing_open") == 0)
+		return refuse_backing_open(error);
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
 		if (strcmp(calls[i].name, name) != 0)
 			continue;

@@ -13,9 +13,11 @@ import {
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
-import { directory, file } from "../harness/layers.ts";
+import { directory, file, temporaryTree } from "../harness/layers.ts";
+import { layerOptions } from "../harness/mount.ts";
 import { asUser, codeOf, flock, LOCK_EX, LOCK_NB, LOCK_SH, mapMemory } from "../harness/native.ts";
 import { mountLayers, type Overlay, type OverlaySettings } from "../harness/overlay.ts";
+import { program } from "../harness/program.ts";
 import { requestsServed } from "../harness/requests.ts";
 import { lacks } from "../harness/setting.ts";
 
@@ -49,6 +51,35 @@ const read = (fd: number, length: number) => {
 	const buffer = Buffer.alloc(length);
 	return buffer.toString("latin1", 0, readSync(fd, buffer, 0, length, 0));
 };
+
+/** What a script says in another user namespace, which has all ids of the machine. */
+async function inNamespaceOfAll(script: string, args: readonly string[]): Promise<string> {
+	const child = Bun.spawn(
+		["unshare", "--user", "--mount", "sh", "-ec", `echo; read line; ${script}`, "sh", ...args],
+		{ stdin: "pipe", stdout: "pipe" },
+	);
+	const output = child.stdout.getReader();
+	await output.read();
+	for (const kind of ["uid", "gid"]) writeFileSync(`/proc/${child.pid}/${kind}_map`, "0 0 4294967295");
+	child.stdin.write("\n");
+	await child.stdin.end();
+	let text = "";
+	for (let part = await output.read(); !part.done; part = await output.read())
+		text += Buffer.from(part.value).toString();
+	await child.exited;
+	return text;
+}
+
+describe.skipIf(lacks("the machine's root"))("in a user namespace that has all users of the machine", () => {
+	test("there is no passthrough, and what is opened to be written anew is cut", async () => {
+		using tree = temporaryTree();
+		const layers = tree.layers([{ f: "lower, long" }]);
+		const { mountpoint } = layers;
+		const script = `"$1" -o "$2" "$3" && cd "$3" && echo long >new && echo n >new && echo f >f && cat new f
+			cd / && umount "$3"`;
+		expect(await inNamespaceOfAll(script, [program, layerOptions(layers), mountpoint])).toBe("n\nf\n");
+	});
+});
 
 describe.skipIf(lacks("the machine's root", "passthrough"))(
 	"the kernel reads and writes the real file by itself",

@@ -5,9 +5,12 @@
 
 import { describe, expect, test } from "bun:test";
 import {
+	appendFileSync,
 	chmodSync,
+	closeSync,
 	lstatSync,
 	mkdirSync,
+	openSync,
 	readdirSync,
 	readFileSync,
 	readlinkSync,
@@ -100,6 +103,20 @@ describe.skipIf(!isPossible).each(refusals)("without %s", (calls) => {
 		expect(readlinkSync(mounted.at("other"))).toBe("target");
 		expect(lstatSync(mounted.at("pipe")).mode).toBe(0o010640);
 		expect(readFileSync(mounted.at("large")).subarray(2_000_000, 2_000_002).toString()).toBe("b\0");
+	});
+});
+
+describe.skipIf(!isPossible).each(errors)("where no file can be passed through (%s)", (error) => {
+	test("what is opened to be written anew is cut, not the first time only", async () => {
+		const { tree, request } = setUp([{ f: "lower, long", g: "lower, long" }], error, "backing_open");
+		using _ = tree;
+		await using mounted = await mountOverlay(request);
+		for (const name of ["made", "f", "g", "made", "f", "g"]) {
+			appendFileSync(mounted.at(name), "more");
+			// writeFileSync() cuts by a call of its own.
+			closeSync(openSync(mounted.at(name), "w"));
+			expect(readFileSync(mounted.at(name), "utf8")).toBe("");
+		}
 	});
 });
 

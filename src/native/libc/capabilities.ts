@@ -11,7 +11,7 @@ import {
 	UserCapHeaderStruct,
 } from "../layout.ts";
 import { base, reserve, view } from "../memory.ts";
-import { readText } from "./by-path.ts";
+import { exists, readLink, readText } from "./by-path.ts";
 import { check, outcome } from "./errno.ts";
 
 const { syscall } = dlopen("libc.so.6", {
@@ -70,10 +70,19 @@ export function isPrivileged(): boolean {
 	return hasCapability(CAP_SYS_ADMIN) && isInitialUserNamespace();
 }
 
-/** Whether all users of the machine exist for this process; false where /proc does not tell. */
+/** The machine's own user namespace (Linux include/linux/proc_ns.h, PROC_USER_INIT_INO). */
+const INITIAL_NAMESPACE = "user:[4026531837]";
+
+/**
+ * Whether this process is in the machine's own user namespace; false where /proc does not tell. In another all users of the
+ * machine may exist, too.
+ */
 export function isInitialUserNamespace(): boolean {
 	try {
-		return /^\s*0\s+0\s+4294967295\s*$/.test(readText("/proc/self/uid_map"));
+		const hasAll = /^\s*0\s+0\s+4294967295\s*$/.test(readText("/proc/self/uid_map"));
+		const namespace = "/proc/self/ns/user";
+		// There is only the one where the kernel has no others.
+		return hasAll && (!exists(namespace) || readLink(namespace) === INITIAL_NAMESPACE);
 	} catch {
 		return false;
 	}
