@@ -107,12 +107,8 @@ export class Listings {
 	noteChange(directory: Directory, name: Name, change: (listing: Listing, slot: Slot) => void): void {
 		const { listing } = directory;
 		const reading = this.readings.get(directory);
-		if (listing !== undefined) {
-			const slot = listing.find(name, measure(name));
-			if (slot !== NO_SLOT) change(listing, slot);
-		} else if (reading !== undefined) {
-			reading.changes.push({ name: store(readString(name)), change });
-		}
+		if (listing !== undefined) tell(listing, name, change);
+		else if (reading !== undefined) reading.changes.push({ name: store(readString(name)), change });
 	}
 
 	/** The listing may be out of step, or nobody needs it: it will be read anew. */
@@ -219,7 +215,7 @@ export class Listings {
 
 	private finish(directory: Directory, reading: Reading): void {
 		this.keep(directory, reading.listing);
-		for (const { name, change } of reading.changes) this.noteChange(directory, name, change);
+		for (const { name, change } of reading.changes) tell(reading.listing, name, change);
 		reading.end();
 		this.noteAwaited(directory);
 	}
@@ -248,6 +244,11 @@ export class Listings {
 		this.holders.add(directory);
 		return listing;
 	}
+}
+
+function tell(listing: Listing, name: Name, change: (listing: Listing, slot: Slot) => void): void {
+	const slot = listing.find(name, measure(name));
+	if (slot !== NO_SLOT) change(listing, slot);
 }
 
 /** Reading in steps has failed: that is the answer to whoever waited for it. */

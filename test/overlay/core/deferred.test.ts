@@ -322,6 +322,19 @@ describe("a directory of more names than are read at once", () => {
 		core.rmdir("d");
 	});
 
+	test("of a live layer is listed to its end when something in it was copied up meanwhile", () => {
+		const jobs = new LateJobs();
+		using core = openCore([inD, { "d/below": "below" }], { jobs, options: { live: true } });
+		core.create("d/own");
+		const node = core.node("d");
+		expect(waitsFor(() => core.entries(node))).toBe(node);
+		core.write("d/below", "B");
+		core.change(`d/${longName(7)}`, { mode: 0o600 });
+		jobs.advance();
+		expect(core.names("d").sort()).toEqual([...Object.keys(many), "below", "own"].sort());
+		expect([core.upperNames("d").length, core.read("d/below")]).toEqual([3, "Below"]);
+	});
+
 	test("that cannot be read to its end: the error is the answer, once to each try", () => {
 		const { core, jobs, idle } = openMany();
 		using _ = core;
