@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { EINVAL, ENOMEM, POLLIN, pollfd, SEEK_SET, SYS_lseek } from "../../src/native/layout.ts";
-import { close, type Fd } from "../../src/native/libc/file.ts";
+import { close, type Fd, read } from "../../src/native/libc/file.ts";
 import { openPipe, poll } from "../../src/native/libc/process.ts";
 import { base, type Int64, reserve, view } from "../../src/native/memory.ts";
 import { WorkerJobs } from "../../src/overlay/jobs/worker-jobs.ts";
@@ -57,6 +57,36 @@ test("where no Worker can be started, tasks are done all the same, and a later o
 	jobs.close();
 	closeSync(from);
 	closeSync(to);
+});
+
+test("however much there is to do, who hands it over does not wait for Workers that wait", async () => {
+	using tree = temporaryTree();
+	const directory = tree.layer("files", { from: file("content"), to: file("") });
+	const from = openSync(`${directory}/from`, "r") as Fd;
+	const to = openSync(`${directory}/to`, "r+") as Fd;
+	const jobs = new WorkerJobs([], (error) => expect(error).toBeUndefined());
+	const [reading, writing] = openPipe(false);
+	const length = 1 << 20;
+	const message = reserve(length);
+	let count = 0;
+	const done = (result: number) => {
+		expect(result).toBe(0);
+		count++;
+	};
+	jobs.run({ kind: "send", fd: writing, address: base + message, length }, done);
+	for (let index = 0; index < 3000; index++) jobs.run({ kind: "copy", from, to, length: 7 }, done);
+	for (let taken = 0; taken < length; ) {
+		const more = read(reading, message, length);
+		expect(more).toBeGreaterThan(0);
+		taken += more;
+	}
+	await until(() => {
+		jobs.collect();
+		return jobs.count === 0;
+	}, "the Workers come to no end");
+	expect([count, fstatSync(to).size]).toEqual([3001, 7]);
+	jobs.close();
+	for (const fd of [from, to, reading, writing]) close(fd);
 });
 
 test("syncs of many files are under way at once without a Worker, and each is told of once", async () => {

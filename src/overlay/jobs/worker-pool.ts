@@ -9,6 +9,12 @@ import { openPipe } from "../../native/libc/process.ts";
 import { handSignalsBack, keepSignalsPending } from "../../native/libc/signals.ts";
 import { doNextWork, sendResult, sendWork, type Work } from "./record.ts";
 
+/**
+ * No more than so much is in the pipe, which has room for that if it is of one page: who writes to a full one waits for a Worker,
+ * which may wait for a request to be answered.
+ */
+const MOST_SENT = 64;
+
 /** What a Worker is started with. */
 export interface WorkerPipes {
 	readonly tasks: Fd;
@@ -43,6 +49,9 @@ export class WorkerPool {
 	private count = 0;
 	/** Work that was handed over and is not done. */
 	private underWay = 0;
+	/** How much of it is in the pipe or being done, and what is to follow. */
+	private sent = 0;
+	private readonly waiting: { readonly id: number; readonly work: Work }[] = [];
 	private isStarting = false;
 	/** Since when there has been more work than there are Workers; 0: there is not. */
 	private waitsSince = 0;
@@ -77,14 +86,23 @@ export class WorkerPool {
 		this.underWay++;
 		this.lastUse = 0;
 		this.grow(Bun.nanoseconds());
-		if (this.count > 0) sendWork(this.writing, id, work);
-		else this.underWay--;
+		if (this.count === 0) this.underWay--;
+		else if (this.sent === MOST_SENT) this.waiting.push({ id, work });
+		else this.send(id, work);
 		return this.count > 0;
+	}
+
+	private send(id: number, work: Work): void {
+		this.sent++;
+		sendWork(this.writing, id, work);
 	}
 
 	/** Told of all work that was handed over, when it is done. */
 	end(): void {
 		this.underWay--;
+		this.sent--;
+		const next = this.waiting.shift();
+		if (next !== undefined) this.send(next.id, next.work);
 		if (this.underWay <= this.count) this.waitsSince = 0;
 	}
 
