@@ -99,7 +99,8 @@ export function assemble(
 	// Users' files are bound by their own limits.
 	const largestFile = liftLimit(RLIMIT_FSIZE);
 	checkProc(log);
-	const jobs = new WorkerJobs(signals, (error) => log.error(`a background thread failed: ${String(error)}`));
+	const onBroken = (error: unknown) => log.error(`a background thread failed: ${String(error)}`);
+	const jobs = new WorkerJobs(signals, onBroken, limit);
 	const surviving = survival === undefined ? undefined : { columns: survival.state.columns, inherited };
 	const overlay = openOverlay(options, jobs, limit, log, surviving);
 	overlay.journal = survival?.journal;

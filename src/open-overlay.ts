@@ -7,7 +7,7 @@ import { isPrivileged } from "./native/libc/capabilities.ts";
 import { describeErrno, Errno } from "./native/libc/errno.ts";
 import { effectiveGid, effectiveUid } from "./native/libc/process.ts";
 import { type ByteString, defaultOptions, type MountOptions } from "./options.ts";
-import type { WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
+import { descriptorsOfJobs, type WorkerJobs } from "./overlay/jobs/worker-jobs.ts";
 import type { Layer } from "./overlay/layers/layer.ts";
 import { LayerUnusable, type OpenedLayers, openLayers } from "./overlay/layers/open-layers.ts";
 import { Workdir } from "./overlay/layers/workdir.ts";
@@ -19,7 +19,7 @@ import type { UsersMarks } from "./overlay/nodes/data-search.ts";
 import { Overlay } from "./overlay/overlay.ts";
 import type { OverlayOptions } from "./overlay/overlay-options.ts";
 
-/** Descriptors used for other things than the caches: layers, the session, jobs. */
+/** Descriptors used for other things than layers, caches and jobs: the session, Workers, what a request opens. */
 const RESERVED_DESCRIPTORS = 64;
 const LARGEST_DESCRIPTORS = 32768;
 const SMALLEST_DESCRIPTORS = 16;
@@ -81,7 +81,8 @@ export function openOverlay(
 		gid: readNumber("/proc/sys/kernel/overflowgid"),
 	};
 	const identity = Identity.of(options, layers, work !== undefined, overflow, (message) => log.warn(message));
-	const spare = limit - RESERVED_DESCRIPTORS - layers.length - dataOnly.length;
+	const others = RESERVED_DESCRIPTORS + descriptorsOfJobs(limit) + layers.length + dataOnly.length;
+	const spare = limit - others;
 	const largestDescriptors = Math.max(Math.min(spare, LARGEST_DESCRIPTORS), SMALLEST_DESCRIPTORS);
 	const overlayOptions: OverlayOptions = {
 		fsync: isSynced(options),

@@ -71,6 +71,7 @@ import {
 } from "../native/memory.ts";
 import { asFarAsOwned, killPrivileges } from "../overlay/changes/attributes.ts";
 import { copyUpToWrite, copyUpWhole } from "../overlay/changes/copy-up.ts";
+import { awaitRoom } from "../overlay/nodes/deferred.ts";
 import type { NodeId } from "../overlay/nodes/node.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context } from "./context.ts";
@@ -159,6 +160,7 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 				replies.success();
 				return;
 			}
+			awaitRoom(overlay.jobs);
 			const dataOnly = (argument32(fuseFsyncIn.fsyncFlags) & FUSE_FSYNC_FDATASYNC) !== 0;
 			// The cache may close its descriptor before the job is done.
 			const { files, metacopies } = overlay;
@@ -174,6 +176,7 @@ export function dataOperations({ overlay, replies, options, agreed, notification
 				replies.success();
 				return;
 			}
+			awaitRoom(overlay.jobs);
 			syncLater("fsyncdir", node, overlay.directories.openTopmost(overlay.directory(node)), false);
 		},
 

@@ -19,7 +19,7 @@ import type { FuseRequest, Libfuse } from "../native/libfuse/library.ts";
 import type { Handler, Operation } from "../native/libfuse/operations.ts";
 import { bytes, getNumber } from "../native/memory.ts";
 import { Deferred } from "../overlay/nodes/deferred.ts";
-import type { NodeId } from "../overlay/nodes/node.ts";
+import { NO_NODE, type NodeId } from "../overlay/nodes/node.ts";
 import { field } from "../overlay/nodes/state-layout.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Context, DispatchOptions } from "./context.ts";
@@ -70,6 +70,8 @@ export class Dispatcher {
 	private readonly context: Context;
 	private readonly survival: Survival | undefined;
 	private readonly waiting = new Map<NodeId, Waiting[]>();
+	/** Requests that wait until there may be a further job. */
+	private readonly roomless: Waiting[] = [];
 	/** Requests that may go on, oldest first. */
 	private readonly ready: Waiting[] = [];
 	/** Of the request that goes on. */
@@ -203,6 +205,8 @@ export class Dispatcher {
 		if (again === undefined) this.interrupts.add(waiting);
 		if (waitsFor instanceof Pending) {
 			whenEnded(() => this.ready.push(waiting));
+		} else if (waitsFor.node === NO_NODE) {
+			this.roomless.push(waiting);
 		} else {
 			const queue = this.waiting.get(waitsFor.node);
 			if (queue === undefined) this.waiting.set(waitsFor.node, [waiting]);
@@ -235,7 +239,8 @@ export class Dispatcher {
 
 	/** Whether requests wait for something. */
 	get isWaiting(): boolean {
-		return this.waiting.size > 0 || this.ready.length > 0 || this.interrupts.count > 0;
+		const { waiting, roomless, ready, interrupts } = this;
+		return waiting.size > 0 || roomless.length > 0 || ready.length > 0 || interrupts.count > 0;
 	}
 
 	private wake(node: NodeId): void {
@@ -247,13 +252,18 @@ export class Dispatcher {
 
 	/** Whether a request may go on. */
 	get isReady(): boolean {
-		return this.ready.length > 0;
+		return this.ready.length > 0 || (this.roomless.length > 0 && this.context.overlay.jobs.hasRoom);
+	}
+
+	private nextReady(): Waiting | undefined {
+		if (this.ready.length > 0) return this.ready.shift();
+		return this.isReady ? this.roomless.shift() : undefined;
 	}
 
 	/** Puts the oldest message that may go on back in the place of a request; returns its size, 0 if there is none. */
 	takeReady(): number {
 		const { failures } = this.context.overlay;
-		for (let next = this.ready.shift(); next !== undefined; next = this.ready.shift()) {
+		for (let next = this.nextReady(); next !== undefined; next = this.nextReady()) {
 			const { request, replay } = next;
 			this.interrupts.delete(next);
 			if (next.isOver) {

@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type Descriptor, open } from "../harness/descriptor.ts";
-import { type Description, directory } from "../harness/layers.ts";
+import { type Description, directory, sparseFile } from "../harness/layers.ts";
 import { codeOf, linkDescriptor } from "../harness/native.ts";
 import { mountLayers, type Overlay, type OverlaySettings } from "../harness/overlay.ts";
 
@@ -170,4 +170,27 @@ test("what was removed while open is gone from the workdir after a daemon that w
 	await overlay.remount();
 	expect(readdirSync(overlay.path)).toEqual(["other"]);
 	expect(litter(overlay)).toEqual([]);
+});
+
+test("more who change large files at a time, and sync them, than there are descriptors for", async () => {
+	const size = 3 << 20;
+	const large = sparseFile(size, { 1000: "content" });
+	const names = numbers(100).map((index) => `large${index}`);
+	await using overlay = await mountWith(64, Object.fromEntries(names.map((name) => [name, large])), {
+		options: ["passthrough=off"],
+	});
+	const change = 'read -r go; echo end >>"$0" && sync "$0"';
+	const all = names.map((name) =>
+		Bun.spawn(["sh", "-c", change, overlay.at(name)], { stdio: ["pipe", "ignore", "pipe"], timeout: 60_000 }),
+	);
+	for (const { stdin } of all) {
+		stdin.write("go\n");
+		stdin.end();
+	}
+	const said = await Promise.all(
+		all.map(async (one) => [await one.exited, await new Response(one.stderr).text()]),
+	);
+	expect(said.filter(([status]) => status !== 0)).toEqual([]);
+	for (const name of names)
+		expect(readFileSync(overlay.at(name), "latin1").replaceAll("\0", "")).toBe("contentend\n");
 });

@@ -30,6 +30,7 @@ import type { Task } from "../jobs/job.ts";
 import { cloneContent, copyContent, LARGEST_INLINE_COPY } from "../layers/copy-content.ts";
 import type { Durability } from "../layers/durability.ts";
 import { removeMetacopy } from "../marks/metacopy.ts";
+import { awaitRoom } from "../nodes/deferred.ts";
 import { PLAIN } from "../nodes/flags.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -79,6 +80,7 @@ export function hasDataBelow(overlay: Overlay, node: NodeId): boolean {
 export function complete(overlay: Overlay, node: NodeId, limit: Int64): void {
 	overlay.settle(node);
 	overlay.throwFailure(node);
+	awaitRoom(overlay.jobs);
 	confirmName(overlay, node);
 	const completion = begin(overlay, node, overlay.writable().durability, limit);
 	// Whoever has it copied may be run again: then it is there.

@@ -20,6 +20,7 @@ import type { Durability } from "../layers/durability.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { writeMetacopy } from "../marks/metacopy.ts";
 import { measureVerity, NO_DIGEST } from "../marks/verity.ts";
+import { awaitRoom } from "../nodes/deferred.ts";
 import type { Left } from "../nodes/metacopies.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -41,6 +42,7 @@ interface FileCopy extends Copy {
 /** Copies a file with its data, `limit` bytes of it at most. */
 export function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: Int64): void {
 	const { files, metacopies } = overlay;
+	awaitRoom(overlay.jobs);
 	const from = files.readable(node);
 	if (metacopies.has(node)) lookAt(overlay, node);
 	else check(statDescriptor(from, SOURCE));
@@ -73,6 +75,7 @@ export function raiseFile(overlay: Overlay, work: Workdir, node: NodeId, limit: 
 export function raiseWithoutData(overlay: Overlay, work: Workdir, node: NodeId): boolean {
 	const { nodes, directories, metacopies } = overlay;
 	if (!overlay.leavesData || !nodes.isNamed(node) || metacopies.isCut(node)) return false;
+	awaitRoom(overlay.jobs);
 	const { directory, name } = overlay.locate(node);
 	if (!metacopies.has(node)) metacopies.look(node, directory, name);
 	const digest = digestToName(overlay, node);

@@ -29,6 +29,7 @@ import { bytes, type Int64, lengthOf, readString, release, reserve, store } from
 import type { Task } from "../jobs/job.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
+import { awaitRoom } from "../nodes/deferred.ts";
 import { PURE } from "../nodes/flags.ts";
 import { type NodeId, ROOT } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -102,6 +103,7 @@ function raiseParents(overlay: Overlay, node: NodeId): void {
 }
 
 function raiseDirectory(overlay: Overlay, work: Workdir, node: NodeId): void {
+	awaitRoom(overlay.jobs);
 	foresee(overlay, node);
 	const original = lookAt(overlay, node);
 	const temporary = work.temporaryName();

@@ -34,6 +34,8 @@ export interface Jobs {
 	run(task: Task, done: (result: number) => void): void;
 	/** Whether requests wait to be served, or tasks are under way. */
 	readonly hasOthers: boolean;
+	/** Whether there may be a further task that has files open. */
+	readonly hasRoom: boolean;
 	/** Whether syncs that are run as tasks share the disk's work with others. */
 	readonly shareSyncs: boolean;
 	/** Calls `step` between other work on the same thread, maybe first before this returns, until it returns true. */
@@ -60,6 +62,7 @@ export function perform(task: Task): number {
 export const inlineJobs: Jobs = {
 	run: (task, done) => done(perform(task)),
 	hasOthers: false,
+	hasRoom: true,
 	shareSyncs: false,
 	inSteps(step) {
 		while (!step());

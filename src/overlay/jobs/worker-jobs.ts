@@ -20,6 +20,26 @@ import { WorkerPool } from "./worker-pool.ts";
 const LARGEST_WORKERS = 2;
 /** For all that is distant: a few file systems that hang, and those that do not. */
 const LARGEST_DISTANT_WORKERS = 64;
+/** Of the descriptors that there may be Workers for distant file systems, who have two each, get this part. */
+const SHARE_OF_WORKERS = 1 / 8;
+const DESCRIPTORS_OF_WORKER = 2;
+/** Likewise tasks, which have up to three. */
+const SHARE_OF_TASKS = 1 / 5;
+const DESCRIPTORS_OF_TASK = 3;
+const MOST_TASKS = 1024;
+
+/** How many descriptors jobs may have in all, where there may be `limit`. */
+export function descriptorsOfJobs(limit: number): number {
+	return mostTasks(limit) * DESCRIPTORS_OF_TASK + mostDistantWorkers(limit) * DESCRIPTORS_OF_WORKER;
+}
+
+function mostTasks(limit: number): number {
+	return Math.min(Math.ceil((limit * SHARE_OF_TASKS) / DESCRIPTORS_OF_TASK), MOST_TASKS);
+}
+
+function mostDistantWorkers(limit: number): number {
+	return Math.min(Math.ceil((limit * SHARE_OF_WORKERS) / DESCRIPTORS_OF_WORKER), LARGEST_DISTANT_WORKERS);
+}
 
 /** The queue of what is written when nobody waits; those of distant file systems follow. */
 const IDLE_QUEUE = 0;
@@ -32,6 +52,8 @@ interface Pended {
 	readonly done: (result: Int64) => void;
 	/** The process must not end before it. */
 	readonly isAwaited: boolean;
+	/** It has files open. */
+	readonly isTask: boolean;
 }
 
 interface Step {
@@ -47,6 +69,8 @@ export class WorkerJobs implements Jobs {
 	private readonly resultsEnd: Fd;
 	private readonly pending = new Map<number, Pended>();
 	private awaited = 0;
+	private tasks = 0;
+	private readonly mostTasks: number;
 	/** Those that were done at once, but whose results nobody has taken yet. */
 	private readonly doneHere = new Set<number>();
 	/** Those that {@link workers} do. */
@@ -63,12 +87,18 @@ export class WorkerJobs implements Jobs {
 	/**
 	 * @param signals blocked by the thread that answers requests, which is to have them
 	 * @param onBroken told of what goes wrong outside any request
+	 * @param limit how many descriptors there may be, of which each Worker has some
 	 */
-	constructor(signals: readonly number[], onBroken: (error: unknown) => void) {
+	constructor(
+		signals: readonly number[],
+		onBroken: (error: unknown) => void,
+		limit = Number.POSITIVE_INFINITY,
+	) {
 		[this.results, this.resultsEnd] = openPipe(true);
 		const settings = { results: this.resultsEnd, signals, onBroken };
 		this.workers = new WorkerPool(settings, LARGEST_WORKERS, READY);
-		this.distantWorkers = new WorkerPool(settings, LARGEST_DISTANT_WORKERS, DISTANT_READY);
+		this.distantWorkers = new WorkerPool(settings, mostDistantWorkers(limit), DISTANT_READY);
+		this.mostTasks = mostTasks(limit);
 		this.distant = new DistantWork(this.distantWorkers, (id, work) => this.performHere(id, work));
 		this.onBroken = onBroken;
 	}
@@ -107,13 +137,17 @@ export class WorkerJobs implements Jobs {
 		return this.pending.size > 0 || this.hasRequests();
 	}
 
+	get hasRoom(): boolean {
+		return this.tasks < this.mostTasks;
+	}
+
 	get shareSyncs(): boolean {
 		return this.syncs.isPossible();
 	}
 
 	run(task: Task, done: (result: number) => void): void {
 		const isDistant = task.kind === "copy" && task.queue !== undefined;
-		const id = this.pend(done as (result: Int64) => void, !isDistant);
+		const id = this.pend(done as (result: Int64) => void, !isDistant, task.kind !== "send");
 		if (isDistant) {
 			this.distant.add(id, task, task.queue);
 			return;
@@ -135,13 +169,14 @@ export class WorkerJobs implements Jobs {
 
 	/** Has a system call made that may have to wait for another program or machine. */
 	readonly call = (queue: number, call: Call, done: (result: Int64) => void): void => {
-		this.distant.add(this.pend(done, false), { kind: "call", call }, queue);
+		this.distant.add(this.pend(done, false, false), { kind: "call", call }, queue);
 	};
 
-	private pend(done: (result: Int64) => void, isAwaited: boolean): number {
+	private pend(done: (result: Int64) => void, isAwaited: boolean, isTask: boolean): number {
 		this.lastId = (this.lastId + 1) >>> 0 || DISTANT_READY + 1;
-		this.pending.set(this.lastId, { done, isAwaited });
+		this.pending.set(this.lastId, { done, isAwaited, isTask });
 		if (isAwaited) this.awaited++;
+		if (isTask) this.tasks++;
 		return this.lastId;
 	}
 
@@ -201,6 +236,7 @@ export class WorkerJobs implements Jobs {
 		const pended = this.pending.get(id);
 		this.pending.delete(id);
 		if (pended?.isAwaited) this.awaited--;
+		if (pended?.isTask) this.tasks--;
 		this.doneHere.delete(id);
 		if (this.handed.delete(id)) this.workers.end();
 		this.distant.end(id, result);

@@ -7,6 +7,7 @@ import type { NodeId } from "../../../src/overlay/nodes/node.ts";
 /** Jobs that are done when the test says so. */
 export class LateJobs implements Jobs {
 	hasOthers = false;
+	hasRoom = true;
 	shareSyncs = true;
 	readonly steps: (() => boolean)[] = [];
 	readonly tasks: { readonly task: Task; readonly done: (result: number) => void }[] = [];
