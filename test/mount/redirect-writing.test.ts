@@ -5,6 +5,9 @@
 
 import { describe, expect, test } from "bun:test";
 import {
+	appendFileSync,
+	copyFileSync,
+	lstatSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
@@ -15,6 +18,8 @@ import {
 	writeSync,
 } from "node:fs";
 import { open } from "../harness/descriptor.ts";
+import { temporaryTree } from "../harness/layers.ts";
+import { mountOverlay } from "../harness/mount.ts";
 import {
 	codeOf,
 	getxattr,
@@ -165,6 +170,53 @@ describe.skipIf(isKernel)("with redirect_dir=on", () => {
 		const { mountpoint } = overlay.layers;
 		const kernels = inKernel({ ...overlay.layers, upper, work }, () => tryAll(mountpoint));
 		expect(kernels).toEqual([undefined, undefined, "EXDEV"]);
+	});
+
+	test.skipIf(lacks("trusted attributes")).each([
+		["of the trusted namespace", on, [...on, "userxattr"]],
+		["of the user namespace", [...on, "userxattr"], on],
+	])("a mark %s is kept right by a mount that makes others", async (_which, first, second) => {
+		await using overlay = await mountLayers([{ ...lower, "own/x": "x" }], { options: first });
+		renameSync(overlay.at("old"), overlay.at("new"));
+		await overlay.remount({ options: second });
+		// What the directory was called in its parent is no longer true in another one.
+		renameSync(overlay.at("new"), overlay.at("own/apart"));
+		for (const options of [second, first]) {
+			await overlay.remount({ options });
+			expect(readdirSync(overlay.at("own/apart")).sort()).toEqual(["inner", "sub"]);
+			expect(readFileSync(overlay.at("own/apart/inner"), "utf8")).toBe("inner");
+		}
+		const marks = ["trusted.overlay.redirect", "user.overlay.redirect"];
+		const values = marks.map((mark) => getxattr(overlay.inUpper("own/apart"), mark).toString());
+		expect(values).toEqual(["/old", "/old"]);
+	});
+
+	test("a file below a renamed directory is not taken for another that has its place in a layer above", async () => {
+		// Where no handle can be noted its origin is a path, and the first layer that has it counts.
+		const options = [...on, "userxattr"];
+		using tree = temporaryTree();
+		const layers = tree.layers([{ "old/f": "lower", "old/g": "lower" }]);
+		{
+			await using mounted = await mountOverlay({ ...layers, options });
+			renameSync(mounted.at("old"), mounted.at("new"));
+			mkdirSync(mounted.at("old"));
+			writeFileSync(mounted.at("old/f"), "other");
+		}
+		const [upper, work] = [tree.layer("nextUpper"), tree.layer("nextWork")];
+		const next = { ...layers, lower: [layers.upper, ...layers.lower], upper, work };
+		await using mounted = await mountOverlay({ ...next, options });
+		const numberOf = (path: string) => lstatSync(mounted.at(path), { bigint: true }).ino;
+		const other = numberOf("old/f");
+		const alone = numberOf("new/g");
+		for (const name of ["f", "g"]) appendFileSync(mounted.at("new", name), "+");
+		for (let turn = 0; turn < 2; turn++) {
+			expect(numberOf("old/f")).toBe(other);
+			expect(numberOf("new/f")).not.toBe(other);
+			expect(numberOf("new/g")).toBe(alone);
+			await mounted.remount();
+		}
+		copyFileSync(mounted.at("new/f"), mounted.at("old/f"));
+		expect(readFileSync(mounted.at("old/f"), "utf8")).toBe("lower+");
 	});
 
 	test("with any other value they are refused, before anything is copied up", async () => {

@@ -1,12 +1,13 @@
 /** What a copy takes over from the object it stands for, besides content: owner, origin, attributes, mode, times. */
 
-import { DT_DIR, DT_LNK, statx, timespec, UTIME_NOW, UTIME_OMIT } from "../../native/layout.ts";
+import { DT_DIR, DT_LNK, O_PATH, statx, timespec, UTIME_NOW, UTIME_OMIT } from "../../native/layout.ts";
 import { isDistant } from "../../native/libc/distant.ts";
 import { check } from "../../native/libc/errno.ts";
-import type { Fd } from "../../native/libc/file.ts";
+import { close, type Fd } from "../../native/libc/file.ts";
 import { changeMode, changeOwner, changeTimes, statFlagged } from "../../native/libc/metadata.ts";
 import { kindOf, linkCount, modeOf, timesOf } from "../../native/libc/stat.ts";
 import { type Name, reserve, setNumber, words } from "../../native/memory.ts";
+import type { ByteString } from "../../options.ts";
 import type { Place } from "../layers/layer.ts";
 import { ownAccess } from "../marks/identity.ts";
 import { writeLinkCount } from "../marks/index-entry.ts";
@@ -58,6 +59,26 @@ export function lookAt(overlay: Overlay, node: NodeId): Original {
 export function foresee(overlay: Overlay, node: NodeId): void {
 	const { directory } = overlay.locate(node);
 	if (isDistant(directory)) foreseeAttributes(lookAt(overlay, node).place);
+	const { keepsHandles } = overlay.layers[overlay.nodes.layer(node)]!;
+	const notesPath = overlay.work?.trustedAttributes !== true || !keepsHandles;
+	if (notesPath && overlay.nodes.kind(node) !== DT_DIR) pathOfOrigin(overlay, node);
+}
+
+/**
+ * The path by which a note says where a copy comes from; undefined where that would be taken for something else: whoever reads it
+ * takes the first layer that has anything there, and below a renamed directory that may be another.
+ */
+function pathOfOrigin({ nodes, layers, redirects }: Overlay, node: NodeId): ByteString | undefined {
+	const own = nodes.layer(node);
+	const path = redirects.pathIn(own, node);
+	if (redirects.areNone) return path;
+	for (const layer of layers.slice(1, own)) {
+		const fd = layer.openPath(path, O_PATH);
+		if (fd < 0) continue;
+		close(fd);
+		return undefined;
+	}
+	return path;
 }
 
 /** Gives the new directory `name` in `directory` the owner, mode, attributes and times of the directory `node`. */
@@ -88,9 +109,9 @@ export function copyMetadata(
 	}
 	const { place, kind, inodeMode } = original;
 	if (original.takesOrigin) {
-		const { nodes, layers, work, redirects } = overlay;
+		const { nodes, layers, work } = overlay;
 		const layer = layers[nodes.layer(node)]!;
-		const pathOf = () => redirects.pathIn(layer.index, node);
+		const pathOf = () => pathOfOrigin(overlay, node);
 		const noted = writeOrigin(layer, place, work?.trustedAttributes ?? false, pathOf, directory, name);
 		const file = overlay.indexed?.get(node);
 		if (file !== undefined) {

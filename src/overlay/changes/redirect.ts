@@ -9,9 +9,8 @@
 import { EOPNOTSUPP, EXDEV } from "../../native/layout.ts";
 import { check, fail, isForLackOfSpace } from "../../native/libc/errno.ts";
 import { repeatably } from "../../native/libc/replay.ts";
-import { EMPTY_NAME } from "../../native/memory.ts";
 import type { Workdir } from "../layers/workdir.ts";
-import { type Way, writeRedirect } from "../marks/redirect.ts";
+import { type Way, writeRedirect, writeRedirects } from "../marks/redirect.ts";
 import type { Directory } from "../nodes/directory.ts";
 import type { NodeId } from "../nodes/node.ts";
 import type { Overlay } from "../overlay.ts";
@@ -35,7 +34,7 @@ export function markToMove(
 	if (!isMarked(directories.markImpure(to, work))) fail(EXDEV);
 	if (redirects.markOf(node)?.value !== value) {
 		const namespace = work.trustedAttributes ? "trusted" : "user";
-		if (!isMarked(writeRedirect(fds[0]!, EMPTY_NAME, namespace, value))) fail(EXDEV);
+		if (!isMarked(writeRedirects(fds[0]!, namespace, value))) fail(EXDEV);
 		redirects.setMark(node, { namespace, value });
 	}
 	return redirects.waysFromRoot(node, layers.slice(1));

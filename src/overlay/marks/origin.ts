@@ -8,7 +8,7 @@
  * Source: Linux fs/overlayfs/copy_up.c, ovl_set_origin; namei.c, ovl_check_origin.
  */
 
-import { ENAMETOOLONG, O_NOFOLLOW, O_PATH } from "../../native/layout.ts";
+import { ENAMETOOLONG, ENOENT, O_NOFOLLOW, O_PATH } from "../../native/layout.ts";
 import { openWithin } from "../../native/libc/confined.ts";
 import { close, type Fd } from "../../native/libc/file.ts";
 import { statDescriptor } from "../../native/libc/metadata.ts";
@@ -65,20 +65,21 @@ function openByPath(layer: Layer): Fd {
 
 /**
  * Notes at the copy `name` in `directory` that it stands for the object at `source` in `layer`: by its handle, if that may
- * be kept in a `trusted` attribute, else by the path that `pathOf` gives, from the root and without a leading slash. Returns 0,
- * or -errno where that could not be noted.
+ * be kept in a `trusted` attribute, else by the path that `pathOf` gives, from the root and without a leading slash, if it gives
+ * one. Returns 0, or -errno where that could not be noted.
  */
 export function writeOrigin(
 	layer: Layer,
 	source: Place,
 	trusted: boolean,
-	pathOf: () => ByteString,
+	pathOf: () => ByteString | undefined,
 	directory: Fd,
 	name: Name,
 ): number {
 	const length = trusted ? encodeHandle(layer, source, VALUE) : 0;
 	if (length > 0) return setAttribute(directory, name, KERNEL_ORIGIN, VALUE, length, 0);
 	const path = pathOf();
+	if (path === undefined) return -ENOENT;
 	if (path.length + 1 >= VALUE_SIZE) return -ENAMETOOLONG;
 	writeString(VALUE, path);
 	return setAttribute(directory, name, PATH_ORIGIN, VALUE, path.length + 1, 0);

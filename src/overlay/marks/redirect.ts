@@ -9,7 +9,16 @@
  * Source: Linux fs/overlayfs/util.c, ovl_get_redirect_xattr; dir.c, ovl_set_redirect.
  */
 
-import { EINVAL, ERANGE, NAME_MAX, PATH_MAX } from "../../native/layout.ts";
+import {
+	EINVAL,
+	ENODATA,
+	EOPNOTSUPP,
+	EPERM,
+	ERANGE,
+	NAME_MAX,
+	PATH_MAX,
+	XATTR_REPLACE,
+} from "../../native/layout.ts";
 import { check, fail, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { getAttributeOf, setAttribute } from "../../native/libc/xattr.ts";
@@ -28,6 +37,8 @@ const ATTRIBUTES = {
 export const LONGEST_REDIRECT = 256;
 
 const VALUE = reserve(PATH_MAX);
+/** What says that there is no such attribute, as far as can be seen. */
+const ABSENT = [-ENODATA, -EOPNOTSUPP, -EPERM];
 
 export type RedirectNamespace = keyof typeof ATTRIBUTES;
 
@@ -77,9 +88,31 @@ export function writeRedirect(
 	namespace: RedirectNamespace,
 	value: ByteString,
 ): number {
+	return setRedirect(directory, name, namespace, value, 0);
+}
+
+/**
+ * Sets the mark of a directory. Where it has one of the other namespace as well, from a mount with other options or by another
+ * user, that must not go on saying what was true before: it is set, too. Returns 0 or -errno.
+ */
+export function writeRedirects(directory: Fd, namespace: RedirectNamespace, value: ByteString): number {
+	const written = writeRedirect(directory, EMPTY_NAME, namespace, value);
+	if (written < 0) return written;
+	const other = namespace === "user" ? "trusted" : "user";
+	const replaced = setRedirect(directory, EMPTY_NAME, other, value, XATTR_REPLACE);
+	return ABSENT.includes(replaced) ? 0 : replaced;
+}
+
+function setRedirect(
+	directory: Fd,
+	name: Name,
+	namespace: RedirectNamespace,
+	value: ByteString,
+	flags: number,
+): number {
 	writeString(VALUE, value);
 	return asOwner(
-		() => setAttribute(directory, name, ATTRIBUTES[namespace], VALUE, value.length, 0),
+		() => setAttribute(directory, name, ATTRIBUTES[namespace], VALUE, value.length, flags),
 		[directory, name],
 	);
 }
