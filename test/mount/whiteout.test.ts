@@ -1,17 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import {
 	existsSync,
+	linkSync,
 	lstatSync,
 	mkdirSync,
 	readdirSync,
 	readFileSync,
 	renameSync,
 	rmSync,
+	symlinkSync,
 	writeFileSync,
 } from "node:fs";
 import { directory, file, fillLayer, kernelsOpaque, type OpaqueFormat, whiteout } from "../harness/layers.ts";
 import { mountKernelOverlay, mountOverlay } from "../harness/mount.ts";
-import { getxattr, listxattr } from "../harness/native.ts";
+import { codeOf, getxattr, listxattr, mknod, setxattr } from "../harness/native.ts";
 import { mountLayers } from "../harness/overlay.ts";
 import { debianProgram, isExecutable } from "../harness/program.ts";
 import { lacks, overlayAttributes } from "../harness/setting.ts";
@@ -36,6 +38,21 @@ describe("whiteouts are read", () => {
 				debian: format !== "xattr",
 			});
 		}
+	});
+
+	test("as xattr, if they are empty", async () => {
+		await using overlay = await mountLayers([
+			{ d: directory(), "d/gone": whiteout("xattr"), "d/full": "" },
+			below,
+		]);
+		const full = `${overlayAttributes}.overlay.whiteout`;
+		await overlay.unmount();
+		setxattr(overlay.inLower("d/full"), full, "y");
+		writeFileSync(overlay.inLower("d/full"), "full");
+		await overlay.remount();
+		expect(existsSync(overlay.at("d/full"))).toBeTrue();
+		expect(readdirSync(overlay.at("d")).sort()).toEqual(["full", "kept"]);
+		await overlay.expectLasting({ debian: false });
 	});
 
 	test("of a name that no layer has, and beside the name itself, they hide only what is below", async () => {
@@ -105,6 +122,51 @@ describe("written", () => {
 		expect(readdirSync(overlay.inUpper()).sort()).toEqual([".wh.gone", "d", "dir", "moved"]);
 		expect(readdirSync(overlay.inUpper("d"))).toEqual([".wh.kept"]);
 		expect(lstatSync(overlay.inUpper(".wh.gone")).size).toBe(0);
+	});
+
+	test.each(["device", "file", "xattr"] as const)(
+		"anything can be made over a whiteout as %s",
+		async (format) => {
+			const makers: Record<string, (path: string, root: string) => void> = {
+				file: (path) => writeFileSync(path, "back"),
+				directory: (path) => mkdirSync(path),
+				symlink: (path) => symlinkSync("back", path),
+				link: (path, root) => linkSync(`${root}/old`, path),
+				fifo: (path) => mknod(path, 0o010600),
+				moved: (path, root) => renameSync(`${root}/own`, path),
+				movedDirectory: (path, root) => renameSync(`${root}/ownDirectory`, path),
+			};
+			const names = Object.keys(makers);
+			for (const isListed of [false, true]) {
+				const lower = Object.fromEntries(names.map((name) => [`d/${name}/x`, "hidden"]));
+				const hiding = Object.fromEntries(names.map((name) => [`d/${name}`, whiteout(format)]));
+				await using overlay = await mountLayers([{ ...lower, old: "old" }], {
+					upper: { ...hiding, own: "own", ownDirectory: directory() },
+				});
+				if (isListed) expect(readdirSync(overlay.at("d"))).toEqual([]);
+				for (const [name, make] of Object.entries(makers)) make(overlay.at("d", name), overlay.path);
+				expect(readdirSync(overlay.at("d")).sort()).toEqual([...names].sort());
+				for (const name of ["directory", "movedDirectory"])
+					expect(readdirSync(overlay.at("d", name))).toEqual([]);
+				await overlay.expectLasting({ debian: format !== "xattr" });
+				await overlay.remount();
+				for (const name of names) rmSync(overlay.at("d", name), { recursive: true });
+				expect(readdirSync(overlay.at("d"))).toEqual([]);
+				await overlay.expectLasting({ kernel: format === "device", debian: format !== "xattr" });
+			}
+		},
+	);
+
+	test("a directory with whiteouts as xattr does not become opaque: those would show", async () => {
+		await using overlay = await mountLayers([{ "taken/x": "hidden" }], {
+			upper: { "own/gone": whiteout("xattr"), "own/kept": "kept" },
+		});
+		rmSync(overlay.at("taken"), { recursive: true });
+		expect(codeOf(() => renameSync(overlay.at("own"), overlay.at("taken")))).toBe("EXDEV");
+		renameSync(overlay.at("own"), overlay.at("free"));
+		await overlay.remount();
+		expect(readdirSync(overlay.path)).toEqual(["free"]);
+		expect(readdirSync(overlay.at("free"))).toEqual(["kept"]);
 	});
 
 	test("names come back over whiteouts of either format", async () => {

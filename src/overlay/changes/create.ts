@@ -43,6 +43,7 @@ import type { Overlay } from "../overlay.ts";
 import { finishAttributes, STAT, show } from "../reading/attributes.ts";
 import { checkNewName, findLayer, isBelow, NOWHERE } from "../reading/lookup.ts";
 import { copyUp } from "./copy-up.ts";
+import { freeName } from "./free-name.ts";
 import { type Caller, type Maker, makerOf, modeOfNew } from "./maker.ts";
 import { moveOver } from "./move.ts";
 import { holdOrPark } from "./nameless.ts";
@@ -96,6 +97,7 @@ export function create(
 	copyUp(overlay, parent);
 	const isDone = overlay.journal?.isDone === true;
 	if (!isDone && directory.isMerged && findLayer(overlay, directory, name, PROBE) !== NOWHERE) fail(EEXIST);
+	if (!isDone) freeName(work, directory, name);
 	const maker = makerOf(overlay, caller);
 	const mode = modeOfNew(overlay, caller, maker, asked.mode);
 	const blueprint = mode === asked.mode ? asked : { ...asked, mode };

@@ -17,6 +17,7 @@ import type { Overlay } from "../overlay.ts";
 import { readAttributes, STAT } from "../reading/attributes.ts";
 import { checkNewName, findLayer, NOWHERE } from "../reading/lookup.ts";
 import { copyUp } from "./copy-up.ts";
+import { freeName } from "./free-name.ts";
 import { counted } from "./hard-links.ts";
 import { makeLinkTo } from "./nameless.ts";
 import { keepData } from "./redirect.ts";
@@ -37,6 +38,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	copyUp(overlay, parent);
 	const isDone = overlay.journal?.isDone === true;
 	if (!isDone && directory.isMerged && findLayer(overlay, directory, name, STAT) !== NOWHERE) fail(EEXIST);
+	if (!isDone) freeName(work, directory, name);
 	keepData(overlay, work, node, directory, false);
 	const upper = directory.fds[0]!;
 	overlay.journal?.begin(change.making, { node, parent, name });

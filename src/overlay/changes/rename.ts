@@ -29,7 +29,7 @@ import { type Name, reserve } from "../../native/memory.ts";
 import { moveAsOwner } from "../layers/owner-access.ts";
 import { emptyDirectory } from "../layers/remove-tree.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
-import { isWhiteoutName, makeOpaque } from "../marks/whiteout.ts";
+import { ATTRIBUTE_WHITEOUTS, isWhiteoutName, makeOpaque } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
 import { PLAIN } from "../nodes/flags.ts";
 import { change } from "../nodes/journal.ts";
@@ -39,6 +39,7 @@ import type { Overlay } from "../overlay.ts";
 import { checkNewName, isBelow, lookup, lookupExisting } from "../reading/lookup.ts";
 import { copyAppearance } from "./copy-metadata.ts";
 import { copyUp } from "./copy-up.ts";
+import { freeName } from "./free-name.ts";
 import { counted } from "./hard-links.ts";
 import { covered, moveAway, moveDirectoryOverWhiteout } from "./move.ts";
 import { withoutName } from "./nameless.ts";
@@ -131,6 +132,7 @@ function renameNodes(overlay: Overlay, work: Workdir, from: Asked, to: Asked, ex
 	for (const { node, parent, name } of [from, to]) raiseName(overlay, node, parent, name);
 	const ends = [endOf(overlay, from), endOf(overlay, to)] as const;
 	const [source, target] = ends;
+	if (to.node === NO_NODE) freeName(work, target.directory, to.name);
 	keepData(overlay, work, from.node, target.directory, staysInParent);
 	if (exchange) keepData(overlay, work, to.node, source.directory, staysInParent);
 	if (exchange) exchangeNames(overlay, work, ...ends);
@@ -159,9 +161,12 @@ function checkMovable(overlay: Overlay, node: NodeId, staysInParent: boolean): v
  */
 function prepareContent(overlay: Overlay, work: Workdir, { node, directory }: End, to: End) {
 	if (overlay.nodes.kind(node) !== DT_DIR) return undefined;
-	const { isMerged, fds } = overlay.directories.get(node);
+	const { isMerged, fds, marks } = overlay.directories.get(node);
 	if (isMerged) return markToMove(overlay, work, node, directory, to.directory);
-	if (to.below) makeOpaque(work, fds[0]!);
+	if (!to.below) return undefined;
+	// Opaque, it would show its whiteouts as files: the mark says either.
+	if ((marks[0]! & ATTRIBUTE_WHITEOUTS) !== 0) fail(EXDEV);
+	makeOpaque(work, fds[0]!);
 	return undefined;
 }
 

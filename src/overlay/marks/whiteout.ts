@@ -31,7 +31,7 @@ import { makeLink, makeNode, moveName, removeName } from "../../native/libc/dire
 import { check, fail, isForLackOfSpace, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { stat } from "../../native/libc/metadata.ts";
-import { modeOf } from "../../native/libc/stat.ts";
+import { modeOf, sizeOf } from "../../native/libc/stat.ts";
 import { attributeNames, getAttribute, getAttributeOf, setAttributeOf } from "../../native/libc/xattr.ts";
 import {
 	bytes,
@@ -114,8 +114,22 @@ export function isWhiteoutDevice(stat: Offset): boolean {
 	);
 }
 
-/** Whether the empty file is a whiteout by attribute; only for directories marked ATTRIBUTE_WHITEOUTS. */
-export function hasWhiteoutAttribute(directory: Fd, name: Name): boolean {
+/**
+ * Whether a file is a whiteout by attribute, in a directory that says `marks` of itself; `stat`: its `struct statx`.
+ * Source: Linux fs/overlayfs/util.c, ovl_path_check_xwhiteout_xattr.
+ */
+export function isWhiteoutFile(directory: Fd, marks: number, name: Name, stat: Offset): boolean {
+	if ((marks & ATTRIBUTE_WHITEOUTS) === 0) return false;
+	return (modeOf(stat) & S_IFMT) === S_IFREG && sizeOf(stat) === 0 && hasWhiteoutAttribute(directory, name);
+}
+
+/** Whether a directory that says `marks` of itself has a whiteout by attribute under this name. */
+export function isAttributeWhiteout(directory: Fd, marks: number, name: Name): boolean {
+	if ((marks & ATTRIBUTE_WHITEOUTS) === 0) return false;
+	return succeeds(stat(directory, name, STAT)) && isWhiteoutFile(directory, marks, name, STAT);
+}
+
+function hasWhiteoutAttribute(directory: Fd, name: Name): boolean {
 	return WHITEOUT_ATTRIBUTES.some((attribute) =>
 		succeeds(getAttribute(directory, name, attribute, VALUE, 0)),
 	);
@@ -156,19 +170,20 @@ export function readMarks(directory: Fd, mayHide: boolean): number {
 
 /** `names`: those of the directory's attributes, with a NUL behind each; undefined where they cannot be had. */
 function readOpaque(directory: Fd, names: string | undefined): number {
+	let marks = 0;
 	for (const attribute of OPAQUE_ATTRIBUTES) {
 		if (names?.includes(`${readString(attribute)}\0`) === false) continue;
 		// Beside that, one of users is not for this overlay either, but for whoever mounts what it shows.
 		if (attribute === USER_OPAQUE && names?.includes(NESTED_OPAQUE)) continue;
 		const length = getAttributeOf(directory, attribute, VALUE, 16);
 		// Its owner has closed the directory to this process, too. What was removed must not come back.
-		if (!succeeds(length) && length === -EACCES && names !== undefined) return OPAQUE;
+		if (!succeeds(length) && length === -EACCES && names !== undefined) return marks | OPAQUE;
 		if (length !== 1) continue;
 		const value = bytes[VALUE];
-		if (value === 0x79) return OPAQUE;
-		if (value === 0x78) return ATTRIBUTE_WHITEOUTS;
+		if (value === 0x79) return marks | OPAQUE;
+		if (value === 0x78) marks |= ATTRIBUTE_WHITEOUTS;
 	}
-	return 0;
+	return marks;
 }
 
 /** Makes a directory hide what is below it. */

@@ -31,7 +31,7 @@ import type { Layer } from "../layers/layer.ts";
 import { digestIn, metacopyNamespace } from "../marks/metacopy.ts";
 import { hasRedirect, type RedirectNamespace, readRedirect } from "../marks/redirect.ts";
 import { NO_DIGEST } from "../marks/verity.ts";
-import { ATTRIBUTE_WHITEOUTS, hasWhiteoutAttribute, hasWhiteoutFile } from "../marks/whiteout.ts";
+import { hasWhiteoutFile, isWhiteoutFile } from "../marks/whiteout.ts";
 import type { Data } from "./data-only.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryCache } from "./directory-cache.ts";
@@ -270,8 +270,7 @@ export class DataSearch {
 			const size = sizeOf(STAT);
 			const blocks = getNumber(STAT + statx.stxBlocks);
 			const isFile = kindOf(STAT) === DT_REG;
-			const mayBeWhiteout = size === 0 && !isLast && (marks & ATTRIBUTE_WHITEOUTS) !== 0;
-			if (!isFile || (mayBeWhiteout && hasWhiteoutAttribute(directory, NAME))) {
+			if (!isFile || (!isLast && isWhiteoutFile(directory, marks, NAME, STAT))) {
 				search.isOver = true;
 				return undefined;
 			}

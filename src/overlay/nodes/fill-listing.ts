@@ -32,11 +32,11 @@ import type { Layer } from "../layers/layer.ts";
 import { isRemovedName } from "../layers/removed-name.ts";
 import {
 	ATTRIBUTE_WHITEOUTS,
-	hasWhiteoutAttribute,
 	hiddenName,
 	isMarker,
 	isReserved,
 	isWhiteoutDevice,
+	isWhiteoutFile,
 } from "../marks/whiteout.ts";
 import type { Directory } from "./directory.ts";
 import type { DirectoryCache } from "./directory-cache.ts";
@@ -183,7 +183,7 @@ function addEntry(layer: Layer, fd: Fd, marks: number, listing: Listing, at: num
 		// Removed meanwhile, or not to be seen by us: then it is listed as it is.
 		if (succeeds(found)) {
 			type = (shorts[(STAT + statx.stxMode) >>> 1]! & S_IFMT) >> 12;
-			if (isWhiteoutDevice(STAT) || (attributes && type === DT_REG && hasWhiteoutAttribute(fd, name))) {
+			if (isWhiteoutDevice(STAT) || isWhiteoutFile(fd, marks, name, STAT)) {
 				listing.addWhiteout(layer.index, name, measure(name), false);
 				return;
 			}

@@ -17,14 +17,7 @@ import { attributeNames } from "../../native/libc/xattr.ts";
 import { type Name, type Offset, reserve } from "../../native/memory.ts";
 import { looksHollow } from "../marks/metacopy.ts";
 import { readOrigin } from "../marks/origin.ts";
-import {
-	ATTRIBUTE_WHITEOUTS,
-	hasWhiteoutAttribute,
-	hasWhiteoutFile,
-	IMPURE,
-	isReserved,
-	isWhiteoutDevice,
-} from "../marks/whiteout.ts";
+import { hasWhiteoutFile, IMPURE, isReserved, isWhiteoutDevice, isWhiteoutFile } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
 import { PLAIN, PURE } from "../nodes/flags.ts";
 import type { Indexed } from "../nodes/indexed.ts";
@@ -128,8 +121,7 @@ function probe(overlay: Overlay, directory: Directory, first: number, name: Name
 		const result = overlay.layers[layers[at]!]!.stat(fd, name, target);
 		if (result === 0) {
 			if (isWhiteoutDevice(target)) return NOWHERE;
-			const byAttribute = (marks[at]! & ATTRIBUTE_WHITEOUTS) !== 0 && kindOf(target) === DT_REG;
-			return byAttribute && hasWhiteoutAttribute(fd, name) ? NOWHERE : layers[at]!;
+			return isWhiteoutFile(fd, marks[at]!, name, target) ? NOWHERE : layers[at]!;
 		}
 		if (result !== -ENOENT) fail(-result);
 		if (at < last && hasWhiteoutFile(fd, name, measure(name).length)) return NOWHERE;
