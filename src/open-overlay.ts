@@ -92,6 +92,7 @@ export function openOverlay(
 		xattrs: options.xattrs,
 		// A lower layer without ACLs has files without any; in the upper one they must not be lost.
 		acl: options.acl && options.xattrs && (work ? layers.slice(0, 1) : layers).some(supportsAcl),
+		hasCopies: work !== undefined || (writable !== undefined && options.timeout >= defaultOptions.timeout),
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors,

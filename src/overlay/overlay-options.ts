@@ -18,6 +18,11 @@ export interface OverlayOptions {
 	readonly xattrs: boolean;
 	/** The upper layer, without one any layer, has POSIX ACLs, and they are wanted. */
 	readonly acl: boolean;
+	/**
+	 * What is in the topmost layer may be copies, which are shown with the numbers of what they stand for: it is an upper one,
+	 * also where nothing may be changed in it, but not where others may.
+	 */
+	readonly hasCopies: boolean;
 	/** The ids this process runs under. */
 	readonly uid: number;
 	readonly gid: number;

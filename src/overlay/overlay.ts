@@ -145,7 +145,7 @@ export class Overlay implements Places {
 
 	/** As for other merged directories: the topmost lower layer's number, which no copy-up changes. */
 	private numberRoot(): void {
-		const lower = this.work === undefined ? 0 : 1;
+		const lower = this.options.hasCopies ? 1 : 0;
 		check(statDescriptor(this.layers[lower]!.root, STAT));
 		this.inodes.translate(lower, inodeLow(STAT), inodeHigh(STAT));
 		this.nodes.setInode(ROOT, this.inodes.low, this.inodes.high);

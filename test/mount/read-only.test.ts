@@ -21,6 +21,8 @@ import { open } from "../harness/descriptor.ts";
 import { directory, file, symlink } from "../harness/layers.ts";
 import { codeOf, mknod, removexattr, setTimes, setxattr } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
+import { numbersIn } from "../harness/redirects.ts";
+import { lacks } from "../harness/setting.ts";
 import { snapshot } from "../harness/snapshot.ts";
 
 const described = () => [
@@ -59,6 +61,22 @@ function expectEveryChangeRefused(overlay: Overlay): void {
 }
 
 describe("a read-only mount", () => {
+	test.skipIf(lacks("user attributes"))(
+		"with an upper layer shows the numbers that it has when it can be written to",
+		async () => {
+			await using overlay = await mountLayers([{ "d/f": "f", "d/own/g": "g", h: "h" }]);
+			appendFileSync(overlay.at("d/f"), "+");
+			chmodSync(overlay.at("d/own"), 0o700);
+			renameSync(overlay.at("h"), overlay.at("d/moved"));
+			const look = () => [lstatSync(overlay.path).ino, ...numbersIn(overlay.path)];
+			const seen = look();
+			for (const options of [["ro"], ["ro", "passthrough=off"], []]) {
+				await overlay.remount({ options });
+				expect(look()).toEqual(seen);
+			}
+		},
+	);
+
 	test("without an upper layer refuses every change with EROFS", async () => {
 		await using overlay = await mountLayers(described(), { readOnly: true });
 		const before = overlay.layers.lower.map((lower) => snapshot(lower));

@@ -233,7 +233,7 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 		const directory = directories.get(node);
 		if (!directory.isMerged) {
 			nodes.setFlag(node, PURE, true);
-		} else if (overlay.work !== undefined && layer === 0) {
+		} else if (overlay.options.hasCopies && layer === 0) {
 			const next = directory.layers[1]!;
 			if (statDescriptor(directories.borrow(directory, next), PROBE) === 0) {
 				inodes.translate(next, inodeLow(PROBE), inodeHigh(PROBE));
@@ -249,8 +249,8 @@ function adoptDirectory(overlay: Overlay, parent: Directory, node: NodeId, layer
 /** Whether files of a directory may have origins: where one was copied up or moved in, marked or not. */
 export function mayHoldOrigins(overlay: Overlay, directory: Directory): boolean {
 	const { work, options } = overlay;
-	if (work === undefined || options.fastInode) return false;
-	return isImpure(directory, 0) || (work.mayLackMarks && directory.isMerged);
+	if (!options.hasCopies || options.fastInode) return false;
+	return isImpure(directory, 0) || (work?.mayLackMarks !== false && directory.isMerged);
 }
 
 /**

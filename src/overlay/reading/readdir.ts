@@ -27,9 +27,9 @@ const OWN = reserve(statx.sizeof);
  * lower layers contribute to that of the topmost of them, and for a copied-up file that of its origin.
  */
 export function numberOf(overlay: Overlay, directory: Directory, listing: Listing, slot: Slot): void {
-	const { inodes, nodes } = overlay;
+	const { inodes, nodes, options } = overlay;
 	const layer = listing.layer(slot);
-	const mayBeMerged = overlay.work !== undefined && !overlay.options.fastInode && listing.isMerged(slot);
+	const mayBeMerged = options.hasCopies && !options.fastInode && listing.isMerged(slot);
 	if (layer === 0 && (mayBeMerged || mayHoldOrigins(overlay, directory))) {
 		const name = listing.name(slot);
 		const known = nodes.find(directory.node, name, measure(name));

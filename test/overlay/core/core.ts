@@ -104,6 +104,7 @@ function open({ lower, upper, work }: Layers, settings: CoreSettings): Opened {
 		uid: effectiveUid(),
 		gid: effectiveGid(),
 		largestDescriptors: 1024,
+		hasCopies: workdir !== undefined,
 		largestListings: 1 << 20,
 		live: false,
 		redirects: "off",
