@@ -61,7 +61,8 @@ export function foresee(overlay: Overlay, node: NodeId): void {
 	if (isDistant(directory)) foreseeAttributes(lookAt(overlay, node).place);
 	const { keepsHandles } = overlay.layers[overlay.nodes.layer(node)]!;
 	const notesPath = overlay.work?.trustedAttributes !== true || !keepsHandles;
-	if (notesPath && overlay.nodes.kind(node) !== DT_DIR) pathOfOrigin(overlay, node);
+	if (notesPath && !overlay.redirects.areNone && overlay.nodes.kind(node) !== DT_DIR)
+		pathOfOrigin(overlay, node);
 }
 
 /**
