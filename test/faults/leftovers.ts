@@ -28,9 +28,9 @@ export async function expectNothingLeft(overlay: Overlay): Promise<void> {
 	);
 }
 
-/** The daemon has nothing open that is gone, as soon as the kernel has told it so. */
+/** The daemon has nothing open that is gone, or in the workdir only, as soon as the kernel has told it so. */
 export async function expectNothingOpen(overlay: Overlay): Promise<void> {
-	const gone = () => openFiles(overlay).filter((path) => path.endsWith(" (deleted)"));
+	const gone = () => openFiles(overlay).filter((path) => / \(deleted\)$|\/work\/#[0-9a-f]+$/.test(path));
 	await until(
 		() => gone().length === 0,
 		() => `the daemon keeps open: ${gone()}`,

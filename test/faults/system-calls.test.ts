@@ -18,7 +18,16 @@ import {
 	unlinkSync,
 	writeFileSync,
 } from "node:fs";
-import { type Description, directory, fifo, file, sparseFile, symlink, whiteout } from "../harness/layers.ts";
+import {
+	type Description,
+	directory,
+	fifo,
+	file,
+	hardLink,
+	sparseFile,
+	symlink,
+	whiteout,
+} from "../harness/layers.ts";
 import { codeOf, RENAME_EXCHANGE, renameat2 } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
 import { isKernel } from "../harness/program.ts";
@@ -48,6 +57,7 @@ const lower: Description = {
 	link: symlink("a"),
 	fifo: fifo(),
 	"d/x": "x",
+	one: "of several names",
 	"merged/low": "low",
 	below: "content below",
 	both: "lower",
@@ -78,6 +88,7 @@ const operations: Readonly<Record<string, Operation>> = {
 	"a file is copied up with its parents": (at) => chmodSync(at("d/x"), 0o600),
 	"a symlink is copied up": (at) => lchownSync(at("link"), 1, 1),
 	"a FIFO is copied up": (at) => chmodSync(at("fifo"), 0o600),
+	"a directory is copied up": (at) => chmodSync(at("d"), 0o700),
 	"a file is made": (at) => writeFileSync(at("new"), ""),
 	"a directory is made over a whiteout": (at) => mkdirSync(at("dir")),
 	"a symlink is made over a whiteout": (at) => symlinkSync("target", at("gone")),
@@ -104,6 +115,12 @@ const withoutData: Readonly<Record<string, Operation>> = {
 	"two files change places without their data": (at) => renameat2(at("a"), at("d", "x"), RENAME_EXCHANGE),
 };
 
+/** With `index=on`: what is done to a file's last name, once the other one is gone and the directory has been listed. */
+const toLastName: Readonly<Record<string, Operation>> = {
+	"the last name of a file in the index is removed": (at) => unlinkSync(at("one")),
+	"the last name of a file in the index is renamed over": (at) => renameSync(at("b"), at("one")),
+};
+
 const mountTrials = (count: number, further: string) => {
 	const below = (description: Description): Description =>
 		Object.fromEntries(
@@ -111,8 +128,13 @@ const mountTrials = (count: number, further: string) => {
 				Object.entries(description).map(([name, entry]) => [`${trial}/${name}`, entry]),
 			).flat(),
 		);
+	const names = Array.from({ length: count }, (_, trial) => [`${trial}/other`, hardLink(`${trial}/one`)]);
 	const options = ["passthrough=on,redirect_dir=on", further];
-	return mountLayers([below(lower)], { upper: below(upper), options, program: older });
+	return mountLayers([{ ...below(lower), ...Object.fromEntries(names) }], {
+		upper: below(upper),
+		options,
+		program: older,
+	});
 };
 
 /** The tree of a trial as a user sees it. */
@@ -142,12 +164,20 @@ const most = 64;
 const cases = [
 	...Object.entries(operations).map(([title, operation]) => [title, operation, "metacopy=off"] as const),
 	...Object.entries(withoutData).map(([title, operation]) => [title, operation, "metacopy=on"] as const),
+	...Object.entries(toLastName).map(([title, operation]) => [title, operation, "index=on"] as const),
 ];
 test.skipIf(lacks("the machine's root") || isKernel).each(cases)(
 	"%s, or not at all",
 	async (_, operation, further) => {
 		await using overlay = await mountTrials(most, further);
 		const act = (trial: number) => operation((...names) => overlay.at(String(trial), ...names));
+		const prepare = (trial: number) => {
+			if (further !== "index=on") return;
+			unlinkSync(overlay.at(String(trial), "other"));
+			seen(overlay, trial);
+		};
+		prepare(0);
+		prepare(1);
 		const before = seen(overlay, 0);
 		act(0);
 		const after = seen(overlay, 0);
@@ -158,6 +188,7 @@ test.skipIf(lacks("the machine's root") || isKernel).each(cases)(
 			const trial = number + 2;
 			const errno = number % 2 === 0 ? "EIO" : "ENOMEM";
 			let code: string | undefined;
+			prepare(trial);
 			const inject = `inject=${call}:error=${errno}:when=${index}`;
 			const lines = await traced(overlay, [`trace=${calls.join(",")}`, inject], () => {
 				code = codeOf(() => act(trial));

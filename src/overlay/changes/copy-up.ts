@@ -149,8 +149,11 @@ function nameDirectoryLater(copy: Copy, fd: Fd, original: Original, task: Task):
 function nameDirectory(copy: Copy, fd: Fd, original: Original): void {
 	const { overlay, node } = copy;
 	const { nodes, directories } = overlay;
-	const directory = directories.get(node);
-	orRemove(copy, fd, () => moveToPlace(copy, original));
+	const directory = orRemove(copy, fd, () => {
+		const known = directories.get(node);
+		moveToPlace(copy, original);
+		return known;
+	});
 	nodes.setLayer(node, 0);
 	// The lower directory now joins in under the copy.
 	nodes.setFlag(node, PURE, false);

@@ -7,7 +7,7 @@
 
 import { ENOENT, statx } from "../../native/layout.ts";
 import { makeLink, moveName, removeName } from "../../native/libc/directory.ts";
-import { check } from "../../native/libc/errno.ts";
+import { check, Errno } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { changeTimesOf, stat, statDescriptor } from "../../native/libc/metadata.ts";
 import { linkCount, timesOf } from "../../native/libc/stat.ts";
@@ -84,17 +84,24 @@ export function counted(overlay: Overlay, node: NodeId, difference: number, chan
 	if (file.links <= 0) leaveIndex(overlay, indexed, node, file);
 }
 
-/** Nobody sees the file any more; it may be open. */
+/**
+ * Nobody sees the file any more; it may be open. The name is gone: what fails of this keeps the file in the index, by which it is
+ * still reached, and is left to the next mount.
+ */
 function leaveIndex(overlay: Overlay, indexed: Indexed, node: NodeId, file: IndexedFile): void {
-	const upperLinks = noteCount(indexed, file);
-	if (upperLinks > 1) {
-		// A lower name was made meanwhile: what the upper layer has are names all the same.
-		file.links = upperLinks - 1;
-		noteCount(indexed, file);
+	try {
+		const upperLinks = noteCount(indexed, file);
+		if (upperLinks > 1) {
+			// A lower name was made meanwhile: what the upper layer has are names all the same.
+			file.links = upperLinks - 1;
+			noteCount(indexed, file);
+			return;
+		}
+		holdOrPark(overlay, node);
+	} catch (error) {
+		if (!(error instanceof Errno)) throw error;
 		return;
 	}
-	holdOrPark(overlay, node);
-	// If that fails the next mount does it.
 	removeName(indexed.fd, indexed.name(file), 0);
 	indexed.forget(node);
 }
