@@ -262,7 +262,7 @@ export class Dispatcher {
 
 	/** Puts the oldest message that may go on back in the place of a request; returns its size, 0 if there is none. */
 	takeReady(): number {
-		const { failures } = this.context.overlay;
+		const { failures, listings } = this.context.overlay;
 		for (let next = this.nextReady(); next !== undefined; next = this.nextReady()) {
 			const { request, replay } = next;
 			this.interrupts.delete(next);
@@ -279,8 +279,9 @@ export class Dispatcher {
 			beginMessage(request.length);
 			return request.length;
 		}
-		// Who waited for a copy that has failed was told so, or has been killed: nobody else is to be.
+		// Who waited for what has failed was told so, or has been killed: nobody else is to be.
 		if (failures.size > 0) failures.clear();
+		if (listings.failures.size > 0) listings.failures.clear();
 		return 0;
 	}
 

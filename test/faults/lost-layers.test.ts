@@ -24,6 +24,7 @@ import { codeOf, MNT_DETACH } from "../harness/native.ts";
 import { mountLayers, Overlay } from "../harness/overlay.ts";
 import { isKernel, program } from "../harness/program.ts";
 import { lacks } from "../harness/setting.ts";
+import { traced } from "../harness/strace.ts";
 import { expectNothingLeft, openFiles } from "./leftovers.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
@@ -54,6 +55,27 @@ describe.skipIf(lacks("mounting") || isKernel)("a lower layer on FUSE whose daem
 		await layer.mount.forget();
 	});
 });
+
+describe.skipIf(lacks("the machine's root") || isKernel)(
+	"a lower layer on FUSE that fails for a moment",
+	() => {
+		test("is listed afterwards, whoever has looked names up meanwhile", async () => {
+			// Whose directories are read anew each time.
+			await using layer = await mountLayers([{ "d/below": "below" }, {}], {
+				readOnly: true,
+				options: ["timeout=0"],
+			});
+			await using overlay = await mountLayers([{}], { upper: { "d/up": "up" } });
+			await overlay.remount({ lower: [layer.path] });
+			const lines = await traced(layer, ["trace=getdents64", "inject=getdents64:error=EIO"], () => {
+				const lookUp = (index: number) => lstatSync(overlay.at("d", `absent${index}`));
+				for (let index = 0; index < 6; index++) expect(codeOf(() => lookUp(index))).toBe("ENOENT");
+			});
+			expect(lines.length).toBeGreaterThan(0);
+			expect(readdirSync(overlay.at("d")).sort()).toEqual(["below", "up"]);
+		});
+	},
+);
 
 describe.skipIf(lacks("the machine's root") || isKernel)("a layer's disk that is unmounted lazily", () => {
 	test("stays with the mount until that ends", async () => {

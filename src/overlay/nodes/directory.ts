@@ -29,8 +29,6 @@ export class Directory {
 	listing: Listing | undefined;
 	/** The listing is being read, in steps. */
 	isBeingRead = false;
-	/** The errno with which that has failed; 0: it has not. */
-	failure = 0;
 	/** Found to have more names than are read at once. */
 	isLarge = false;
 	/** Asked for since the listings were last looked at for some to drop. */

@@ -28,6 +28,8 @@ const WALKERS_PAUSE = 10e9;
 export class Listings {
 	/** Told of every node whose directory was read in steps, when that has ended. */
 	onRead: (node: NodeId) => void = () => {};
+	/** Those of which reading in steps has failed, with its errno, for the requests that wait for it. */
+	readonly failures = new Map<Directory, number>();
 	private readonly nodes: NodeTable;
 	private readonly layers: readonly Layer[];
 	private readonly directories: DirectoryCache;
@@ -58,11 +60,11 @@ export class Listings {
 
 	/** The complete listing. Throws {@link Deferred} while it is being read, and what reading may. */
 	list(directory: Directory): Listing {
-		throwFailure(directory);
+		this.throwFailure(directory);
 		if (!directory.isBeingRead) {
 			const listing = this.atOnce(directory, (begun) => this.readOn(directory, begun));
 			if (listing !== undefined) return listing;
-			throwFailure(directory);
+			this.throwFailure(directory);
 		}
 		// Where jobs are done at once, it is there by now.
 		const listing = this.get(directory);
@@ -200,7 +202,7 @@ export class Listings {
 				isEnd = !(error instanceof Pending);
 				if (!isEnd) throw error;
 				reading.abandon();
-				directory.failure = error instanceof Errno ? error.code : EIO;
+				this.failures.set(directory, error instanceof Errno ? error.code : EIO);
 				if (!(error instanceof Errno)) throw error;
 			} finally {
 				if (isEnd) {
@@ -211,6 +213,12 @@ export class Listings {
 			}
 			return isEnd;
 		});
+	}
+
+	/** Reading in steps has failed: that is the answer to whoever waited for it. */
+	private throwFailure(directory: Directory): void {
+		const failure = this.failures.get(directory);
+		if (this.failures.delete(directory)) fail(failure!);
 	}
 
 	private finish(directory: Directory, reading: Reading): void {
@@ -249,11 +257,4 @@ export class Listings {
 function tell(listing: Listing, name: Name, change: (listing: Listing, slot: Slot) => void): void {
 	const slot = listing.find(name, measure(name));
 	if (slot !== NO_SLOT) change(listing, slot);
-}
-
-/** Reading in steps has failed: that is the answer to whoever waited for it. */
-function throwFailure(directory: Directory): void {
-	const { failure } = directory;
-	directory.failure = 0;
-	if (failure !== 0) fail(failure);
 }
