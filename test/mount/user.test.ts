@@ -63,6 +63,16 @@ describe.skipIf(lacks("the machine's root"))("a user who is not root", () => {
 		expect([result.stderr, result.stdout, result.exitCode]).toEqual(["", "Content", 0]);
 	});
 
+	test("cuts and touches another's file in the upper layer that is open to all", async () => {
+		const shared = file("content", { mode: 0o666, uid: 0, gid: 0 });
+		const script =
+			"truncate -s 3 shared; cat shared; touch shared; echo new >shared; touch shared; cat shared";
+		const { tree, layers, ...result } = await inMountOfUser(script, "true", undefined, { shared });
+		using _ = tree;
+		expect([result.stderr, result.stdout, result.exitCode]).toEqual(["", "connew\n", 0]);
+		expect(readFileSync(`${layers.upper}/shared`, "utf8")).toBe("new\n");
+	});
+
 	test("changes lower files in a directory of the upper layer that is another's, and open to all", async () => {
 		const open = directory({ mode: 0o777 });
 		const script = "echo more >>d/b; sync d/b; cat d/b";

@@ -12,6 +12,7 @@ import {
 	S_IXGRP,
 	statx,
 	timespec,
+	UTIME_NOW,
 } from "../../native/layout.ts";
 import { check, Errno, fail } from "../../native/libc/errno.ts";
 import { truncate } from "../../native/libc/file.ts";
@@ -25,7 +26,7 @@ import {
 	statFlagged,
 } from "../../native/libc/metadata.ts";
 import { modeOf, sameTime, sizeOf } from "../../native/libc/stat.ts";
-import { type Int64, type Offset, words } from "../../native/memory.ts";
+import { getNumber, type Int64, type Offset, reserve, setNumber, words } from "../../native/memory.ts";
 import type { Place } from "../layers/layer.ts";
 import { NO_ID } from "../marks/id-map.ts";
 import { overrideOf } from "../marks/identity.ts";
@@ -37,6 +38,12 @@ import { copyUp, copyUpTruncated } from "./copy-up.ts";
 import { parkToChange } from "./nameless.ts";
 
 const MODE_BITS = 0o7777;
+/** Two `struct timespec` for what who may write to a file may do to another's, too, as by touch(1). */
+const BOTH_NOW = reserve(2 * timespec.sizeof);
+setNumber(BOTH_NOW + timespec.tvNsec, UTIME_NOW);
+setNumber(BOTH_NOW + timespec.sizeof + timespec.tvNsec, UTIME_NOW);
+/** Milliseconds that a request may take to get here. */
+const MOMENT = 1000;
 
 /** Who writes, as far as set-id bits depend on it. */
 export interface Writer {
@@ -118,7 +125,11 @@ function apply(overlay: Overlay, node: NodeId, changes: Changes): void {
 	if (changes.mode !== undefined) changePermissions(overlay, node, changes.mode & MODE_BITS);
 	if (changes.killPrivileges !== undefined) dropPrivileges(overlay, node, changes.killPrivileges);
 	if (changes.times === undefined) return;
-	const changed = changeTimesAt(overlay.locate(node), changes.times);
+	const place = overlay.locate(node);
+	let changed = changeTimesAt(place, changes.times);
+	if (changed === -EPERM && areOfNow(changes.times)) changed = changeTimesAt(place, BOTH_NOW);
+	// What is cut has the time of that by itself, and the kernel must not take it for whole.
+	if (changes.size !== undefined) return;
 	if (changes.timesAreKernels) asFarAsOwned(changed);
 	else check(changed);
 }
@@ -192,6 +203,16 @@ function changeTimesAt(place: Place, times: Offset): number {
 	return place.flags === 0
 		? changeTimes(place.directory, place.name, times)
 		: changeTimesOf(place.directory, times);
+}
+
+/** Whether both times are asked to be the present one; that of modification the kernel may have chosen itself. */
+function areOfNow(times: Offset): boolean {
+	if (getNumber(times + timespec.tvNsec) !== UTIME_NOW) return false;
+	const modified = times + timespec.sizeof;
+	const nanoseconds = getNumber(modified + timespec.tvNsec);
+	if (nanoseconds === UTIME_NOW) return true;
+	const milliseconds = getNumber(modified + timespec.tvSec) * 1e3 + nanoseconds / 1e6;
+	return Math.abs(Date.now() - milliseconds) < MOMENT;
 }
 
 /**
