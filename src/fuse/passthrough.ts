@@ -178,7 +178,13 @@ export class Passthrough {
 			this.overlay.nodes.setFlag(node, WRITTEN, true);
 		}
 		if (this.openings !== undefined) {
-			this.openings.note(file);
+			try {
+				this.openings.note(file);
+			} catch (error) {
+				// Nobody will be told of this opening, and so nobody will close it.
+				this.release(node, file.id, writing);
+				throw error;
+			}
 			this.openings.noteOpened(file, writing);
 		}
 		this.backing = file.backing;
@@ -193,7 +199,7 @@ export class Passthrough {
 		if (writing && --file.writers === 0 && id === kernelId(this.overlay, node))
 			this.overlay.nodes.setFlag(node, WRITTEN, false);
 		file.openings--;
-		this.openings?.note(file);
+		if (file.place !== 0) this.openings?.note(file);
 		if (file.openings > 0) return;
 		this.files.delete(id);
 		if (this.renewed.size > 0 && id !== kernelId(this.overlay, node)) this.renewed.delete(node);
