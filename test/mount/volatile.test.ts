@@ -223,18 +223,24 @@ describe.skipIf(isKernel)("marks in the workdir that are none", () => {
 	});
 });
 
-test.skipIf(isKernel || setting !== "root")(
-	"a full disk is mounted, and told of where it cannot be marked",
-	async () => {
+const fullDisks = [
+	["that takes no further file", "size=1m,nr_inodes=7"],
+	["that takes no further byte", "size=4k"],
+] as const;
+test.skipIf(isKernel || setting !== "root").each(fullDisks)(
+	"a full disk, %s, is mounted again and again, and told of where it cannot be marked",
+	async (_, options) => {
 		using tree = temporaryTree();
 		const layers = tree.layers([{ lower: "lower" }], {}, (path) =>
-			mountCall("tmpfs", path, "tmpfs", 0, "size=1m,nr_inodes=7"),
+			mountCall("tmpfs", path, "tmpfs", 0, options),
 		);
 		mkdirSync(`${layers.work}/work`);
-		writeFileSync(`${layers.upper}/full`, "");
-		await using mount = await mountOverlay({ ...layers, ...volatile });
-		expect(mount.stderr).toMatch(/: workdir .* cannot be marked as volatile, as the disk is full: /);
-		expect(readdirSync(`${layers.work}/work`)).not.toContain("incompat");
-		rmSync(mount.at("full"));
+		writeFileSync(`${layers.upper}/full`, options.startsWith("size=4k") ? "all there is room for" : "");
+		for (let mounts = 0; mounts < 2; mounts++) {
+			await using mount = await mountOverlay({ ...layers, ...volatile });
+			expect(mount.stderr).toMatch(/: workdir .* cannot be marked as volatile, as the disk is full: /);
+			expect(readdirSync(`${layers.work}/work`)).not.toContain("incompat");
+			if (mounts === 1) rmSync(mount.at("full"));
+		}
 	},
 );

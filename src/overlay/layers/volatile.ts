@@ -23,7 +23,7 @@ import {
 } from "../../native/layout.ts";
 import { readText } from "../../native/libc/by-path.ts";
 import { makeDirectory } from "../../native/libc/directory.ts";
-import { check, fail } from "../../native/libc/errno.ts";
+import { check, fail, isForLackOfSpace } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt, pread, write } from "../../native/libc/file.ts";
 import { EMPTY_NAME, type Name, readBytes, reserve, store, writeString } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
@@ -116,10 +116,13 @@ function noteBoot(mark: Fd): void {
 	if (dirty === -EEXIST) return;
 	check(dirty);
 	const boot = thisBoot();
+	let written = 0;
 	// Where it cannot be noted the mark is as the kernel makes it.
 	if (boot?.length === BOOT_SIZE) {
 		writeString(BOOT, boot as ByteString);
-		write(dirty, BOOT, BOOT_SIZE);
+		written = write(dirty, BOOT, BOOT_SIZE);
 	}
 	close(dirty);
+	// Such a mark would keep the disk from being mounted again, and emptied.
+	if (isForLackOfSpace(written)) fail(-written);
 }
