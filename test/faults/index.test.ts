@@ -115,3 +115,31 @@ describe.skipIf(isKernel || isRefused || Bun.which("strace") === null)(
 		});
 	},
 );
+
+test.skipIf(isKernel || isRefused || Bun.which("strace") === null).each([
+	["a", "lgetxattr"],
+	["a", "statx"],
+	["a", "open_by_handle_at"],
+	["d/c", "lgetxattr"],
+	["d/c", "statx"],
+	["d/c", "name_to_handle_at"],
+])("looking %s up, what %s cannot tell for a moment is not taken for absent", async (name, call) => {
+	await using overlay = await mounted();
+	appendFileSync(overlay.at("a"), "+");
+	const right = look(overlay.path);
+	let failures = 0;
+	for (let isFailing = true, count = 1; isFailing; count++) {
+		await overlay.remount();
+		let code: string | undefined;
+		const inject = `inject=${call}:error=EIO:when=${count}`;
+		const lines = await traced(overlay, [`trace=${call}`, inject], () => {
+			code = codeOf(() => lstatSync(overlay.at(name)));
+		});
+		isFailing = lines.some((line) => line.includes("(INJECTED)"));
+		if (isFailing) failures++;
+		expect([undefined, "EIO"]).toContain(code);
+		expect({ count, seen: look(overlay.path) }).toEqual({ count, seen: right });
+	}
+	// Otherwise nothing is proved.
+	expect(failures).toBeGreaterThan(0);
+});

@@ -32,7 +32,7 @@ import { openDirectory } from "../layers/volatile.ts";
 import type { Workdir } from "../layers/workdir.ts";
 import { encodeHandle, isHandle, LONGEST_FB, openByHandle, uuidOf } from "./file-handle.ts";
 import { entryOfOrigin, isEntryName, readLinkCount } from "./index-entry.ts";
-import { readOrigin } from "./origin.ts";
+import { findOrigin } from "./origin.ts";
 import { isWhiteoutDevice } from "./whiteout.ts";
 
 const INDEX = store("index" as ByteString);
@@ -170,7 +170,7 @@ function isInUse(layers: readonly Layer[], index: Fd, entry: ByteString, refuse:
 	const origin = entryOfOrigin(index, NAME) ?? refuse();
 	if (origin.toLowerCase() !== entry.toLowerCase()) return false;
 	if (linkCount(ENTRY) > 1) return true;
-	if (readOrigin(layers, index, NAME, undefined, LOWER) < 0) return false;
+	if (findOrigin(layers, index, NAME, LOWER) < 0) return false;
 	const count = readLinkCount(index, NAME);
 	if (count === undefined) return false;
 	return (count.base === "L" ? linkCount(LOWER) : 1) + count.difference > 0;

@@ -8,6 +8,7 @@
  * Source: Linux fs/overlayfs/namei.c, ovl_get_index_name, ovl_lookup_index; inode.c, ovl_set_nlink_common, ovl_get_nlink.
  */
 
+import { succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { getAttribute, setAttribute } from "../../native/libc/xattr.ts";
 import {
@@ -36,16 +37,19 @@ export interface LinkCount {
 	readonly difference: number;
 }
 
-/** The entry that a lower object's copy has or would have; undefined where it cannot have any. */
+/** The entry that a lower object's copy has or would have; undefined where it cannot have any. Throws what looking may. */
 export function entryOf(layer: Layer, source: Place): ByteString | undefined {
 	const length = encodeHandle(layer, source, VALUE);
-	return length > 0 ? toHex(VALUE, length) : undefined;
+	return succeeds(length) && length > 0 ? toHex(VALUE, length) : undefined;
 }
 
-/** The entry of what a file of the upper layer was copied up from, whether there is one or not; undefined without an origin. */
+/**
+ * The entry of what a file of the upper layer was copied up from, whether there is one or not; undefined without an origin.
+ * Throws what looking may.
+ */
 export function entryOfOrigin(directory: Fd, name: Name): ByteString | undefined {
 	const length = getAttribute(directory, name, ORIGIN, VALUE, LONGEST_FB);
-	return length > 0 && isHandle(VALUE, length) ? toHex(VALUE, length) : undefined;
+	return succeeds(length) && isHandle(VALUE, length) ? toHex(VALUE, length) : undefined;
 }
 
 function toHex(value: Offset, length: number): ByteString {
@@ -63,10 +67,10 @@ export function isEntryName(name: ByteString): boolean {
 	return isHandle(VALUE, name.length / 2);
 }
 
-/** The count that a copy has on disk; undefined where it has none, or one that no overlay writes. */
+/** The count that a copy has on disk; undefined where it has none, or one that no overlay writes. Throws what looking may. */
 export function readLinkCount(directory: Fd, name: Name): LinkCount | undefined {
 	const length = getAttribute(directory, name, NLINK, COUNT, COUNT_SIZE);
-	const value = length > 0 ? readBytes(COUNT, length) : "";
+	const value = succeeds(length) ? readBytes(COUNT, length) : "";
 	const [, base, difference] = /^([UL])([+-][0-9]{1,10})$/.exec(value) ?? [];
 	if (difference === undefined) return undefined;
 	return { base: base as LinkCount["base"], difference: Number(difference) };

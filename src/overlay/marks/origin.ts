@@ -10,6 +10,7 @@
 
 import { ENAMETOOLONG, ENOENT, O_NOFOLLOW, O_PATH } from "../../native/layout.ts";
 import { openWithin } from "../../native/libc/confined.ts";
+import { succeeds } from "../../native/libc/errno.ts";
 import { close, type Fd } from "../../native/libc/file.ts";
 import { statDescriptor } from "../../native/libc/metadata.ts";
 import { getAttribute, setAttribute } from "../../native/libc/xattr.ts";
@@ -27,8 +28,8 @@ const VALUE_SIZE = 8192;
 const VALUE = reserve(VALUE_SIZE);
 
 /**
- * The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none. `attributes`: their
- * names, undefined where they cannot be listed.
+ * The lower layer of a file's origin, the origin's `struct statx` in `target`; -1 where there is none, or none that can be looked
+ * at. `attributes`: their names, undefined where they cannot be listed.
  */
 export function readOrigin(
 	layers: readonly Layer[],
@@ -38,18 +39,34 @@ export function readOrigin(
 	target: Offset,
 ): number {
 	if (attributes?.includes(".origin\0") === false) return -1;
-	let length = getAttribute(directory, name, KERNEL_ORIGIN, VALUE, VALUE_SIZE - 1);
-	if (length <= 0) length = getAttribute(directory, name, KERNEL_USER_ORIGIN, VALUE, VALUE_SIZE - 1);
-	const isHandle = length > 0;
-	if (length <= 0) length = getAttribute(directory, name, PATH_ORIGIN, VALUE, VALUE_SIZE - 1);
-	if (length <= 0) return -1;
+	return lookForOrigin(layers, directory, name, target, (result) => result >= 0);
+}
+
+/** As {@link readOrigin}, where more than a number hangs on it. Throws what looking may. */
+export function findOrigin(layers: readonly Layer[], directory: Fd, name: Name, target: Offset): number {
+	return lookForOrigin(layers, directory, name, target, succeeds);
+}
+
+function lookForOrigin(
+	layers: readonly Layer[],
+	directory: Fd,
+	name: Name,
+	target: Offset,
+	isThere: (result: number) => boolean,
+): number {
+	const read = (attribute: Name) => getAttribute(directory, name, attribute, VALUE, VALUE_SIZE - 1);
+	let length = read(KERNEL_ORIGIN);
+	if (!isThere(length) || length === 0) length = read(KERNEL_USER_ORIGIN);
+	const isHandle = isThere(length) && length > 0;
+	if (!isHandle) length = read(PATH_ORIGIN);
+	if (!isThere(length) || length === 0) return -1;
 	bytes[VALUE + length] = 0;
 	for (const layer of layers) {
 		if (layer.index === 0) continue;
 		const fd = isHandle ? openByHandle(layer, VALUE, length) : openByPath(layer);
-		if (fd < 0) continue;
+		if (!isThere(fd)) continue;
 		try {
-			if (statDescriptor(fd, target) === 0) return layer.index;
+			if (isThere(statDescriptor(fd, target))) return layer.index;
 		} finally {
 			close(fd);
 		}

@@ -4,14 +4,14 @@
  */
 
 import { DT_DIR, ENAMETOOLONG, ENOENT, statx } from "../../native/layout.ts";
-import { check } from "../../native/libc/errno.ts";
+import { check, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { stat } from "../../native/libc/metadata.ts";
 import { fileSystemOf, inodeHigh, inodeLow, kindOf, linkCount } from "../../native/libc/stat.ts";
 import { copy, type Name, type Offset, reserve } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
 import { entryOf, entryOfOrigin, readLinkCount } from "../marks/index-entry.ts";
-import { readOrigin } from "../marks/origin.ts";
+import { findOrigin } from "../marks/origin.ts";
 import { isWhiteoutDevice } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
 import type { Indexed, IndexedFile } from "../nodes/indexed.ts";
@@ -80,22 +80,22 @@ export function findHardLink(
 /** As {@link findHardLink}, of a name of the upper layer. */
 function findByOrigin(overlay: Overlay, indexed: Indexed, fd: Fd, name: Name): HardLink | undefined {
 	const entry = entryInUse(indexed, fd, name, STAT);
-	const layer = entry === undefined ? NOWHERE : readOrigin(overlay.layers, fd, name, undefined, LOWER);
+	const layer = entry === undefined ? NOWHERE : findOrigin(overlay.layers, fd, name, LOWER);
 	if (entry === undefined || layer === NOWHERE) return undefined;
 	const links = linkCount(LOWER);
 	const file = { entry, lowerLinks: links, links, isCopied: false, noted: undefined };
 	return { node: indexed.find(LOWER), file: copyOf(indexed, file), layer };
 }
 
-/** Whether a file of the upper layer, its `struct statx` at `found`, is in the index. */
+/** Whether a file of the upper layer, its `struct statx` at `found`, is in the index. Throws what looking may. */
 export function isInIndex(indexed: Indexed, directory: Fd, name: Name, found: Offset): boolean {
 	return isHardLinked(found) && entryInUse(indexed, directory, name, found) !== undefined;
 }
 
-/** The entry of a file of the upper layer, if that leads to it. */
+/** The entry of a file of the upper layer, if that leads to it. Throws what looking may. */
 function entryInUse(indexed: Indexed, directory: Fd, name: Name, found: Offset): ByteString | undefined {
 	const entry = entryOfOrigin(directory, name);
-	if (entry === undefined || stat(indexed.fd, indexed.name({ entry }), ENTRY) < 0) return undefined;
+	if (entry === undefined || !succeeds(stat(indexed.fd, indexed.name({ entry }), ENTRY))) return undefined;
 	return isSameFile(ENTRY, found) ? entry : undefined;
 }
 

@@ -77,10 +77,15 @@ function originOf(overlay: Overlay, upper: Fd, name: Name, attributes: ByteStrin
 	const { indexed, layers } = overlay;
 	const origin = readOrigin(layers, upper, name, attributes, STAT);
 	if (origin === NOWHERE || linkCount(STAT) === 1) return origin;
-	// As by a lookup.
-	const isIndexed =
-		indexed !== undefined && stat(upper, name, OWN) === 0 && isInIndex(indexed, upper, name, OWN);
-	return isIndexed ? origin : NOWHERE;
+	if (indexed === undefined || stat(upper, name, OWN) < 0) return NOWHERE;
+	try {
+		// As by a lookup.
+		return isInIndex(indexed, upper, name, OWN) ? origin : NOWHERE;
+	} catch (error) {
+		// That a name is listed does not hang on its number.
+		if (error instanceof Errno) return NOWHERE;
+		throw error;
+	}
 }
 
 /** Takes the number in STAT, of an object of layer `layer`; false for NOWHERE. */
