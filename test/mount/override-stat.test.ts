@@ -32,7 +32,8 @@ import {
 	setxattr,
 } from "../harness/native.ts";
 import { mountLayers, type Overlay } from "../harness/overlay.ts";
-import { program } from "../harness/program.ts";
+import { isKernel, program } from "../harness/program.ts";
+import { refusing } from "../harness/refusing.ts";
 import { lacks } from "../harness/setting.ts";
 import { differences, snapshot } from "../harness/snapshot.ts";
 import { usableFuseDevice } from "../harness/user.ts";
@@ -344,5 +345,19 @@ test.skipIf(lacks("mounting"))(
 		};
 		const mounting = mountOverlay({ ...layers, options: ["xattr_permissions=2"] });
 		expect(mounting).rejects.toThrow(/user\.containers\.override_stat.*leave out xattr_permissions/);
+	},
+);
+
+test.skipIf(lacks("the machine's root") || isKernel || Bun.which("strace") === null)(
+	"a layer that cannot be asked whether its owners are in attributes is refused",
+	async () => {
+		using tree = temporaryTree();
+		const layers = tree.layers([{ closed: file("closed", { mode: 0o600 }) }]);
+		const older = refusing("ENOSYS", "getxattrat,setxattrat,listxattrat,removexattrat");
+		const failing = tree.join("failing");
+		const inject = "-e trace=getxattr -e inject=getxattr:error=EIO";
+		writeFileSync(failing, `#!/bin/sh\nexec strace -f -qq -o /dev/null ${inject} "${older}" "$@"\n`);
+		chmodSync(failing, 0o755);
+		expect(mountOverlay({ ...layers, program: failing })).rejects.toThrow(/cannot read .*override_stat of /);
 	},
 );

@@ -20,7 +20,7 @@ import {
 	S_IFSOCK,
 	statx,
 } from "../../native/layout.ts";
-import { check, describeErrno, succeeds } from "../../native/libc/errno.ts";
+import { check, describeErrno, isFault, succeeds } from "../../native/libc/errno.ts";
 import type { Fd } from "../../native/libc/file.ts";
 import { changeOwner, statDescriptor } from "../../native/libc/metadata.ts";
 import { modeOf } from "../../native/libc/stat.ts";
@@ -108,7 +108,7 @@ export class Identity {
 		const chosen = [undefined, PRIVILEGED, CONTAINERS][options.xattrPermissions];
 		this.attribute = hasUpper ? chosen : undefined;
 		this.attributes = layers.map((layer) =>
-			hasUpper && layer.index === 0 ? chosen : overridingAttribute(layer.root),
+			hasUpper && layer.index === 0 ? chosen : overridingAttribute(layer),
 		);
 		this.premapped =
 			options.uidMapping.length + options.gidMapping.length > 0 ? findPremapped(layers, hasUpper) : [];
@@ -178,8 +178,8 @@ export class Identity {
 	markRoot(layers: readonly Layer[]): void {
 		const [upper, ...lowers] = layers;
 		if (this.attribute === undefined || upper === undefined) return;
-		if (getAttribute(upper.root, EMPTY_NAME, this.attribute, VALUE, 0) >= 0) return;
-		const has = (layer: Layer) => overridingAttribute(layer.root) !== undefined;
+		if (succeeds(getAttribute(upper.root, EMPTY_NAME, this.attribute, VALUE, 0))) return;
+		const has = (layer: Layer) => overridingAttribute(layer) !== undefined;
 		const marked = has(upper) ? upper : (lowers.find(has) ?? upper);
 		check(statDescriptor(marked.root, STAT));
 		this.applyOverride(marked.index, marked.root, EMPTY_NAME, STAT);
@@ -239,11 +239,18 @@ function findPremapped(layers: readonly Layer[], hasUpper: boolean): boolean[] {
 	return hasUpper && mapped[0] ? [] : mapped;
 }
 
-/** A lower layer says by its root that it was written with overrides. */
-function overridingAttribute(root: Fd): Name | undefined {
-	return [PRIVILEGED, CONTAINERS, LEGACY].find(
-		(attribute) => getAttribute(root, EMPTY_NAME, attribute, VALUE, VALUE_SIZE) >= 0,
-	);
+/**
+ * A lower layer says by its root that it was written with overrides. Throws LayerUnusable where it cannot be asked: by their inodes
+ * its files may be open to others than they are to be.
+ */
+function overridingAttribute({ root, path }: Layer): Name | undefined {
+	return [PRIVILEGED, CONTAINERS, LEGACY].find((attribute) => {
+		const length = getAttribute(root, EMPTY_NAME, attribute, VALUE, VALUE_SIZE);
+		if (length >= 0 || !isFault(-length)) return length >= 0;
+		throw new LayerUnusable(
+			`cannot read ${readString(attribute)} of ${display(path)}: ${describeErrno(-length)}`,
+		);
+	});
 }
 
 /** What the daemon needs on the inode of an object whose mode is in an attribute; `kind` is a `DT_*`. */

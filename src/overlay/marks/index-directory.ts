@@ -17,7 +17,7 @@ import {
 	statx,
 } from "../../native/layout.ts";
 import { makeDirectory, removeName } from "../../native/libc/directory.ts";
-import { check, describeErrno } from "../../native/libc/errno.ts";
+import { check, describeErrno, succeeds } from "../../native/libc/errno.ts";
 import { close, type Fd, openAt } from "../../native/libc/file.ts";
 import { stat } from "../../native/libc/metadata.ts";
 import { kindOf, linkCount } from "../../native/libc/stat.ts";
@@ -101,10 +101,10 @@ function checkUuids(lowers: readonly Layer[]): void {
 	);
 }
 
-/** Whether an attribute of an open directory is the handle of a layer's root; undefined: it has none that can be read. */
+/** Whether an attribute of an open directory is the handle of a layer's root; undefined: it is none. Throws what reading may. */
 function matches(directory: Fd, attribute: Name, layer: Layer, isUpper: boolean): boolean | undefined {
 	const found = getAttribute(directory, EMPTY_NAME, attribute, FOUND, LONGEST_FB);
-	if (found <= 0 || !isHandle(FOUND, found)) return undefined;
+	if (!succeeds(found) || !isHandle(FOUND, found)) return undefined;
 	return readBytes(FOUND, found) === readBytes(EXPECTED, encodeRoot(layer, isUpper));
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { FS_IOC_MEASURE_VERITY, fsverityDigest } from "../../native/layout.ts";
+import { succeeds } from "../../native/libc/errno.ts";
 import { control, type Fd } from "../../native/libc/file.ts";
 import { type Offset, readBytes, reserve, shorts } from "../../native/memory.ts";
 import type { ByteString } from "../../options.ts";
@@ -16,10 +17,13 @@ export const NO_DIGEST = "" as ByteString;
 const DIGEST_SIZE = fsverityDigest.sizeof + LONGEST_DIGEST;
 const DIGEST = reserve(DIGEST_SIZE);
 
-/** The digest of an open file, as {@link describeDigest} writes it; undefined: the file has none, or its file system cannot. */
+/**
+ * The digest of an open file, as {@link describeDigest} writes it; undefined: the file has none, or its file system cannot. Throws
+ * what asking may.
+ */
 export function measureVerity(file: Fd): ByteString | undefined {
 	shorts[(DIGEST + fsverityDigest.digestSize) >>> 1] = LONGEST_DIGEST;
-	if (control(file, FS_IOC_MEASURE_VERITY, DIGEST, DIGEST_SIZE) < 0) return undefined;
+	if (!succeeds(control(file, FS_IOC_MEASURE_VERITY, DIGEST, DIGEST_SIZE))) return undefined;
 	const kind = shorts[(DIGEST + fsverityDigest.digestAlgorithm) >>> 1]!;
 	const size = shorts[(DIGEST + fsverityDigest.digestSize) >>> 1]!;
 	return describeDigest(kind, DIGEST + fsverityDigest.digest, size);
