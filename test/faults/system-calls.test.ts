@@ -7,17 +7,21 @@ import { expect, test } from "bun:test";
 import {
 	appendFileSync,
 	chmodSync,
+	existsSync,
 	lchownSync,
 	linkSync,
 	mkdirSync,
 	readdirSync,
+	readFileSync,
 	renameSync,
 	rmdirSync,
 	symlinkSync,
 	truncateSync,
 	unlinkSync,
 	writeFileSync,
+	writeSync,
 } from "node:fs";
+import { open } from "../harness/descriptor.ts";
 import {
 	type Description,
 	directory,
@@ -247,5 +251,32 @@ test.skipIf(lacks("the machine's root") || isKernel)(
 		});
 		expect(code).toBe("EIO");
 		expect(readdirSync(overlay.at("d"))).toEqual([]);
+	},
+);
+
+test.skipIf(lacks("the machine's root") || isKernel)(
+	"a file is one under a further name that could not be looked at",
+	async () => {
+		const most = 4;
+		const upper = Object.fromEntries(Array.from({ length: most }, (_, index) => [`${index}/one`, "content"]));
+		await using overlay = await mountLayers([{}], { upper, options: ["passthrough=off"] });
+		let failures = 0;
+		for (let index = 0; index < most; index++) {
+			const at = (...names: string[]) => overlay.at(String(index), ...names);
+			using one = open(at("one"), "r+");
+			let code: string | undefined;
+			await traced(overlay, ["trace=statx", `inject=statx:error=EIO:when=${index + 1}`], () => {
+				code = codeOf(() => linkSync(at("one"), at("other")));
+			});
+			// By this the kernel learns of a name that it takes for absent.
+			for (let times = 0; times < 2; times++) Bun.spawnSync(["ls", "-l", at()]);
+			if (!existsSync(at("other"))) continue;
+			if (code !== undefined) failures++;
+			readFileSync(at("other"));
+			writeSync(one.fd, "CHANGED", 0);
+			expect(readFileSync(at("other"), "latin1")).toBe("CHANGED");
+		}
+		// Otherwise nothing is proved.
+		expect(failures).toBeGreaterThan(0);
 	},
 );

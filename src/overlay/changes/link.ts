@@ -3,13 +3,13 @@
 import { DT_DIR, EEXIST, ENOENT, EPERM } from "../../native/layout.ts";
 import { moveName, removeName } from "../../native/libc/directory.ts";
 import { check, fail } from "../../native/libc/errno.ts";
-import { stat } from "../../native/libc/metadata.ts";
+import { stat, statFlagged } from "../../native/libc/metadata.ts";
 import { inodeHigh, inodeLow, linkCount } from "../../native/libc/stat.ts";
 import type { Name } from "../../native/memory.ts";
 import { checkMade, type Workdir } from "../layers/workdir.ts";
 import { isWhiteoutName } from "../marks/whiteout.ts";
 import type { Directory } from "../nodes/directory.ts";
-import { LINKABLE } from "../nodes/flags.ts";
+import { LINKABLE, LINKED } from "../nodes/flags.ts";
 import { change } from "../nodes/journal.ts";
 import { measure } from "../nodes/name.ts";
 import type { NodeId } from "../nodes/node.ts";
@@ -41,6 +41,8 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	if (!isDone) freeName(work, directory, name);
 	keepData(overlay, work, node, directory, false);
 	const upper = directory.fds[0]!;
+	// First: whatever fails once the name is there, it is one of this node.
+	noteLinked(overlay, node);
 	overlay.journal?.begin(change.making, { node, parent, name });
 	if (isDone) directory.clearWhiteoutFile(name);
 	else counted(overlay, node, 1, () => makeName(overlay, work, node, directory, name));
@@ -50,9 +52,15 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 	check(looked);
 	directory.listing?.create(name, measure(name), nodes.kind(node), inodeLow(STAT), inodeHigh(STAT));
 	overlay.directories.markImpure(directory, work);
-	overlay.linkUpper(node, STAT);
 	overlay.meetAt(node, parent, name);
 	readAttributes(overlay, node);
+}
+
+function noteLinked(overlay: Overlay, node: NodeId): void {
+	if (overlay.nodes.flag(node, LINKED)) return;
+	const { directory, name, flags } = overlay.locate(node);
+	check(statFlagged(directory, name, flags, STAT));
+	overlay.linkUpper(node, STAT);
 }
 
 /** Makes the name where there is none, or a whiteout. */
