@@ -111,15 +111,15 @@ export function create(
 		enter(creation, node, fd);
 		return node;
 	} catch (error) {
-		giveUp(overlay, node, fd);
-		throw error;
+		giveUp(overlay, node, fd, error);
 	}
 }
 
-/** Lets go of the node of what could not be made, and of `fd`, which may be the node's. */
-function giveUp({ files, nodes }: Overlay, node: NodeId, fd: Fd): void {
-	if (fd !== NO_FD && files.openFd(node) !== fd) close(fd);
+/** Lets go of the node of what could not be made for `reason`, which it throws, and of `fd`, which may be the node's. */
+function giveUp({ files, nodes }: Overlay, node: NodeId, fd: Fd, reason: unknown): never {
+	if (fd >= 0 && files.openFd(node) !== fd) close(fd);
 	nodes.freeIfUnused(node);
+	throw reason;
 }
 
 /**
@@ -379,24 +379,22 @@ export function createNameless(overlay: Overlay, parent: NodeId, caller: Caller,
 	copyUp(overlay, parent);
 	const maker = makerOf(overlay, caller);
 	const mode = modeOfNew(overlay, caller, maker, asked);
-	const { nodes, inodes } = overlay;
-	const node = nodes.add(DT_REG, 0);
+	const node = overlay.nodes.add(DT_REG, 0);
 	let fd = NO_FD;
 	try {
 		setUmask(caller.umask);
-		const opened = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
+		fd = openAt(directory.fds[0]!, SELF, O_TMPFILE | O_RDWR, mode & MODE_BITS);
 		setUmask(0);
-		fd = check(opened);
+		check(fd);
 		prepareNameless(overlay, directory.fds[0]!, fd, maker, mode);
 		check(statDescriptor(fd, STAT));
-		inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
-		nodes.setInode(node, inodes.low, inodes.high);
-		nodes.setFlag(node, LINKABLE, true);
+		overlay.inodes.translate(0, inodeLow(STAT), inodeHigh(STAT));
+		overlay.nodes.setInode(node, overlay.inodes.low, overlay.inodes.high);
+		overlay.nodes.setFlag(node, LINKABLE, true);
 		overlay.files.replace(node, fd);
 		holdOrPark(overlay, node, overlay.options.outlives);
 		return show(overlay, node, fd, EMPTY_NAME);
 	} catch (error) {
-		giveUp(overlay, node, fd);
-		throw error;
+		giveUp(overlay, node, fd, error);
 	}
 }
