@@ -58,8 +58,7 @@ export function link(overlay: Overlay, node: NodeId, parent: NodeId, name: Name)
 
 function noteLinked(overlay: Overlay, node: NodeId): void {
 	if (overlay.nodes.flag(node, LINKED)) return;
-	const { directory, name, flags } = overlay.locate(node);
-	check(statFlagged(directory, name, flags, STAT));
+	check(overlay.attemptAt(node, ({ directory, name, flags }) => statFlagged(directory, name, flags, STAT)));
 	overlay.linkUpper(node, STAT);
 }
 
