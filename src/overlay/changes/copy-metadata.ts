@@ -87,6 +87,12 @@ export function copyAppearance(overlay: Overlay, node: NodeId, directory: Fd, na
 	copyMetadata(overlay, node, lookAt(overlay, node), directory, name);
 }
 
+/** Gives what was just made in the workdir to its owner, unless it is theirs by that. Throws what {@link Overlay.checkOwner} does. */
+export function giveTo(overlay: Overlay, directory: Fd, name: Name, uid: number, gid: number): void {
+	if (overlay.isOwn(uid, gid) && overlay.work?.handsDownGroup !== true) return;
+	overlay.checkOwner(changeOwner(directory, name, uid, gid));
+}
+
 /**
  * Owner, origin, attributes, mode and times of the original, in SOURCE, for the copy `name` in `directory`. In this order:
  * a change of owner takes set-id bits and capabilities away, and where the mode shuts the owner out, no attribute can be set.
@@ -105,8 +111,7 @@ export function copyMetadata(
 	} else {
 		const uid = words[(SOURCE + statx.stxUid) >>> 2]!;
 		const gid = words[(SOURCE + statx.stxGid) >>> 2]!;
-		const isGiven = overlay.isOwn(uid, gid) && overlay.work?.handsDownGroup !== true;
-		if (!isGiven) overlay.checkOwner(changeOwner(directory, name, uid, gid));
+		giveTo(overlay, directory, name, uid, gid);
 	}
 	const { place, kind, inodeMode } = original;
 	if (original.takesOrigin) {

@@ -8,7 +8,6 @@ import { check, Errno, succeeds } from "../../native/libc/errno.ts";
 import { close, type Fd } from "../../native/libc/file.ts";
 import {
 	changeMode,
-	changeOwner,
 	changeTimes,
 	changeTimesOf,
 	stat,
@@ -25,6 +24,7 @@ import { measure } from "../nodes/name.ts";
 import { NO_NODE, type NodeId, ROOT } from "../nodes/node.ts";
 import type { RemovedDirectory } from "../nodes/removed-directories.ts";
 import type { Overlay } from "../overlay.ts";
+import { giveTo } from "./copy-metadata.ts";
 import { makeCopy } from "./nameless.ts";
 
 const STAT = reserve(statx.sizeof);
@@ -130,8 +130,7 @@ function takeOverRemoved(overlay: Overlay, warn: (message: string) => void): voi
 }
 
 function appearAs(overlay: Overlay, { uid, gid, mode, times }: RemovedDirectory, fd: Fd, name: Name): void {
-	const isGiven = overlay.isOwn(uid, gid) && overlay.work?.handsDownGroup !== true;
-	if (!isGiven) overlay.checkOwner(changeOwner(fd, name, uid, gid));
+	giveTo(overlay, fd, name, uid, gid);
 	check(changeMode(fd, name, mode & MODE_BITS));
 	check(changeTimes(fd, name, times));
 }
